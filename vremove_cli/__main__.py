@@ -1,0 +1,5 @@
+"""`python -m vremove_cli` is `vremove`."""
+
+from vremove_cli.app import main
+
+main()

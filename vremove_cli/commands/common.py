@@ -1,0 +1,55 @@
+"""What commands share: a console from the flags, prompts checked before anything heavy is imported, errors to exits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from vremove_cli.console import Console
+from vremove_cli.errors import UsageError
+
+
+def console(*, json: bool = False, progress: str = "auto", quiet: bool = False, debug: bool = False) -> Console:
+    """A console; an unknown progress mode is refused."""
+    made = Console(as_json=json, progress=progress, quiet=quiet, debug=debug)
+    if progress not in ("auto", "json", "none"):
+        raise typer.Exit(made.fail(UsageError(f"--progress {progress} is unknown", "choose auto, json or none")))
+    return made
+
+
+@contextmanager
+def exits(talk: Console) -> Iterator[None]:
+    """Turn any failure inside into its sentence and exit status."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        raise typer.Exit(int(talk.fail(error))) from None
+
+
+def grow_pixels(text: str) -> int | None:
+    """`auto` is None; raises `UsageError` for anything that is no whole number."""
+    if text == "auto":
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        raise UsageError(f"--grow {text} is no number", "give pixels, or auto") from None
+    if not -200 <= value <= 500:
+        raise UsageError(f"--grow {text} is out of range", "give -200 to 500 pixels, or auto")
+    return value
+
+
+def prompts(
+    points: list[str] | None, not_points: list[str] | None, boxes: list[str] | None, mask: str | None, invert: bool,
+    start: str | None, end: str | None, tracker: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Request fields that say what to erase."""
+    if invert and not mask:
+        raise UsageError("--invert-mask needs a mask", "add --mask FILE")
+    return {
+        "points": tuple(points or ()), "not_points": tuple(not_points or ()), "boxes": tuple(boxes or ()),
+        "mask": mask, "invert_mask": invert, "start": start, "end": end, "tracker": tracker,
+    }  # fmt: skip

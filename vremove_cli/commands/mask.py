@@ -1,0 +1,48 @@
+"""vremove mask: the masks alone, to look at, to correct, to use elsewhere."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from vremove_cli.commands import options as o
+from vremove_cli.commands.common import console, exits, prompts
+
+
+def mask(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A video file, image sequence or folder.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="MASK.mkv|FOLDER", help="Where the masks go.")],
+    point: o.Points = None,
+    not_point: o.NotPoints = None,
+    box: o.Boxes = None,
+    mask: o.Mask = None,
+    invert_mask: o.InvertMask = False,
+    start: o.Start = None,
+    end: o.End = None,
+    tracker: o.TrackerName = "auto",
+    skip_errors: o.SkipErrors = False,
+    overwrite: o.Overwrite = False,
+    work: o.Work = None,
+    keep_work: o.KeepWork = False,
+    write_preview: o.WritePreview = None,
+    json: o.Json = False,
+    progress: o.ProgressMode = "auto",
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Find the object on every frame and write its mask: white on black, lossless."""
+    talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
+    with exits(talk):
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
+        from vremove_cli.job.run import track
+
+        with talk.watching() as event:
+            result = track(
+                source, output, work=work, keep_work=keep_work, overwrite=overwrite, preview=write_preview,
+                on_event=event, skip_errors=skip_errors, **asked,
+            )  # fmt: skip
+        for note in result.notes[-3:]:
+            if "uncertain" in note or "doubtful" in note:
+                talk.say(note)
+        talk.say(f"{result.frames} frames, {result.width}x{result.height}, {result.seconds:.1f} s")
+        talk.data(asdict(result), result.output)

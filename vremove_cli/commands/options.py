@@ -1,0 +1,78 @@
+"""Options that several commands share, each defined once."""
+
+from typing import Annotated
+
+import typer
+
+_WHAT, _HOW, _OUT, _TALK = "What to erase", "How", "Output", "Talk"
+
+Points = Annotated[
+    list[str] | None,
+    typer.Option("--point", metavar="[NAME=][@WHEN:]X,Y", help="A point on the object.", rich_help_panel=_WHAT),
+]
+NotPoints = Annotated[
+    list[str] | None,
+    typer.Option("--not-point", metavar="[NAME=][@WHEN:]X,Y", help="A point beside it.", rich_help_panel=_WHAT),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option("--box", metavar="[NAME=][@WHEN:]X0,Y0,X1,Y1", help="A box round the object.", rich_help_panel=_WHAT),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option("--mask", metavar="FILE|FOLDER", help="A mask of your own: white is erased.", rich_help_panel=_WHAT),
+]
+InvertMask = Annotated[bool, typer.Option("--invert-mask", help="Black is erased.", rich_help_panel=_WHAT)]
+Start = Annotated[
+    str | None, typer.Option("--start", metavar="WHEN", help="First frame that is edited.", rich_help_panel=_WHAT)
+]
+End = Annotated[
+    str | None, typer.Option("--end", metavar="WHEN", help="First frame no longer edited.", rich_help_panel=_WHAT)
+]
+Grow = Annotated[
+    str, typer.Option("--grow", metavar="PX|auto", help="Pixels to grow the mask by.", rich_help_panel=_HOW)
+]
+Feather = Annotated[
+    float,
+    typer.Option("--feather", metavar="PX", help="Width of the soft border.", min=0, max=100, rich_help_panel=_HOW),
+]
+TrackerName = Annotated[
+    str, typer.Option("--tracker", metavar="auto|flow", help="Follows points.", rich_help_panel=_HOW)
+]
+RemoverName = Annotated[
+    str, typer.Option("--remover", metavar="auto|plate", help="Fills the hole.", rich_help_panel=_HOW)
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of whatever is random.", min=0, rich_help_panel=_HOW)]
+SkipErrors = Annotated[
+    bool, typer.Option("--skip-errors", help="Repeat the last good frame for a damaged one.", rich_help_panel=_HOW)
+]
+Codec = Annotated[
+    str | None, typer.Option("--codec", help="h264, hevc, av1, vp9, prores, dnxhr, ffv1 ...", rich_help_panel=_OUT)
+]
+Crf = Annotated[
+    int | None, typer.Option("--crf", help="Quality: lower is better.", min=0, max=63, rich_help_panel=_OUT)
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="The encoder's speed.", rich_help_panel=_OUT)]
+PixFmt = Annotated[str | None, typer.Option("--pix-fmt", help="Another pixel format.", rich_help_panel=_OUT)]
+DropStreams = Annotated[
+    bool, typer.Option("--drop-streams", help="Lose streams that do not fit.", rich_help_panel=_OUT)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=_OUT)]
+Work = Annotated[str | None, typer.Option("--work", metavar="DIR", help="Where work files go.", rich_help_panel=_OUT)]
+KeepWork = Annotated[bool, typer.Option("--keep-work", help="Leave the work files there.", rich_help_panel=_OUT)]
+WriteMask = Annotated[
+    str | None, typer.Option("--write-mask", metavar="FILE.mkv|FOLDER", help="Also the mask.", rich_help_panel=_OUT)
+]
+WriteMatte = Annotated[
+    str | None, typer.Option("--write-matte", metavar="FILE.mkv|FOLDER", help="Also the matte.", rich_help_panel=_OUT)
+]
+WritePreview = Annotated[
+    str | None,
+    typer.Option("--write-preview", metavar="SHEET.png", help="Also a sheet to check by.", rich_help_panel=_OUT),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_TALK)]
+ProgressMode = Annotated[
+    str, typer.Option("--progress", metavar="auto|json|none", help="How progress is shown.", rich_help_panel=_TALK)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_TALK)]
+Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks.", rich_help_panel=_TALK)]

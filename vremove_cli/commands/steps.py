@@ -1,0 +1,108 @@
+"""vremove plan, work and finish: the three steps of erase, for farms, CI shards and resuming."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vremove_cli.commands import options as o
+from vremove_cli.commands.common import console, exits, grow_pixels, prompts
+from vremove_cli.console import summary_text
+
+Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
+
+
+def plan(
+    source: Annotated[str, typer.Argument(metavar="INPUT")],
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="OUT")] = None,
+    point: o.Points = None,
+    not_point: o.NotPoints = None,
+    box: o.Boxes = None,
+    mask: o.Mask = None,
+    invert_mask: o.InvertMask = False,
+    start: o.Start = None,
+    end: o.End = None,
+    grow: o.Grow = "auto",
+    feather: o.Feather = 2.0,
+    tracker: o.TrackerName = "auto",
+    remover: o.RemoverName = "auto",
+    seed: o.Seed = 0,
+    skip_errors: o.SkipErrors = False,
+    codec: o.Codec = None,
+    crf: o.Crf = None,
+    preset: o.Preset = None,
+    pix_fmt: o.PixFmt = None,
+    drop_streams: o.DropStreams = False,
+    work: o.Work = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Decide everything and write it to a work folder; nothing else is done."""
+    talk = console(json=json, quiet=quiet, debug=debug)
+    with exits(talk):
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
+        from vremove_cli.job.run import plan as make
+        from vremove_cli.job.run import work_folder
+
+        with talk.watching() as event:
+            made = make(
+                source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, remover=remover,
+                seed=seed, skip_errors=skip_errors, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt,
+                drop_streams=drop_streams, **asked,
+            )  # fmt: skip
+        folder = str(Path(work) if work else work_folder(made.request.output))
+        tasks = [{"id": t.id, "needs": list(t.needs)} for t in made.tasks]
+        talk.data({"work": folder, "tasks": tasks, "notes": list(made.notes)}, folder)
+
+
+def work(
+    folder: Folder,
+    task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task.")] = None,
+    list_tasks: Annotated[bool, typer.Option("--list", help="Name the tasks and whether they are done.")] = False,
+    json: o.Json = False,
+    progress: o.ProgressMode = "auto",
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Do the tasks of a plan that are left; run it on as many machines as see the folder."""
+    talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
+    with exits(talk):
+        from vremove_cli.job.folder import WorkFolder
+        from vremove_cli.job.plan import Plan
+        from vremove_cli.job.run import work as run
+
+        if list_tasks:
+            place = WorkFolder(Path(folder))
+            states = {t.id: place.result(t.id) is not None for t in Plan.load(place.plan).tasks}
+            talk.data(states, "\n".join(f"{'done' if done else 'left'} {name}" for name, done in states.items()))
+            return
+        with talk.watching() as event:
+            tally = run(folder, task=task, on_event=event)
+        talk.data(asdict(tally), f"{len(tally.done)} done, {len(tally.reused)} were done already")
+
+
+def finish(
+    folder: Folder,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="OUT")] = None,
+    overwrite: o.Overwrite = False,
+    write_mask: o.WriteMask = None,
+    write_matte: o.WriteMatte = None,
+    write_preview: o.WritePreview = None,
+    json: o.Json = False,
+    progress: o.ProgressMode = "auto",
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Write the result of a plan whose tasks are done."""
+    talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
+    with exits(talk):
+        from vremove_cli.job.exports import Exports
+        from vremove_cli.job.run import complete
+
+        beside = Exports(write_mask, write_matte, write_preview)
+        with talk.watching() as event:
+            result = complete(folder, output, overwrite=overwrite, exports=beside, on_event=event)
+        talk.say(summary_text(result))
+        talk.data(asdict(result), result.output)

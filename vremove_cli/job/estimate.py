@@ -1,0 +1,61 @@
+"""What a job will take, before it is done: memory, disk and time, from the plan's numbers alone."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from vremove_cli.errors import VremoveError
+from vremove_cli.job.plan import LONGEST, REACH, Plan
+from vremove_cli.plate.motion_field import LONG_SIDE
+from vremove_cli.plate.recover import BATCH_BYTES
+
+_BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
+_HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
+# Measured on 640x360 clips with two cores (tests/benchmarks/erase.py prints them for any machine): frames a second.
+_TRACK, _PLATE, _WRITE = 6.0, 4.0, 40.0
+_STUDY_PIXELS = 640 * 360
+_FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of memory, bytes of work and output files, seconds."""
+
+    memory: int
+    work: int
+    output: int
+    seconds: float
+
+
+def estimate(plan: Plan) -> Estimate:
+    """What a plan will take, assuming a hole of 15 % of the frame. Times are good to a factor of two or so."""
+    clip = plan.clip
+    pixels = clip.width * clip.height
+    frame = int(pixels * max(clip.layout.bytes_per_pixel, 1))
+    edited = plan.run[1] - plan.run[0]
+    scale = min(1.0, LONG_SIDE / max(clip.width, clip.height))
+    flows = int((LONGEST + 2 * REACH) * pixels * scale**2 * _HOLE * 2 * 8)
+    patches = int(LONGEST * frame * _HOLE * 2)
+    lookahead = frame * (60 + 4 * plan.encode.threads)
+    memory = _BASE + max(flows + patches + BATCH_BYTES, lookahead)
+    factor = pixels / _STUDY_PIXELS
+    track = 0 if plan.tracker == "file" else edited / _TRACK * (1 + 0.1 * factor)
+    seconds = track + edited / _PLATE * max(1.0, factor**0.5) + clip.frames / _WRITE * factor
+    lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
+    output = int(clip.frames * (frame * 0.6 if lossless else pixels * _FILE_BITS / 8))
+    return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds)
+
+
+def check_disk(plan: Plan, work: Path) -> None:
+    """Raise `VremoveError` when the work or the result will not fit."""
+    need = estimate(plan)
+    target = Path(plan.request.output).absolute().parent
+    for place, size, advice in (
+        (work, need.work, "free some space, or put the work on another disk with --work"),
+        (target, need.output, "free some space, or write elsewhere with -o"),
+    ):
+        existing = next((p for p in (place, *place.parents) if p.exists()), Path(os.sep))
+        free = shutil.disk_usage(existing).free
+        if free < size:
+            raise VremoveError(f"{existing} has {free >> 20} MB free and about {size >> 20} MB are needed", advice)

@@ -1,0 +1,125 @@
+"""What can be written beside the result: the mask, the matte, and a sheet to check by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vremove_cli.errors import UsageError
+from vremove_cli.geometry import Array, Placed
+from vremove_cli.job.filling import patches
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.plan import Plan
+from vremove_cli.job.tracking import object_masks
+from vremove_cli.masks.files import check_target, write_masks
+from vremove_cli.media.images import write_rgb_image
+from vremove_cli.media.read import Clip, Frame
+from vremove_cli.preview import Row, outlined, sheet
+from vremove_cli.windows import evenly
+
+_ROWS = 5
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Exports:
+    """Paths of what is to be written beside the result; None for what is not."""
+
+    mask: str | None = None
+    matte: str | None = None
+    preview: str | None = None
+
+    def check(self, *, overwrite: bool) -> None:
+        """Raise `UsageError` for a path that cannot be written, before any work."""
+        for target in (self.mask, self.matte):
+            if target:
+                check_target(target, overwrite=overwrite)
+        if self.preview:
+            if Path(self.preview).suffix.lower() != ".png":
+                raise UsageError(f"the preview {self.preview} must be a .png", "name it sheet.png")
+            if Path(self.preview).exists() and not overwrite:
+                raise UsageError(f"{self.preview} exists already", "add --overwrite to replace it")
+
+
+def mask_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
+    """The objects' masks (H, W) uint8 of every frame of the clip, before they are grown."""
+    size = (plan.clip.width, plan.clip.height)
+    for start in range(0, plan.clip.frames, _CHUNK):
+        stop = min(start + _CHUNK, plan.clip.frames)
+        found = object_masks(plan, folder, start, stop)
+        for t in range(start, stop):
+            yield found[t].full(*size) if t in found else np.zeros(size[::-1], np.uint8)
+
+
+def matte_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
+    """The blend weights (H, W) uint8 of every frame of the clip."""
+    size = (plan.clip.width, plan.clip.height)
+    have = patches(plan, folder, 0, plan.clip.frames)
+    upcoming = next(have, None)
+    for t in range(plan.clip.frames):
+        if upcoming is not None and upcoming[0] == t:
+            patch, upcoming = upcoming[1], next(have, None)
+            if patch is not None:
+                yield Placed(patch[0], patch[2]).full(*size)
+                continue
+        yield np.zeros(size[::-1], np.uint8)
+
+
+def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool) -> None:
+    """Write the mask and the matte, where asked for."""
+    if exports.mask:
+        write_masks(exports.mask, mask_frames(plan, folder), plan.clip, overwrite=overwrite)
+    if exports.matte:
+        write_masks(exports.matte, matte_frames(plan, folder), plan.clip, overwrite=overwrite)
+
+
+class Sheet:
+    """Collects the frames of a before | mask | after sheet while the result is written."""
+
+    def __init__(self, plan: Plan, folder: WorkFolder) -> None:
+        self._plan, self._folder = plan, folder
+        self._rows: list[Row] = []
+        self._before: Array | None = None
+        self.wanted = set(_interesting(plan, folder))
+
+    def before(self, frame: Frame) -> None:
+        self._before = self._plan.clip.orientation.display(frame.rgb8()).copy()
+
+    def after(self, frame: Frame) -> None:
+        t = frame.index
+        assert self._before is not None
+        shown = self._plan.clip.orientation.display
+        mask = object_masks(self._plan, self._folder, t, t + 1).get(t)
+        full = mask.full(self._plan.clip.width, self._plan.clip.height) if mask else np.zeros((1, 1), np.uint8)
+        marked = outlined(self._before, shown(full)) if mask else self._before
+        self._rows.append(Row(f"frame {t}", (self._before, marked, shown(frame.rgb8()).copy())))
+
+    def write(self, path: str) -> None:
+        write_rgb_image(Path(path), sheet(self._rows, ("before", "mask", "after")))
+
+
+def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str) -> None:
+    """A sheet of frames with the mask outlined, for `vremove mask`."""
+    rows = []
+    wanted = sorted(_interesting(plan, folder))
+    clip = Clip(plan.clip)
+    shown = plan.clip.orientation.display
+    for t in wanted:
+        (frame,) = clip.frames(t, t + 1)
+        rgb = shown(frame.rgb8()).copy()
+        mask = object_masks(plan, folder, t, t + 1).get(t)
+        marked = outlined(rgb, shown(mask.full(plan.clip.width, plan.clip.height))) if mask else rgb
+        rows.append(Row(f"frame {t}", (rgb, marked)))
+    write_rgb_image(Path(path), sheet(rows, ("frame", "mask")))
+
+
+def _interesting(plan: Plan, folder: WorkFolder) -> list[int]:
+    """Frames worth looking at: evenly spread over those with something to erase."""
+    busy = []
+    for task in plan.tasks:
+        if task.kind in ("track", "mask"):
+            boxes = (folder.result(task.id) or {}).get("masks", {}).get("boxes", [])
+            busy += [task.run[0] + i for i, b in enumerate(boxes) if b[2] > b[0]]
+    frames = sorted(set(busy)) or list(range(*plan.run))
+    return [frames[i] for i in evenly(0, len(frames), _ROWS)]

@@ -1,0 +1,236 @@
+"""The tasks that make pixels: the plate, and what a remover generates; and the patches as the writer sees them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from vremove_cli.compose import blend, paint, place
+from vremove_cli.errors import VremoveError
+from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
+from vremove_cli.job.events import Emit, Progress
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.patches import PatchWriter, load_masks, load_patches, save_masks
+from vremove_cli.job.plan import Plan, Task, reach
+from vremove_cli.job.tracking import erase_masks
+from vremove_cli.media.colour import to_rgb
+from vremove_cli.media.read import Clip, Frame
+from vremove_cli.plate.fuse import DOUBTFUL, RECOVERED, UNSEEN
+from vremove_cli.plate.recover import coarse, recover
+from vremove_cli.removers import registry
+from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
+
+Patch = tuple[Box, tuple[Array, ...], Array]
+
+
+def plate_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
+    """Recover what other frames show of a segment's holes."""
+    clip = Clip(plan.clip)
+    low, high = reach(task.run, plan.run, plan.clip)
+    masks = erase_masks(plan, folder, low, high)
+    patches = PatchWriter(plan.clip.layout)
+    mattes, states = [], []
+    counts = dict.fromkeys((RECOVERED, DOUBTFUL, UNSEEN), 0)
+    done = 0
+    steps = (high - low) + (task.run[1] - task.run[0])
+    before = sum(t.run[1] - t.run[0] for t in plan.tasks if t.kind == "plate" and t.run[0] < task.run[0])
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        frames = before + round(done / steps * (task.run[1] - task.run[0]))
+        emit(Progress("plate", frames, plan.run[1] - plan.run[0]))
+
+    for _, found in recover(clip, task.run, (low, high), masks, plan.request.feather, tick):
+        if found is None:
+            patches.add(NOWHERE, ())
+            mattes.append(Placed(NOWHERE, np.zeros((0, 0), np.uint8)))
+            states.append(mattes[-1])
+            continue
+        patches.add(found.box, found.planes)
+        mattes.append(Placed(found.box, found.matte))
+        states.append(Placed(found.box, found.status))
+        for code in counts:
+            counts[code] += int(np.count_nonzero(found.status == code))
+    return {
+        "planes": patches.save(folder.file("plate", f"{task.id}.mkv")),
+        "matte": save_masks(folder.file("plate", f"{task.id}.matte.mkv"), mattes),
+        "status": save_masks(folder.file("plate", f"{task.id}.status.mkv"), states),
+        "recovered": counts[RECOVERED],
+        "doubtful": counts[DOUBTFUL],
+        "unseen": counts[UNSEEN],
+    }
+
+
+def _plate_files(
+    plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int
+) -> Iterator[tuple[int, Patch | None, Array]]:
+    """(frame, patch, status) of a plate task's frames start <= t < stop."""
+    result = folder.result(task.id)
+    assert result is not None
+    low, high = start - task.run[0], stop - task.run[0]
+    planes = load_patches(folder.file("plate", f"{task.id}.mkv"), result["planes"], plan.clip.layout, low, high)
+    mattes = load_masks(folder.file("plate", f"{task.id}.matte.mkv"), result["matte"], low, high)
+    states = load_masks(folder.file("plate", f"{task.id}.status.mkv"), result["status"], low, high)
+    for t, (patch, matte, status) in enumerate(zip(planes, mattes, states, strict=True), start):
+        if patch is None:
+            yield t, None, np.zeros((0, 0), np.uint8)
+        else:
+            box, parts = patch
+            yield t, (box, parts, matte.on(box)), status.on(box)
+
+
+def plate_patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None, Array]]:
+    """(frame, patch, status) of every planned frame in start <= t < stop, in order."""
+    for task in plan.tasks:
+        if task.kind == "plate":
+            low, high = max(start, task.run[0]), min(stop, task.run[1])
+            if low < high:
+                yield from _plate_files(plan, folder, task, low, high)
+
+
+def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
+    """Let the remover generate what the plate could not recover in a stage's frames."""
+    remover = registry.make(plan.remover)
+    stage = _stage(plan, task)
+    base = list(plate_patches(plan, folder, *task.run))
+    asked = [_ask(patch, status, plan.request.recover) for _, patch, status in base]
+    region = _region(asked, base, remover.spec, plan)
+    if region.empty:
+        return {"nothing": True}
+    shot, frames = _shot(plan, task, base, asked, region)
+    fill = remover.run(stage, shot, {n: _load_fill(folder, n) for n in stage.needs})
+    if fill.frames.shape != shot.frames.shape:
+        raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
+    patches, mattes = PatchWriter(plan.clip.layout), []
+    for i, (_, patch, _) in enumerate(base):
+        box, planes, matte = _merged(plan, frames[i], patch, shot, fill, i, region)
+        patches.add(box, planes)
+        mattes.append(Placed(box, matte))
+        emit(Progress("fill", task.run[0] - plan.run[0] + i + 1, plan.run[1] - plan.run[0]))
+    np.save(folder.file("fill", f"{stage.id}.npy"), fill.frames.astype(np.float16))
+    return {
+        "planes": patches.save(folder.file("fill", f"{task.id}.mkv")),
+        "matte": save_masks(folder.file("fill", f"{task.id}.matte.mkv"), mattes),
+    }
+
+
+def _stage(plan: Plan, task: Task) -> Stage:
+    info = ShotInfo(plan.segments, plan.clip.width, plan.clip.height)
+    return next(s for s in registry.make(plan.remover).stages(info) if f"fill-{s.id}" == task.id)
+
+
+def _load_fill(folder: WorkFolder, stage: str) -> Fill:
+    return Fill(np.load(folder.file("fill", f"{stage}.npy")).astype(np.float32))
+
+
+def _ask(patch: Patch | None, status: Array, recovered: bool) -> Placed:
+    """The pixels a remover is asked for."""
+    if patch is None:
+        return Placed(NOWHERE, np.zeros((0, 0), bool))
+    box, _, matte = patch
+    wanted = np.isin(status, (DOUBTFUL, UNSEEN)) if recovered else matte > 0
+    return Placed(box, wanted)
+
+
+def _region(asked: list[Placed], base: list[Any], spec: RemoverSpec, plan: Plan) -> Box:
+    """What the remover is shown: the whole frame, or the part round all asked pixels; sides of its multiple."""
+    union = NOWHERE
+    for placed in asked:
+        tight = bounds(placed.values)
+        union = union.union(
+            NOWHERE
+            if tight.empty
+            else Box(
+                placed.box.x0 + tight.x0, placed.box.y0 + tight.y0, placed.box.x0 + tight.x1, placed.box.y0 + tight.y1
+            )
+        )
+    if union.empty:
+        return union
+    box = Box(0, 0, plan.clip.width, plan.clip.height) if spec.region == "frame" else union.grow(spec.context)
+    box = box.clip(plan.clip.width, plan.clip.height)
+    m = max(spec.multiple, 8)
+    x0, y0 = box.x0 // 8 * 8, box.y0 // 8 * 8
+    return Box(x0, y0, x0 + -(-(box.x1 - x0) // m) * m, y0 + -(-(box.y1 - y0) // m) * m)
+
+
+def _shot(plan: Plan, task: Task, base: list[Any], asked: list[Placed], region: Box) -> tuple[Shot, list[Any]]:
+    """The frames of a region with the plate in place, as a remover wants them, and their own components."""
+    layout, tags, height = plan.clip.layout, plan.clip.colour, plan.clip.height
+    parts, rgb = [], []
+    for frame, (_, patch, _) in zip(Clip(plan.clip).frames(*task.run), base, strict=True):
+        planes = _patched(frame, region, patch)
+        parts.append(planes)
+        rgb.append(np.clip(to_rgb(planes, layout, tags, height), 0, 1))
+    ask = np.stack([a.on(region) for a in asked])
+    stack = np.stack(rgb).astype(np.float32)
+    return Shot(stack, ask, task.run[0], region.x0, region.y0, "", plan.request.seed), parts
+
+
+def _patched(frame: Frame, region: Box, patch: Patch | None) -> tuple[Array, ...]:
+    """Components of a region with the plate's patch blended in."""
+    planes = tuple(np.array(p) for p in frame.crop(region))
+    if patch is not None:
+        box, parts, matte = patch
+        moved = Box(box.x0 - region.x0, box.y0 - region.y0, box.x1 - region.x0, box.y1 - region.y0)
+        blend(planes, frame.layout, moved, parts, matte)
+    return planes
+
+
+def _merged(
+    plan: Plan, frame: Any, patch: Patch | None, shot: Shot, fill: Fill, i: int, region: Box
+) -> tuple[Box, tuple[Array, ...], Array]:
+    """The plate's patch of a frame with the generated pixels put in, on a box that holds both."""
+    layout, clip = plan.clip.layout, plan.clip
+    where = shot.ask[i] if fill.changed is None else shot.ask[i] | fill.changed[i]
+    if not where.any():
+        return patch if patch is not None else (NOWHERE, (), np.zeros((0, 0), np.uint8))
+    painted = paint(frame, layout, clip.colour, clip.height, fill.frames[i], where)
+    tight = bounds(where)
+    extra = Box(region.x0 + tight.x0, region.y0 + tight.y0, region.x0 + tight.x1, region.y0 + tight.y1)
+    a = 1 << max(layout.sub_x, layout.sub_y)
+    extra = Box(extra.x0 // a * a, extra.y0 // a * a, -(-extra.x1 // a) * a, -(-extra.y1 // a) * a)
+    box = extra.union(patch[0] if patch else NOWHERE).clip(clip.width, clip.height)
+    planes = place(patch[1], layout, patch[0], box) if patch else place(painted, layout, region, box)
+    generated = place(painted, layout, region, box)
+    inside = Placed(region, where).on(box)
+    planes = _overlay(planes, generated, inside, layout)
+    matte = Placed(patch[0], patch[2]).on(box) if patch else np.zeros(inside.shape, np.uint8)
+    if fill.changed is not None:
+        change = Placed(region, fill.changed[i]).on(box)
+        matte = np.where(change, 255, matte).astype(np.uint8)
+    return box, planes, matte
+
+
+def _overlay(planes: tuple[Array, ...], over: tuple[Array, ...], inside: Array, layout: Any) -> tuple[Array, ...]:
+    out = []
+    for old, new, part in zip(planes, over, layout.components, strict=True):
+        merged = old.copy()
+        mask = coarse(inside, part.sub_x, part.sub_y)
+        put(merged, Box(0, 0, old.shape[1], old.shape[0]), np.where(mask, new, old))
+        out.append(merged)
+    return tuple(out)
+
+
+def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
+    """What is blended into each frame start <= t < stop: the remover's patch where it made one, else the plate's."""
+    generated = [t for t in plan.tasks if t.kind == "fill" and not (folder.result(t.id) or {}).get("nothing")]
+    done = start
+    for task in sorted(generated, key=lambda t: t.run):
+        low, high = max(done, task.run[0]), min(stop, task.run[1])
+        if low >= high:
+            continue
+        yield from ((t, p) for t, p, _ in plate_patches(plan, folder, done, low))
+        yield from _filled(plan, folder, task, low, high)
+        done = high
+    yield from ((t, p) for t, p, _ in plate_patches(plan, folder, done, stop))
+
+
+def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
+    result = folder.result(task.id)
+    assert result is not None
+    low, high = start - task.run[0], stop - task.run[0]
+    planes = load_patches(folder.file("fill", f"{task.id}.mkv"), result["planes"], plan.clip.layout, low, high)
+    mattes = load_masks(folder.file("fill", f"{task.id}.matte.mkv"), result["matte"], low, high)
+    for t, (patch, matte) in enumerate(zip(planes, mattes, strict=True), start):
+        yield t, None if patch is None else (patch[0], patch[1], matte.on(patch[0]))

@@ -1,0 +1,92 @@
+"""The last step: every frame of the source, edited where it must be, encoded and put in place."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from vremove_cli.compose import blend
+from vremove_cli.job.events import Emit, Progress
+from vremove_cli.job.exports import Exports, Sheet, write_side_files
+from vremove_cli.job.filling import Patch, patches
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.plan import Plan
+from vremove_cli.job.tracking import uncertain
+from vremove_cli.media.read import Clip, Frame
+from vremove_cli.media.write import open_writer
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was done. `recovered`, `doubtful` and `unseen` are shares of the erased pixels."""
+
+    output: str
+    frames: int
+    width: int
+    height: int
+    encoder: str
+    streams: tuple[str, ...]
+    recovered: float
+    doubtful: float
+    unseen: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+    done: int = 0
+    reused: int = 0
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Summary":
+        known = {f.name: data[f.name] for f in fields(cls)}
+        return cls(**{**known, "streams": tuple(data["streams"]), "notes": tuple(data["notes"])})
+
+
+def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:
+    """Encode the result to the request's output; it appears there whole or not at all."""
+    started = time.monotonic()
+    exports.check(overwrite=overwrite)
+    sheet = Sheet(plan, folder) if exports.preview else None
+    clip = Clip(plan.clip)
+    with open_writer(plan.request.output, plan.clip, plan.encode, plan.streams, overwrite=overwrite) as writer:
+        for frame in edited(clip, patches(plan, folder, 0, plan.clip.frames), sheet):
+            writer.write(frame)
+            emit(Progress("write", frame.index + 1, plan.clip.frames))
+    write_side_files(plan, folder, exports, overwrite=overwrite)
+    if sheet and exports.preview:
+        sheet.write(exports.preview)
+    counts = [
+        sum((folder.result(t.id) or {}).get(key, 0) for t in plan.tasks) for key in ("recovered", "doubtful", "unseen")
+    ]
+    total = max(1, sum(counts))
+    recovered, doubtful, unseen = (c / total for c in counts)
+    width, height = plan.clip.shown_size
+    return Summary(
+        output=plan.request.output,
+        frames=plan.clip.frames,
+        width=width,
+        height=height,
+        encoder=str(plan.encode),
+        streams=tuple(s.label for s in plan.streams if s.action != "drop"),
+        recovered=recovered,
+        doubtful=doubtful,
+        unseen=unseen,
+        seconds=time.monotonic() - started,
+        notes=tuple(uncertain(plan, folder)),
+    )
+
+
+def edited(clip: Clip, changes: Iterator[tuple[int, Patch | None]], sheet: Sheet | None = None) -> Iterator[Frame]:
+    """The clip's frames in order with the patches blended in; a frame without one passes untouched."""
+    upcoming = next(changes, None)
+    for frame in clip.frames():
+        patch = None
+        if upcoming is not None and upcoming[0] == frame.index:
+            patch, upcoming = upcoming[1], next(changes, None)
+        shown = sheet is not None and frame.index in sheet.wanted
+        if sheet is not None and shown:
+            sheet.before(frame)
+        if patch is not None:
+            box, planes, matte = patch
+            blend(frame.editable(), frame.layout, box, planes, matte)
+        if sheet is not None and shown:
+            sheet.after(frame)
+        yield frame

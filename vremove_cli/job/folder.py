@@ -1,0 +1,154 @@
+"""The work folder: results renamed into place, and leases so that several processes can share it."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HEARTBEAT = 5.0  # seconds between signs of life
+STALE = 60.0  # seconds without one after which a lease counts as abandoned
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON so that a reader finds all of it or none."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        with hidden.open("w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+class WorkFolder:
+    """Paths and states of one job's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    def create(self) -> None:
+        for name in ("masks", "states", "plate", "fill", "done", "leases"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+
+    def file(self, kind: str, name: str) -> Path:
+        return self.path / kind / name
+
+    def result(self, task: str) -> dict[str, Any] | None:
+        """What a finished task left, or None while it is not finished."""
+        try:
+            return dict(json.loads((self.path / "done" / f"{task}.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def finish(self, task: str, result: dict[str, Any]) -> None:
+        """Mark a task as finished; the last thing it does."""
+        write_json(self.path / "done" / f"{task}.json", result)
+
+    @contextmanager
+    def lease(self, task: str) -> Iterator[bool]:
+        """Whether this process may do the task now; it keeps the right, with a heartbeat, until the block ends."""
+        path = self.path / "leases" / task
+        if not _take(path):
+            yield False
+            return
+        stop = threading.Event()
+        beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+        beat.start()
+        try:
+            yield True
+        finally:
+            stop.set()
+            beat.join()
+            path.unlink(missing_ok=True)
+
+    def others(self) -> bool:
+        """Whether another living process holds a lease here."""
+        mine = _identity()
+        for path in (self.path / "leases").glob("*"):
+            owner = _owner(path)
+            if owner and owner != mine and not _abandoned(path, owner):
+                return True
+        return False
+
+
+def _identity() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+
+
+def _born(pid: int) -> str:
+    """When a process started, so that a reused number is not taken for it; empty where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _take(path: Path) -> bool:
+    for _ in range(2):
+        hidden = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        hidden.write_text(json.dumps(_identity()))
+        try:
+            os.link(hidden, path)  # fails when the name is taken: exactly one process gets it, with its content in it
+            return True
+        except FileExistsError:
+            owner = _owner(path)
+            if owner is not None and not _abandoned(path, owner):
+                return False
+            _set_aside(path)
+        finally:
+            hidden.unlink(missing_ok=True)
+    return False
+
+
+def _set_aside(path: Path) -> None:
+    """Remove an abandoned lease; of several processes that try, one moves it and the others find it gone."""
+    grave = path.with_name(f".{path.name}.stale.{os.getpid()}.{time.monotonic_ns()}")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, grave)
+        grave.unlink(missing_ok=True)
+
+
+def _owner(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _abandoned(path: Path, owner: dict[str, Any]) -> bool:
+    if owner.get("host") == socket.gethostname():
+        born = _born(int(owner.get("pid", 0)))
+        if not _alive(int(owner.get("pid", 0))) or (born and owner.get("born") and born != owner["born"]):
+            return True
+    try:
+        return time.time() - path.stat().st_mtime > STALE
+    except FileNotFoundError:
+        return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT):
+        with contextlib.suppress(OSError):
+            os.utime(path)

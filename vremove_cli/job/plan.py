@@ -1,0 +1,293 @@
+"""The plan: everything that is decided before any work, as one immutable JSON file."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vremove_cli import __version__
+from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
+from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.request import Request
+from vremove_cli.masks.base import Clicks
+from vremove_cli.masks.files import MaskFile
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.encoders import EncodeSpec, choose
+from vremove_cli.media.read import open_clip
+from vremove_cli.media.streams import StreamPlan, plan_streams
+from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt, parse_when
+from vremove_cli.removers import registry
+from vremove_cli.removers.base import ShotInfo, Stage
+from vremove_cli.windows import context, segments
+
+SCHEMA = 1
+LONGEST = 120  # frames of a segment
+REACH = 60  # frames on both sides in which the plate looks for the background
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work: `kind` is track, plate or fill; `run` its frames; `needs` ids of tasks that come before."""
+
+    id: str
+    kind: str
+    run: tuple[int, int]
+    needs: tuple[str, ...] = ()
+    target: str = ""
+    origin: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job, decided. `clicks` are the prompts by object name and frame, in stored pixels."""
+
+    request: Request
+    fingerprint: str
+    clip: ClipInfo
+    encode: EncodeSpec
+    streams: tuple[StreamPlan, ...]
+    tracker: str
+    remover: str
+    run: tuple[int, int]
+    segments: tuple[tuple[int, int], ...]
+    clicks: dict[str, dict[int, Clicks]]
+    tasks: tuple[Task, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA, "version": __version__, "request": self.request.to_json(),
+            "fingerprint": self.fingerprint, "clip": self.clip.to_json(), "encode": self.encode.to_json(),
+            "streams": [asdict(s) for s in self.streams], "tracker": self.tracker, "remover": self.remover,
+            "run": self.run, "segments": self.segments,
+            "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
+            "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
+        }  # fmt: skip
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """Read a plan; raises `VremoveError` when it is missing, damaged or of another version of the tool."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["schema"] != SCHEMA:
+                raise VremoveError(f"{path} was made by another version ({data['version']})", "plan the work again")
+            return cls._from_json(data)
+        except FileNotFoundError as error:
+            raise UsageError(f"{path.parent} holds no plan", "make one with `vremove plan`") from error
+        except (KeyError, ValueError, TypeError) as error:
+            raise VremoveError(f"{path} is damaged ({error})", "delete the work folder and plan again") from error
+
+    @classmethod
+    def _from_json(cls, data: dict[str, Any]) -> "Plan":
+        clicks = {
+            name: {int(f): Clicks(**{k: tuple(tuple(r) for r in v) for k, v in c.items()}) for f, c in by.items()}
+            for name, by in data["clicks"].items()
+        }
+        tasks = tuple(Task(**{**t, "run": tuple(t["run"]), "needs": tuple(t["needs"])}) for t in data["tasks"])
+        return cls(
+            Request.from_json(data["request"]), data["fingerprint"], ClipInfo.from_json(data["clip"]),
+            EncodeSpec(**data["encode"]), tuple(StreamPlan(**s) for s in data["streams"]), data["tracker"],
+            data["remover"], (data["run"][0], data["run"][1]), tuple((a, b) for a, b in data["segments"]), clicks,
+            tasks, tuple(data["notes"]),
+        )  # fmt: skip
+
+
+def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
+    """A digest that changes when the input does: sizes, and the bytes of both ends and of the middle."""
+    digest = hashlib.sha256()
+    for name in files or (info_path,):
+        path = Path(name)
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        if files and size < 1 << 16:
+            digest.update(path.read_bytes())
+            continue
+        with path.open("rb") as file:
+            for at in (0, size // 2, max(0, size - (1 << 18))):
+                file.seek(at)
+                digest.update(file.read(1 << 18))
+    return digest.hexdigest()
+
+
+def same_job(old: Plan, new: Request) -> bool:
+    """Whether a plan was made for this request and the input is still the same."""
+    try:
+        return old.request == new and old.fingerprint == fingerprint(old.clip.path, old.clip.files)
+    except OSError:
+        return False
+
+
+def make_plan(request: Request, emit: Emit) -> Plan:
+    """Scan the input and decide everything; raises a `VremoveError` for whatever cannot be done."""
+    prompts = _parse_prompts(request)
+    clip = open_clip(
+        request.input, skip_errors=request.skip_errors, progress=lambda d, n: emit(Progress("scan", d, n))
+    ).info
+    notes = list(clip.notes)
+    run = _range(request, clip)
+    encode = choose(clip, request.output, request.wishes, notes)
+    streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
+    clicks = _clicks(prompts, clip, run)
+    if request.mask:
+        notes += MaskFile(request.mask, clip, invert=request.invert_mask).notes
+    tracker = _tracker(request, notes)
+    remover, why = registry.resolve(request.remover)
+    notes.append(f"remover: {remover} ({why})")
+    pieces = tuple(
+        (a + run[0], b + run[0]) for a, b in segments(run[1] - run[0], [c - run[0] for c in clip.cuts], LONGEST)
+    )
+    tasks = _track_tasks(clicks, pieces, clip, notes) if not request.mask else _mask_tasks(pieces)
+    plates = _plate_tasks(tasks, pieces, clip, run)
+    stages = registry.make(remover).stages(ShotInfo(pieces, clip.width, clip.height))
+    fills = [_fill_task(s, plates) for s in stages]
+    for text in notes:
+        emit(Note(text))
+    return Plan(
+        request, fingerprint(clip.path, clip.files), clip, encode, streams, tracker, remover, run, pieces, clicks,
+        (*tasks, *plates, *fills), tuple(notes),
+    )  # fmt: skip
+
+
+def _parse_prompts(request: Request) -> list[Prompt]:
+    prompts = [parse_prompt(p, "point") for p in request.points]
+    prompts += [parse_prompt(p, "point", positive=False) for p in request.not_points]
+    prompts += [parse_prompt(p, "box") for p in request.boxes]
+    if request.mask and prompts:
+        raise UsageError("a mask and points or boxes were given", "use one or the other")
+    if not request.mask and not any(p.positive for p in prompts):
+        raise UsageError("nothing says what to erase", "add --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE")
+    for name in {p.name for p in prompts}:
+        if not any(p.positive for p in prompts if p.name == name):
+            raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
+    return prompts
+
+
+def _range(request: Request, clip: ClipInfo) -> tuple[int, int]:
+    def frame(text: str | None, default: int) -> int:
+        if text is None:
+            return default
+        when = parse_when(text)
+        if when.unit == "frame" and when.value == clip.frames:
+            return clip.frames
+        return frame_of(when, clip.times, clip.file_numbers)
+
+    start, stop = frame(request.start, 0), frame(request.end, clip.frames)
+    if stop <= start:
+        raise UsageError(f"the range {request.start}..{request.end} is empty", "give a --start before the --end")
+    return start, stop
+
+
+def _clicks(prompts: list[Prompt], clip: ClipInfo, run: tuple[int, int]) -> dict[str, dict[int, Clicks]]:
+    """Prompts by object and frame, in stored pixels."""
+    out: dict[str, dict[int, Clicks]] = {}
+    for prompt in prompts:
+        inside(prompt, *clip.shown_size)
+        frame = run[0] if prompt.when is None else frame_of(prompt.when, clip.times, clip.file_numbers)
+        if not run[0] <= frame < run[1]:
+            raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
+        had = out.setdefault(prompt.name, {}).get(frame, Clicks())
+        out[prompt.name][frame] = _joined(had, prompt, clip)
+    return out
+
+
+def _joined(had: Clicks, prompt: Prompt, clip: ClipInfo) -> Clicks:
+    def stored(x: float, y: float) -> tuple[float, float]:
+        return clip.orientation.store_point(x, y, clip.width, clip.height)
+
+    if not prompt.is_box:
+        point = stored(*prompt.xy)
+        if prompt.positive:
+            return Clicks((*had.points, point), had.negative, had.boxes)
+        return Clicks(had.points, (*had.negative, point), had.boxes)
+    width, height = clip.shown_size
+    x0, y0, x1, y1 = prompt.xy
+    one = stored(x0, y0)
+    two = stored(min(x1, width) - 1, min(y1, height) - 1)
+    left, right = sorted((one[0], two[0]))
+    top, bottom = sorted((one[1], two[1]))
+    return Clicks(had.points, had.negative, (*had.boxes, (left, top, right + 1, bottom + 1)))
+
+
+def _tracker(request: Request, notes: list[str]) -> str:
+    if request.mask:
+        return "file"
+    if request.tracker not in ("auto", "flow"):
+        raise UsageError(f"there is no tracker '{request.tracker}'", "choose auto or flow")
+    notes.append("tracker: flow " + ("(it needs no weights)" if request.tracker == "auto" else "(as asked)"))
+    return "flow"
+
+
+def _mask_tasks(pieces: tuple[tuple[int, int], ...]) -> list[Task]:
+    return [Task(f"mask-{k:04d}", "mask", piece) for k, piece in enumerate(pieces)]
+
+
+def _track_tasks(
+    clicks: dict[str, dict[int, Clicks]], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, notes: list[str]
+) -> list[Task]:
+    """A chain of tasks for each object and shot, outwards from the segment that holds its first prompt there."""
+    out = []
+    for name, by_frame in clicks.items():
+        label = name or "object"
+        for shot in _shots(pieces, clip.cuts):
+            frames = [f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1]]
+            if not frames:
+                start = pieces[shot[0]][0]
+                notes.append(
+                    f"{label} is not looked for after the cut at frame {start}: add a prompt @{start}:X,Y there"
+                )
+                continue
+            home = next(k for k in shot if pieces[k][0] <= min(frames) < pieces[k][1])
+            for k in sorted(shot, key=lambda k: abs(k - home)):
+                toward = home if k == home else (k - 1 if k > home else k + 1)
+                needs = () if k == home else (f"track-{label}-{toward:04d}",)
+                out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, min(frames)))
+    return out
+
+
+def _shots(pieces: tuple[tuple[int, int], ...], cuts: tuple[int, ...]) -> list[list[int]]:
+    """Indices of the segments of each shot."""
+    out: list[list[int]] = []
+    for k, (start, _) in enumerate(pieces):
+        if not out or start in cuts:
+            out.append([])
+        out[-1].append(k)
+    return out
+
+
+def reach(piece: tuple[int, int], run: tuple[int, int], clip: ClipInfo) -> tuple[int, int]:
+    """Frames that may show what a segment hides: near it, in its shot, and in the range whose masks are known."""
+    low, high = context(piece, clip.frames, clip.cuts, REACH)
+    return max(low, run[0]), min(high, run[1])
+
+
+def _plate_tasks(
+    tasks: list[Task], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, run: tuple[int, int]
+) -> list[Task]:
+    out = []
+    for k, piece in enumerate(pieces):
+        low, high = reach(piece, run, clip)
+        needs = tuple(t.id for t in tasks if t.run[0] < high and t.run[1] > low)
+        if needs:
+            out.append(Task(f"plate-{k:04d}", "plate", piece, needs))
+    return out
+
+
+def _fill_task(stage: Stage, plates: list[Task]) -> Task:
+    over = tuple(p.id for p in plates if p.run[0] < stage.stop and p.run[1] > stage.start)
+    return Task(f"fill-{stage.id}", "fill", (stage.start, stage.stop), over + tuple(f"fill-{n}" for n in stage.needs))
+
+
+def check_input(plan: Plan) -> None:
+    """Raise `MediaError` when the input is no longer the one that was planned for."""
+    try:
+        now = fingerprint(plan.clip.path, plan.clip.files)
+    except OSError as error:
+        raise MediaError(f"the input {plan.clip.path} is gone", "put it back, or plan again") from error
+    if now != plan.fingerprint:
+        raise MediaError(f"the input {plan.clip.path} has changed since it was planned", "plan the work again")
+
+
+def nothing(what: str) -> NothingError:
+    """The error for a job that has nothing to erase."""
+    return NothingError(what, "check the prompt with `vremove mask INPUT ... --write-preview sheet.png`")

@@ -1,0 +1,50 @@
+"""What the user asks for, exactly as it goes into the plan."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from vremove_cli.media.encoders import Wishes
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip and what to do with it. Prompts are kept as text; None means: decide for me.
+
+    `grow` are pixels, `feather` the width in pixels of the soft border outside the grown mask, `start` and `end` the
+    half-open range that is edited. `recover` off gives the remover the whole hole.
+    """
+
+    input: str
+    output: str
+    points: tuple[str, ...] = ()
+    not_points: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
+    mask: str | None = None
+    invert_mask: bool = False
+    grow: int | None = None
+    feather: float = 2.0
+    start: str | None = None
+    end: str | None = None
+    tracker: str = "auto"
+    remover: str = "auto"
+    recover: bool = True
+    seed: int = 0
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    drop_streams: bool = False
+    skip_errors: bool = False
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.codec, self.crf, self.preset, self.pix_fmt)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Request":
+        known = {f.name for f in fields(cls)}
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        return cls(**plain)

@@ -1,0 +1,364 @@
+"""plan -> work -> finish, and `erase`, which is the three in one process."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.job.estimate import check_disk
+from vremove_cli.job.events import Emit, Note, TaskDone, silent
+from vremove_cli.job.exports import Exports, mask_frames, write_mask_sheet
+from vremove_cli.job.filling import fill_stage, plate_segment
+from vremove_cli.job.finish import Summary, finish
+from vremove_cli.job.folder import WorkFolder, write_json
+from vremove_cli.job.plan import Plan, Task, check_input, make_plan, nothing, same_job
+from vremove_cli.job.request import Request
+from vremove_cli.job.tracking import import_masks, track_segment, uncertain
+from vremove_cli.masks.files import check_target, write_masks
+from vremove_cli.media import sequence
+from vremove_cli.media.clip import SEQUENCE
+from vremove_cli.media.encoders import container_of
+
+_RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
+    "mask": import_masks,
+    "track": track_segment,
+    "plate": plate_segment,
+    "fill": fill_stage,
+}
+_PATIENCE = 0.25  # seconds between looks at a task that another process is doing
+_TEMPORARY = "temporary"
+
+
+@dataclass
+class Tally:
+    """Which tasks this process did, which were done already."""
+
+    done: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+
+
+def default_output(source: str) -> str:
+    """`clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs."""
+    path = Path(source)
+    if not sequence.is_sequence(source):
+        return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
+    if path.is_dir():
+        return str(path.with_name(f"{path.resolve().name}.clean"))
+    if sequence.has_number(source):
+        folder = path.parent.resolve()
+        return str(folder.with_name(f"{folder.name}.clean") / path.name)
+    return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
+
+
+def work_folder(output: str) -> Path:
+    """Where a job keeps its files unless told otherwise: beside the output."""
+    path = Path(output)
+    base = path.parent if sequence.has_number(output) else path
+    return base.with_name(f"{base.stem if base.suffix in ('.mp4', '.mov', '.mkv') else base.name}.vremove")
+
+
+def make_request(source: str, output: str | None, options: dict[str, Any]) -> Request:
+    """A request with absolute paths, so that it can be carried out from anywhere."""
+    mask = options.pop("mask", None)
+    target = output or default_output(source)
+    if target.endswith("/") or (Path(target).is_dir() and not Path(source).is_dir() and not _images(source)):
+        target = str(Path(target) / Path(default_output(source)).name)
+    folder = Path(target).absolute().parent
+    if not folder.is_dir() and container_of(target) != SEQUENCE:
+        raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
+    return Request(
+        input=str(Path(source).absolute()),
+        output=str(Path(target).absolute()),
+        mask=str(Path(mask).absolute()) if mask else None,
+        **options,
+    )
+
+
+def _images(source: str) -> bool:
+    return sequence.is_sequence(source)
+
+
+def plan(
+    source: str, output: str | None = None, *, work: str | None = None, on_event: Emit = silent, **options: Any
+) -> Plan:
+    """Decide everything about a job and write it to its work folder; see `Request` for the options."""
+    request = make_request(source, output, options)
+    folder = WorkFolder(Path(work) if work else work_folder(request.output))
+    made = _open(folder, request, on_event)
+    if (folder.path / _TEMPORARY).exists():
+        (folder.path / _TEMPORARY).unlink()
+    return made
+
+
+def work(path: str, *, task: str | None = None, on_event: Emit = silent) -> Tally:
+    """Do one task of a planned job, or all that are left; other processes may work beside."""
+    folder = WorkFolder(Path(path))
+    made = Plan.load(folder.plan)
+    check_input(made)
+    if task is not None and task not in {t.id for t in made.tasks}:
+        raise UsageError(f"the plan has no task '{task}'", "`vremove work FOLDER --list` names them")
+    return _work(made, folder, task, on_event)
+
+
+def complete(
+    path: str, output: str | None = None, *, overwrite: bool = False, exports: Exports | None = None,
+    on_event: Emit = silent,
+) -> Summary:  # fmt: skip
+    """Write the result of a job whose tasks are done."""
+    folder = WorkFolder(Path(path))
+    made = Plan.load(folder.plan)
+    check_input(made)
+    missing = [t.id for t in made.tasks if folder.result(t.id) is None]
+    if missing:
+        raise UsageError(f"{len(missing)} task(s) are not done ({missing[0]} ...)", f"run `vremove work {path}` first")
+    _check_masks(made, folder)
+    if output:
+        made = replace(made, request=replace(made.request, output=str(Path(output).absolute())))
+        if container_of(output) != made.encode.container:
+            raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
+    return finish(made, folder, exports or Exports(), overwrite=overwrite, emit=on_event)
+
+
+def erase(
+    source: str, output: str | None = None, *, work: str | None = None, keep_work: bool = False,
+    overwrite: bool = False, exports: Exports | None = None, on_event: Emit = silent, **options: Any,
+) -> Summary:  # fmt: skip
+    """Erase an object from a clip: plan, work and finish in one.
+
+    `options` are the fields of `Request`. A killed run leaves its work folder; the same call goes on from there.
+    Raises a `VremoveError` that says what to do.
+    """
+    started = time.monotonic()
+    request = make_request(source, output, options)
+    exports = exports or Exports()
+    _check_targets(request, exports, overwrite=overwrite)
+    folder = WorkFolder(Path(work) if work else work_folder(request.output))
+    made = _open(folder, request, on_event)
+    try:
+        with folder.lease(f"attend-{os.getpid()}"):
+            check_disk(made, folder.path)
+            tally = _work(made, folder, None, on_event)
+            _check_masks(made, folder)
+            summary = _finish_once(made, folder, exports, overwrite, on_event)
+    except VremoveError as error:
+        if error.code == 4 and not keep_work:
+            _discard(folder)
+        raise
+    if not keep_work:
+        _discard(folder)
+    notes = (*made.notes, *summary.notes)
+    total = replace(
+        summary, seconds=time.monotonic() - started, done=len(tally.done), reused=len(tally.reused), notes=notes
+    )
+    write_json(sidecar(made), {**asdict(total), "plan": _provenance(made)})
+    return total
+
+
+def track(
+    source: str, output: str, *, work: str | None = None, keep_work: bool = False, overwrite: bool = False,
+    preview: str | None = None, on_event: Emit = silent, **options: Any,
+) -> Summary:  # fmt: skip
+    """Write the masks that `erase` would use, to .mkv or a folder of PNG files. Options as for `erase`."""
+    started = time.monotonic()
+    check_target(output, overwrite=overwrite)
+    Exports(preview=preview).check(overwrite=overwrite)
+    request = make_request(source, None, options)
+    folder = WorkFolder(Path(work) if work else Path(output).absolute().with_suffix(".vremove"))
+    made = _open(folder, request, on_event)
+    try:
+        tally = _work(made, folder, None, on_event, kinds=("mask", "track"))
+        _check_masks(made, folder)
+        write_masks(output, mask_frames(made, folder), made.clip, overwrite=overwrite)
+        if preview:
+            write_mask_sheet(made, folder, preview)
+        notes = (*made.notes, *uncertain(made, folder))
+    except VremoveError as error:
+        if error.code == 4 and not keep_work:
+            _discard(folder)
+        raise
+    if not keep_work:
+        _discard(folder)
+    return Summary(
+        output=str(Path(output).absolute()), frames=made.clip.frames, width=made.clip.shown_size[0],
+        height=made.clip.shown_size[1], encoder="ffv1" if output.endswith(".mkv") else "png", streams=(),
+        recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started, notes=notes,
+        done=len(tally.done), reused=len(tally.reused),
+    )  # fmt: skip
+
+
+def sidecar(made: Plan) -> Path:
+    """`clip.clean.vremove.json` beside `clip.clean.mp4`."""
+    return work_folder(made.request.output).with_suffix(".vremove.json")
+
+
+def _check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:
+    """Refuse early what would be refused at the end."""
+    exports.check(overwrite=overwrite)
+    target = Path(request.output)
+    if container_of(request.output) == SEQUENCE:
+        return
+    if target.resolve() == Path(request.input).resolve():
+        raise UsageError(f"{target} is the input itself", "choose another output with -o")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output with -o")
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", "name a file with -o")
+
+
+def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
+    """The plan of a work folder: the one that is there when it is for the same job, else a new one."""
+    if folder.plan.exists():
+        had = _same(folder, request, emit)
+        if had is not None:
+            return had
+    elif folder.path.exists() and any(
+        p.name not in ("leases", _TEMPORARY) for p in folder.path.iterdir() if p.is_file()
+    ):
+        raise UsageError(f"{folder.path} exists and is no work folder", "choose another one with --work")
+    fresh = not folder.path.exists()
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    made = None
+    try:
+        folder.create()
+        while made is None:
+            with folder.lease("planning") as mine:
+                if folder.plan.exists():
+                    made = Plan.load(folder.plan)
+                elif mine:
+                    made = make_plan(request, emit)
+                    (folder.path / _TEMPORARY).touch()
+                    write_json(folder.plan, made.to_json())
+            if made is None:
+                time.sleep(_PATIENCE)
+    except BaseException:
+        if fresh and not folder.plan.exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return made
+
+
+def _same(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
+    """The folder's plan if it is for this job; None when it was an old run's own and has been cleared away."""
+    temporary = (folder.path / _TEMPORARY).exists()
+    try:
+        had = Plan.load(folder.plan)
+        if same_job(had, request):
+            finished = sum(folder.result(t.id) is not None for t in had.tasks)
+            emit(Note(f"going on with {folder.path}: {finished} of {len(had.tasks)} tasks are done"))
+            for note in had.notes:
+                emit(Note(note))
+            return had
+    except VremoveError:
+        if not temporary:
+            raise
+    if not temporary:
+        raise UsageError(f"{folder.path} holds another job", "choose another folder with --work, or delete this one")
+    if folder.others():
+        raise UsageError(f"{folder.path} is in use by another job", "wait for it, or choose another folder with --work")
+    emit(Note(f"starting anew: {folder.path} was left by a run with other options or input"))
+    shutil.rmtree(folder.path)
+    return None
+
+
+def _discard(folder: WorkFolder) -> None:
+    """Delete a work folder that only this run needed."""
+    if (folder.path / _TEMPORARY).exists() and not folder.others():
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _work(
+    made: Plan,
+    folder: WorkFolder,
+    only: str | None,
+    emit: Emit,
+    kinds: tuple[str, ...] = ("mask", "track", "plate", "fill"),
+) -> Tally:
+    """Do every task that is left, in an order its needs allow; what another process is doing is waited for."""
+    tally = Tally()
+    todo = [t for t in made.tasks if t.kind in kinds and (only is None or t.id == only)]
+    for task in list(todo):
+        if folder.result(task.id) is not None:
+            tally.reused.append(task.id)
+            emit(TaskDone(task.id, reused=True))
+            todo.remove(task)
+    checked = False
+    while todo:
+        ready = [t for t in todo if all(folder.result(n) is not None for n in t.needs)]
+        if not ready and only is not None:
+            raise UsageError(f"task {only} needs {', '.join(todo[0].needs)} first", "run those tasks before")
+        if not checked and all(t.kind not in ("mask", "track") for t in todo):
+            _check_masks(made, folder)
+            checked = True
+        progressed = False
+        for task in ready:
+            if _do(made, task, folder, emit):
+                tally.done.append(task.id)
+            elif folder.result(task.id) is None:
+                continue
+            else:
+                tally.reused.append(task.id)
+            emit(TaskDone(task.id))
+            todo.remove(task)
+            progressed = True
+            break
+        if not progressed:
+            if not folder.plan.exists():
+                raise VremoveError(f"the work folder {folder.path} has gone", "run the command again")
+            time.sleep(_PATIENCE)
+    return tally
+
+
+def _do(made: Plan, task: Task, folder: WorkFolder, emit: Emit) -> bool:
+    """Do a task unless another process has it or has just finished it."""
+    with folder.lease(task.id) as mine:
+        if not mine or folder.result(task.id) is not None:
+            return False
+        started = time.monotonic()
+        result = _RUN[task.kind](made, task, folder, emit)
+        folder.finish(task.id, {**result, "seconds": round(time.monotonic() - started, 3)})
+        return True
+
+
+def _check_masks(made: Plan, folder: WorkFolder) -> None:
+    """Raise `NothingError` when nothing was found, or everything is masked."""
+    frames = found = full = 0
+    for task in made.tasks:
+        result = folder.result(task.id)
+        if task.kind not in ("mask", "track") or result is None:
+            continue
+        frames += task.run[1] - task.run[0]
+        found += sum(b[2] > b[0] for b in result["masks"]["boxes"])
+        full += result.get("full", 0)
+    if not found:
+        raise nothing("the mask is empty on every frame" if made.request.mask else "nothing was found at the prompt")
+    if full == frames:
+        raise nothing("the mask covers the whole picture on every frame (white means erase; see --invert-mask)")
+
+
+def _finish_once(made: Plan, folder: WorkFolder, exports: Exports, overwrite: bool, emit: Emit) -> Summary:
+    """Write the result unless a process that works beside this one has just done it."""
+    while True:
+        with folder.lease("finish") as mine:
+            done = folder.result("finish")
+            if done is not None and Path(made.request.output).exists():
+                return Summary.from_json(done)
+            if mine:
+                summary = finish(made, folder, exports, overwrite=overwrite, emit=emit)
+                folder.finish("finish", asdict(summary))
+                return summary
+        time.sleep(_PATIENCE)
+
+
+def _provenance(made: Plan) -> dict[str, Any]:
+    """What made the result, for the sidecar: everything but the long lists."""
+    data: dict[str, Any] = json.loads(json.dumps(made.to_json()))
+    for key in ("pts",):
+        data["clip"]["times"].pop(key, None)
+    for key in ("keyframes", "files", "file_numbers"):
+        data["clip"].pop(key, None)
+    return data

@@ -1,0 +1,331 @@
+"""Which encoder gives back the source's kind of file, decided and tried before any work is done."""
+
+import io
+import os
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.media import sequence
+from vremove_cli.media.clip import SEQUENCE, ClipInfo
+from vremove_cli.media.colour import Colour
+from vremove_cli.media.layout import layout_of
+
+# x265 and SVT-AV1 write their own banners to stderr; these silence them.
+os.environ.setdefault("SVT_LOG", "0")
+
+CONTAINERS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts",
+    ".mts": "mpegts", ".m2ts": "mpegts", ".gif": "gif", ".mxf": "mxf", ".flv": "flv", ".nut": "nut", ".mpg": "mpeg",
+}  # fmt: skip
+IMAGE_ENCODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".bmp": "bmp",
+                  ".dpx": "dpx", ".tga": "targa", ".webp": "libwebp"}  # fmt: skip
+
+# The encoder for a codec family, where its name differs from the codec's.
+_ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "vp8": "libvpx", "av1": "libsvtav1",
+             "prores": "prores_ks", "webp": "libwebp"}  # fmt: skip
+_ALIASES = {"x264": "h264", "x265": "hevc", "h265": "hevc", "dnxhr": "dnxhd", "jpeg": "mjpeg"}
+# What is tried, in this order, where the source's own family cannot hold the picture.
+_FALLBACKS = {
+    "mp4": ("h264", "hevc", "av1", "vp9"), "mov": ("h264", "hevc", "prores"), "webm": ("vp9", "av1"),
+    "matroska": ("h264", "hevc", "vp9", "av1", "ffv1"), "avi": ("h264", "ffv1"), "mpegts": ("h264", "hevc"),
+    "mxf": ("dnxhd",), "flv": ("h264",), "nut": ("ffv1",), "mpeg": ("mpeg2video",), "gif": ("gif",),
+}  # fmt: skip
+# Muxers that do not say which codecs they take.
+_UNLISTED = {
+    "mpegts": ("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"), "mpeg": ("mpeg2video", "mpeg1video"),
+    "mxf": ("dnxhd", "mpeg2video", "prores", "h264"),
+}  # fmt: skip
+# Formats that hold the same samples in another arrangement.
+_SAME = {
+    "yuvj420p": ("yuv420p",), "yuvj422p": ("yuv422p",), "yuvj444p": ("yuv444p",), "yuvj440p": ("yuv440p",),
+    "yuv420p": ("yuvj420p",), "yuv422p": ("yuvj422p",), "yuv444p": ("yuvj444p",),
+    "gbrp": ("rgb24", "bgr24", "bgr0"), "rgb24": ("gbrp", "bgr24", "bgr0"), "bgr24": ("gbrp", "rgb24", "bgr0"),
+    "bgr0": ("gbrp", "rgb24", "bgr24"), "rgb0": ("gbrp", "rgb24", "bgr0"), "0rgb": ("gbrp", "rgb24", "bgr0"),
+    "rgba": ("bgra", "argb"), "bgra": ("rgba", "argb"), "argb": ("rgba", "bgra"),
+    "rgb48be": ("rgb48le", "gbrp16le"), "rgb48le": ("rgb48be", "gbrp16le"), "gbrp16le": ("rgb48le", "rgb48be"),
+    "rgba64be": ("rgba64le",), "rgba64le": ("rgba64be",), "gray16be": ("gray16le",), "gray16le": ("gray16be",),
+}  # fmt: skip
+_CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
+_PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
+_PRORES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
+_QUALITY_CODECS = ("mjpeg", "mpeg4", "mpeg2video", "mpeg1video", "flv", "wmv2", "wmv1", "h263")
+_LOSSLESS = ("ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa")
+BT709 = 1
+_QSCALE_UNIT = 118  # FFmpeg's lambda units in one step of a quantiser scale
+
+
+@dataclass(frozen=True)
+class EncodeSpec:
+    """Everything that decides the encoded bits, frozen in the plan."""
+
+    container: str
+    encoder: str
+    pix_fmt: str
+    options: dict[str, str]
+    threads: int
+
+    @property
+    def lossless(self) -> bool:
+        return self.encoder in _LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        quality = f" crf {self.options['crf']}" if "crf" in self.options else ""
+        return f"{self.encoder} {self.pix_fmt}{quality}"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked of the encoder; None means: as the source."""
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+
+def container_of(output: str) -> str:
+    """FFmpeg's name of the output's container, or `SEQUENCE`; raises `UsageError` for an unknown ending."""
+    suffix = Path(output).suffix.lower()
+    if sequence.has_number(output) or suffix in IMAGE_ENCODERS or suffix == "":
+        return SEQUENCE
+    if suffix not in CONTAINERS:
+        known = " ".join(CONTAINERS)
+        raise UsageError(f"no container is known for '{suffix}'", f"end the output's name in one of {known}")
+    return CONTAINERS[suffix]
+
+
+def choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> EncodeSpec:
+    """The encoder for a clip and an output path; what differs from the source is added to `notes`.
+
+    Raises `UsageError` when the user's wish cannot be met and `MediaError` when nothing can hold the picture.
+    """
+    container = container_of(output)
+    if info.dynamic_hdr:
+        notes.append("dynamic HDR metadata (HDR10+ or Dolby Vision) is dropped: no encoder here can write it")
+    if container == SEQUENCE:
+        return _image_spec(info, output, wishes, notes)
+    families = _families(info, container, wishes)
+    exact = True
+    for family in families:
+        spec = _candidate(info, container, family, wishes, exact=exact)
+        if spec is None:
+            continue
+        wanted = _ALIASES.get(wishes.codec or "", wishes.codec) or info.codec
+        if family != wanted:
+            notes.append(f"{wanted} cannot hold {info.width}x{info.height} {info.edit_fmt} here: {family} is used")
+        return spec
+    if wishes.codec or info.is_sequence or wishes.pix_fmt or info.codec not in families:
+        for family in families:
+            spec = _candidate(info, container, family, wishes, exact=False)
+            if spec is not None:
+                notes.append(f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt} for {spec.encoder}")
+                return spec
+    if wishes.codec or wishes.crf is not None or wishes.preset:
+        raise UsageError(
+            f"{wishes.codec or info.codec} cannot write {info.width}x{info.height} {wishes.pix_fmt or info.edit_fmt} "
+            f"to {container} with these options",
+            "leave out --codec, --crf, --preset and --pix-fmt, or write to .mkv",
+        )
+    raise MediaError(
+        f"no encoder for {container} can hold {info.width}x{info.height} {info.edit_fmt}",
+        "write to .mkv with -o OUT.mkv",
+    )
+
+
+def _families(info: ClipInfo, container: str, wishes: Wishes) -> list[str]:
+    """Codec families to try: the one asked for alone, or the source's own and then the container's."""
+    if wishes.codec:
+        family = _ALIASES.get(wishes.codec, wishes.codec)
+        try:
+            av.Codec(_ENCODERS.get(family, family), "w")
+        except av.codec.codec.UnknownCodecError as error:
+            raise UsageError(
+                f"no encoder for '{wishes.codec}'", "use h264, hevc, av1, vp9, prores, dnxhr or ffv1"
+            ) from error
+        return [family]
+    own = [] if info.is_sequence else [info.codec]
+    return list(dict.fromkeys([*own, *_FALLBACKS.get(container, ())]))
+
+
+def _candidate(info: ClipInfo, container: str, family: str, wishes: Wishes, *, exact: bool) -> EncodeSpec | None:
+    """A spec that was opened on trial, or None. `exact` keeps every sample up to the encoder."""
+    encoders = [_ENCODERS.get(family, family)]
+    if family == "h264":
+        encoders.append("libx264rgb")
+    if family == "gif":
+        return EncodeSpec(container, "gif", info.edit_fmt, {}, 1) if container == "gif" else None
+    if not _holds(container, family):
+        return None
+    for encoder in encoders:
+        try:
+            formats = [f.name for f in av.Codec(encoder, "w").video_formats or []]
+        except av.codec.codec.UnknownCodecError:
+            continue
+        wanted = [wishes.pix_fmt] if wishes.pix_fmt else [info.edit_fmt, *_SAME.get(info.edit_fmt, ())]
+        if not exact and not wishes.pix_fmt:
+            wanted = nearest(info.edit_fmt, formats)
+        for pix_fmt in wanted:
+            if formats and pix_fmt not in formats:
+                continue
+            options = _options(info, container, encoder, pix_fmt, wishes)
+            spec = EncodeSpec(container, encoder, pix_fmt, options, _threads(encoder))
+            if _opens(spec, info):
+                return spec
+    return None
+
+
+def nearest(pix_fmt: str, formats: list[str]) -> list[str]:
+    """An encoder's formats by how little of `pix_fmt` they lose: depth first, then chroma, then colour model."""
+    source = layout_of(pix_fmt)
+
+    def loss(name: str) -> tuple[bool, int, int, int, int]:
+        layout = layout_of(name)
+        grayed = layout.model == "gray" != source.model
+        chroma = layout.sub_x + layout.sub_y - (source.sub_x + source.sub_y)
+        depth = source.bits - layout.bits
+        return (grayed, max(depth, 0), max(chroma, 0), layout.model != source.model, abs(depth) + abs(chroma))
+
+    usable = []
+    for name in formats:
+        try:
+            usable.append((loss(name), name))
+        except MediaError:
+            continue
+    return [name for _, name in sorted(usable)][:6]
+
+
+def _holds(container: str, family: str) -> bool:
+    if container in _UNLISTED:
+        return family in _UNLISTED[container]
+    with av.open(io.BytesIO(), "w", format=container) as trial:
+        names = trial.supported_codecs
+    return family in names or _ENCODERS.get(family, family) in names
+
+
+def _threads(encoder: str) -> int:
+    return 1 if encoder in _QUALITY_CODECS else min(os.cpu_count() or 1, 16)
+
+
+def _options(info: ClipInfo, container: str, encoder: str, pix_fmt: str, wishes: Wishes) -> dict[str, str]:
+    options: dict[str, str] = {}
+    if encoder in _CRF:
+        options["crf"] = str(_CRF[encoder] if wishes.crf is None else wishes.crf)
+    elif wishes.crf is not None:
+        raise UsageError(f"{encoder} has no --crf", "leave it out, or choose --codec h264, hevc, av1 or vp9")
+    if encoder in _PRESET:
+        options["preset"] = wishes.preset or _PRESET[encoder]
+    elif wishes.preset:
+        raise UsageError(f"{encoder} has no --preset", "leave it out, or choose --codec h264, hevc or av1")
+    options |= _special(info, encoder, pix_fmt)
+    if container == "avi":
+        options["bf"] = "0"  # AVI has no presentation times: reordered frames would come back in the wrong places
+    return options
+
+
+def _special(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
+    """Options that an encoder needs beside its quality."""
+    if encoder == "libx265":
+        hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
+        return {"x265-params": f"log-level=none{hdr}{':hdr10=1' if hdr else ''}"}
+    if encoder == "libvpx-vp9":
+        return {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
+    if encoder == "libvpx":
+        return {"b": "60M", "deadline": "good", "cpu-used": "2"}
+    if encoder == "prores_ks":
+        rich = layout_of(pix_fmt).sub_x == 0
+        return {"profile": _PRORES.get(info.tag, "4" if rich else "3"), "vendor": "apl0"}
+    if encoder == "dnxhd":
+        layout = layout_of(pix_fmt)
+        return {"profile": "dnxhr_444" if layout.sub_x == 0 else "dnxhr_hqx" if layout.bits > 8 else "dnxhr_hq"}
+    if encoder == "ffv1":
+        return {"level": "3", "slices": "4", "slicecrc": "1"}
+    if encoder in _QUALITY_CODECS:
+        return {"flags": "+qscale", "global_quality": str(2 * _QSCALE_UNIT), "qmin": "1"}
+    return {}
+
+
+def output_colour(info: ClipInfo, pix_fmt: str) -> Colour:
+    """The colour tags of the result: the source's own, unless samples change between RGB and YCbCr."""
+    had, gets = info.layout.model, layout_of(pix_fmt).model
+    if had == "rgb" and gets == "yuv":
+        return replace(info.colour, matrix=BT709, range=2 if "yuvj" in pix_fmt else 1)
+    if had == "yuv" and gets == "rgb":
+        return replace(info.colour, matrix=0, range=2)
+    return replace(info.colour, range=2) if "yuvj" in pix_fmt else info.colour
+
+
+def to_format(raw: Any, info: ClipInfo, pix_fmt: str) -> Any:
+    """A decoded frame in the result's pixel format and tags; the same object when nothing changes."""
+    if raw.format.name == pix_fmt:
+        return raw
+    tags = output_colour(info, pix_fmt)
+    out = raw.reformat(
+        format=pix_fmt,
+        src_colorspace=_matrix_name(info.colour, info),
+        dst_colorspace=_matrix_name(tags, info),
+        src_color_range=2 if info.colour.full(info.layout) else 1,
+        dst_color_range=2 if tags.full(layout_of(pix_fmt)) else 1,
+    )
+    out.color_primaries, out.color_trc = tags.primaries, tags.transfer
+    out.colorspace, out.color_range = tags.matrix, tags.range
+    return out
+
+
+def _matrix_name(tags: Colour, info: ClipInfo) -> str:
+    wide = info.height >= 720
+    return {1: "ITU709", 5: "ITU601", 6: "ITU601", 4: "FCC", 7: "SMPTE240M", 9: "BT2020"}.get(
+        tags.matrix, "ITU709" if wide else "ITU601"
+    )
+
+
+def set_up(context: Any, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:
+    """Give an encoder context the picture's size, format, timing and colour tags."""
+    context.width, context.height, context.pix_fmt = info.width, info.height, spec.pix_fmt
+    context.time_base = time_base
+    context.framerate = info.times.rate.limit_denominator(60000)
+    context.options = dict(spec.options)
+    context.thread_count = spec.threads
+    if info.aspect:
+        context.sample_aspect_ratio = info.aspect
+    tags = output_colour(info, spec.pix_fmt)
+    context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+    context.colorspace, context.color_range = tags.matrix, tags.range
+
+
+def _opens(spec: EncodeSpec, info: ClipInfo) -> bool:
+    context = av.CodecContext.create(spec.encoder, "w")
+    set_up(context, spec, info, info.times.time_base)
+    try:
+        context.open()
+    except (av.error.FFmpegError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def _image_spec(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> EncodeSpec:
+    """Images keep their own kind and depth, or take the one that the output's name says."""
+    suffix = Path(output).suffix.lower() or (Path(info.files[0]).suffix.lower() if info.files else ".png")
+    if suffix not in IMAGE_ENCODERS:
+        raise UsageError(f"images of kind '{suffix}' cannot be written", "use .png, .tif or .jpg")
+    encoder = IMAGE_ENCODERS[suffix]
+    formats = [f.name for f in av.Codec(encoder, "w").video_formats or []]
+    exact = [info.edit_fmt, *_SAME.get(info.edit_fmt, ())]
+    if encoder == "mjpeg":  # a JPEG file is full range by definition: limited-range samples must be converted
+        exact = [f for f in exact if "yuvj" in f or info.colour.full(info.layout)]
+    wanted = [wishes.pix_fmt] if wishes.pix_fmt else [*exact, *nearest(info.edit_fmt, formats)]
+    options = _options(info, SEQUENCE, encoder, info.edit_fmt, wishes)
+    for pix_fmt in wanted:
+        spec = EncodeSpec(SEQUENCE, encoder, pix_fmt, options, 1)
+        if pix_fmt in formats and _opens(spec, info):
+            if pix_fmt not in exact:
+                notes.append(f"pixels are converted from {info.edit_fmt} to {pix_fmt} for {encoder}")
+            return spec
+    raise UsageError(f"{encoder} cannot hold {info.edit_fmt}", "write .png or .tif images")

@@ -1,0 +1,325 @@
+"""One pass over the input before any work: exact frame times, cuts, keyframes, and everything that must be refused."""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vremove_cli.errors import MediaError
+from vremove_cli.geometry import Orientation
+from vremove_cli.media import sequence
+from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
+from vremove_cli.media.colour import Colour
+from vremove_cli.media.cuts import CutFinder
+from vremove_cli.media.layout import SIBLINGS, layout_of
+from vremove_cli.media.timing import FrameTimes, repaired
+
+Progress = Callable[[int, int], None]
+SEQUENCE_RATE = 24
+# Damage must surface as an error: by default FFmpeg paints over it and goes on.
+STRICT = {"err_detect": "explode"}
+
+
+def scan(path: str, *, skip_errors: bool = False, progress: Progress | None = None) -> ClipInfo:
+    """Decode a clip once and say what it is. `progress` gets (frames done, frames expected or 0).
+
+    Raises `MediaError` for what cannot be read or edited, with what to do about it. With `skip_errors` a frame that
+    cannot be decoded repeats the one before it.
+    """
+    if sequence.is_sequence(path):
+        return _scan_sequence(path, progress)
+    if not Path(path).exists():
+        raise MediaError(f"{path} does not exist", "check the path")
+    try:
+        with open_input(path) as container:
+            return _scan_video(path, container, skip_errors, progress)
+    except av.error.FFmpegError as error:
+        raise unreadable(path, error) from error
+
+
+def open_input(path: str) -> Any:
+    """A PyAV input container; raises `MediaError` when FFmpeg does not know the file."""
+    try:
+        return av.open(path, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise MediaError(f"{path} cannot be opened ({error})", "check that it is a video file") from error
+
+
+def unreadable(path: str, error: Exception) -> MediaError:
+    """The sentence for a file that FFmpeg cannot read."""
+    if isinstance(error, PermissionError):
+        return MediaError(f"no permission to read {path}", "change its permissions, or copy it")
+    why = getattr(error, "strerror", None) or str(error)
+    return MediaError(
+        f"{path} cannot be read as a video ({why})",
+        "it may be damaged or cut off: play it to the end, or copy it again from its source",
+    )
+
+
+def video_stream(container: Any, path: str) -> Any:
+    """The stream to edit: the best video stream that is no cover picture; raises `MediaError` when there is none."""
+    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not moving:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise MediaError(f"{path} has no video in it (it holds {kinds})", "give a file with a picture")
+    best = container.streams.best("video")
+    return best if best in moving else moving[0]
+
+
+@dataclass
+class _Found:
+    """What the pass over the frames collects."""
+
+    pts: list[int | None] = field(default_factory=list)
+    keyframes: list[int] = field(default_factory=list)
+    packet_pts: set[int] = field(default_factory=set)
+    packets: int = 0
+    errors: int = 0
+    corrupt: int = 0
+    first: Any = None
+    duration: int = 0
+
+
+def _scan_video(path: str, container: Any, skip_errors: bool, progress: Progress | None) -> ClipInfo:
+    stream = video_stream(container, path)
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: no decoder for its video", "convert it to h264 or ProRes first")
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = STRICT
+    cuts = CutFinder()
+    found = _Found()
+    for frame in _decode(container, stream, found):
+        _check_frame(path, frame, found)
+        cuts.add(frame)
+        if frame.key_frame:
+            found.keyframes.append(len(found.pts))
+        found.pts.append(frame.pts)
+        found.duration = frame.duration or found.duration
+        if progress:
+            progress(len(found.pts), stream.frames)
+    if found.first is None:
+        raise MediaError(f"{path} has no frame that can be decoded", "play it to check it, or copy it again")
+    notes: list[str] = []
+    _check_whole(path, container, stream, found, skip_errors, notes)
+    times, repeats = _times(stream, found, skip_errors, notes)
+    return _info(path, container, stream, found, times, cuts.cuts, repeats, notes)
+
+
+def _decode(container: Any, stream: Any, found: _Found) -> Iterator[Any]:
+    for packet in container.demux(stream):
+        if packet.size and packet.pts is not None:
+            found.packets += 1
+            if not packet.is_discard:
+                found.packet_pts.add(packet.pts)
+        try:
+            yield from packet.decode()
+        except av.error.EOFError:
+            return
+        except (av.error.InvalidDataError, av.error.UnknownError, av.error.BugError):
+            found.errors += 1
+
+
+def _check_frame(path: str, frame: Any, found: _Found) -> None:
+    if found.first is None:
+        found.first = frame
+        layout_of(SIBLINGS.get(frame.format.name, frame.format.name))
+    if frame.interlaced_frame:
+        raise MediaError(
+            f"{path} is interlaced", "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
+        )
+    same = (frame.width, frame.height, frame.format.name) == (
+        found.first.width,
+        found.first.height,
+        found.first.format.name,
+    )
+    if not same:
+        raise MediaError(
+            f"{path} changes its size or pixel format at frame {len(found.pts)}",
+            "cut it there and erase the parts apart",
+        )
+    found.corrupt += bool(frame.is_corrupt)
+
+
+def _check_whole(path: str, container: Any, stream: Any, found: _Found, skip_errors: bool, notes: list[str]) -> None:
+    """Refuse a file that ends early or has frames that cannot be decoded, unless the user said to skip them."""
+    advice = "copy it again, or add --skip-errors to go on with what can be read"
+    if "mov" in container.format.name and stream.frames > found.packets:
+        problem = f"{path} is cut off: its header promises {stream.frames} frames, {found.packets} are there"
+    elif _promised_end(stream) - _last_end(stream, found) > Fraction(1, 2):
+        problem = f"{path} is cut off: its header promises {float(_promised_end(stream)):.1f} s of video"
+    elif found.errors or found.corrupt:
+        lost = max(found.errors, len(found.packet_pts) - len(found.pts), 1)
+        problem = f"{path} has {lost + found.corrupt} damaged frame(s)"
+    else:
+        return
+    if not skip_errors:
+        raise MediaError(problem, advice)
+    notes.append(f"{problem}; each damaged frame repeats the one before it")
+
+
+def _promised_end(stream: Any) -> Fraction:
+    """Length that Matroska's DURATION tag states, in seconds; 0 where there is none."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if not match:
+        return Fraction(0)
+    hours, minutes, seconds = match.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+
+
+def _last_end(stream: Any, found: _Found) -> Fraction:
+    last = max(found.packet_pts, default=0)
+    return (last + found.duration) * stream.time_base
+
+
+def _times(stream: Any, found: _Found, skip_errors: bool, notes: list[str]) -> tuple[FrameTimes, tuple[int, ...]]:
+    step = found.duration
+    if not step:
+        rate = stream.average_rate or Fraction(25)
+        step = max(1, round(1 / (rate * stream.time_base)))
+    seen = {p for p in found.pts if p is not None}
+    lost = sorted(found.packet_pts - seen) if skip_errors and found.errors else []
+    lost = [p for p in lost if p > min(seen, default=0)]
+    raw: list[int | None] = list(found.pts)
+    pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
+    if not lost and pts != raw:
+        notes.append("some frames had no time of their own or one already taken; they were spaced evenly")
+    missing = set(lost)
+    repeats = tuple(i for i, p in enumerate(pts) if p in missing)
+    return FrameTimes(tuple(pts), stream.time_base, step), repeats
+
+
+def _info(
+    path: str,
+    container: Any,
+    stream: Any,
+    found: _Found,
+    times: FrameTimes,
+    cuts: tuple[int, ...],
+    repeats: tuple[int, ...],
+    notes: list[str],
+) -> ClipInfo:
+    frame, context = found.first, stream.codec_context
+    matrix = _display_matrix(frame, path)
+    hdr, dynamic = _hdr(frame)
+    others = tuple(_stream_info(s) for s in container.streams if s.index != stream.index)
+    keyframes = tuple(found.keyframes) if not repeats and None not in found.pts else (0,)
+    return ClipInfo(
+        path=str(path),
+        container=container.format.name,
+        codec=context.codec.canonical_name,
+        profile=str(context.profile or ""),
+        tag=context.codec_tag.strip("\0 "),
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=frame.format.name,
+        edit_fmt=SIBLINGS.get(frame.format.name, frame.format.name),
+        colour=colour_of(frame),
+        matrix=matrix,
+        aspect=stream.sample_aspect_ratio or Fraction(0),
+        hdr=hdr,
+        dynamic_hdr=dynamic,
+        stream=stream.index,
+        streams=others,
+        chapters=len(container.chapters()),
+        times=times,
+        cuts=cuts,
+        keyframes=keyframes,
+        repeated=repeats,
+        files=(),
+        file_numbers=(),
+        notes=tuple(notes),
+    )
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    if stream.type == "attachment" or stream.codec_context is None:
+        codec = getattr(stream, "mimetype", None) or "unknown"
+    else:
+        codec = stream.codec_context.name
+    picture = stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return StreamInfo(stream.index, stream.type, codec, stream.metadata.get("language", ""), picture)
+
+
+def colour_of(frame: Any) -> Colour:
+    """Colour tags of a decoded frame."""
+    codes = (frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range)
+    return Colour(*(int(c) for c in codes))
+
+
+def _display_matrix(frame: Any, path: str) -> tuple[int, ...]:
+    data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    if data is None:
+        return ()
+    matrix = struct.unpack("<9i", bytes(data)[:36])
+    if Orientation.from_matrix(matrix) is None:
+        raise MediaError(f"{path} is to be shown at an odd angle", "turn it upright first, for example with ffmpeg")
+    return matrix
+
+
+def _hdr(frame: Any) -> tuple[dict[str, str], bool]:
+    """Static HDR metadata as x265 writes it, and whether there is dynamic metadata that no encoder here can carry."""
+    kinds = av.sidedata.sidedata.Type
+    out = {}
+    mastering = frame.side_data.get(kinds.MASTERING_DISPLAY_METADATA)
+    if mastering is not None:
+        numbers = struct.unpack("<20i", bytes(mastering)[:80])
+        values = [Fraction(n, d or 1) for n, d in zip(numbers[::2], numbers[1::2], strict=True)]
+        red, green, blue, white = ((round(values[i] * 50000), round(values[i + 1] * 50000)) for i in (0, 2, 4, 6))
+        low, high = (round(v * 10000) for v in values[8:10])
+        pairs = [f"{k}({x},{y})" for k, (x, y) in (("G", green), ("B", blue), ("R", red), ("WP", white))]
+        out["master-display"] = "".join(pairs) + f"L({high},{low})"
+    light = frame.side_data.get(kinds.CONTENT_LIGHT_LEVEL)
+    if light is not None:
+        out["max-cll"] = "{},{}".format(*struct.unpack("<2I", bytes(light)[:8]))
+    dynamic = (kinds.DYNAMIC_HDR_PLUS, kinds.DOVI_METADATA, kinds.DOVI_RPU_BUFFER, kinds.DYNAMIC_HDR_VIVID)
+    return out, any(frame.side_data.get(k) is not None for k in dynamic)
+
+
+def read_image(path: Path) -> Any:
+    """The one frame of a picture file; raises `MediaError`."""
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                return frame
+    except (av.error.FFmpegError, ValueError, IndexError) as error:
+        raise unreadable(str(path), error) from error
+    raise MediaError(f"{path} holds no picture", "save it again as PNG")
+
+
+def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
+    found = sequence.find(path)
+    cuts = CutFinder()
+    first = None
+    for i, file in enumerate(found.files):
+        frame = read_image(file)
+        first = first or frame
+        if (frame.width, frame.height, frame.format.name) != (first.width, first.height, first.format.name):
+            raise MediaError(f"{file} differs from {found.files[0]} in size or pixel format", "make them alike first")
+        cuts.add(frame)
+        if progress:
+            progress(i + 1, len(found.files))
+    assert first is not None
+    edit = SIBLINGS.get(first.format.name, first.format.name)
+    layout_of(edit)
+    notes = [f"the sequence skips {found.gaps} number(s); the files keep theirs"] if found.gaps else []
+    count = len(found.files)
+    return ClipInfo(
+        path=str(path), container=SEQUENCE, codec=_image_codec(found.files[0]), profile="", tag="",
+        width=first.width, height=first.height, pix_fmt=first.format.name, edit_fmt=edit, colour=colour_of(first),
+        matrix=_display_matrix(first, path), aspect=Fraction(0), hdr={}, dynamic_hdr=False, stream=0, streams=(),
+        chapters=0, times=FrameTimes(tuple(range(count)), Fraction(1, SEQUENCE_RATE), 1), cuts=cuts.cuts,
+        keyframes=tuple(range(count)), repeated=(), files=tuple(str(f) for f in found.files),
+        file_numbers=found.numbers, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _image_codec(path: Path) -> str:
+    with av.open(str(path)) as container:
+        return str(container.streams.video[0].codec_context.codec.canonical_name)

@@ -1,0 +1,89 @@
+"""Background motion between two frames, with the object kept out of it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vremove_cli.geometry import Array, Box, bounds
+from vremove_cli.motion.complete import membrane
+from vremove_cli.motion.warp import grid, project, sample, warp_back
+
+MARGIN = 48  # pixels of surroundings that the flow sees round a hole
+_STALE = 2  # pixels round a hole in which flow is not believed
+
+
+@dataclass(frozen=True)
+class HoleFlow:
+    """Background flow from one frame to another where the object hides it.
+
+    A point x of the first frame is at `camera`(x + r(x)) in the second; `residual` r is (h, w, 2) float16 on `box`,
+    outside of which it is zero.
+    """
+
+    camera: Array
+    box: Box
+    residual: Array
+
+    def follow(self, points: Array) -> Array:
+        """Points (N, 2) of the first frame, in the second."""
+        if not self.box.empty:
+            local = points - np.array([self.box.x0, self.box.y0], np.float32)
+            points = points + sample(self.residual.astype(np.float32), local, outside=0.0)
+        return project(self.camera, points)
+
+
+def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, camera: Array) -> HoleFlow:
+    """Flow of the background from gray `a` to gray `b` (H, W) uint8 in and round `hole_a` (H, W) uint8.
+
+    Both pictures are made equal wherever either hides the background (a hole shows the other picture, a common hole
+    the same smooth fill), so that the object cannot drag the flow with it. DIS flow then measures what is left beside
+    the camera's step, and the hole itself is filled by a membrane from its rim.
+    """
+    height, width = a.shape
+    need = bounds(hole_a)
+    if need.empty:
+        return HoleFlow(camera, need, np.zeros((0, 0, 2), np.float16))
+    box = need.grow(MARGIN).clip(width, height)
+    shift = np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+    seen_b = warp_back(b, camera @ shift, box.width, box.height)
+    gone_b = warp_back(hole_b, camera @ shift, box.width, box.height, nearest=True) > 0
+    seen_a, gone_a = a[box.slices], hole_a[box.slices] > 0
+    first, second = _neutral(seen_a, seen_b, gone_a, gone_b)
+    flow = _dis(first, second)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _STALE + 1,) * 2)
+    unknown = cv2.dilate((gone_a | gone_b).astype(np.uint8), kernel) > 0
+    flow = membrane(flow, unknown) if not unknown.all() else np.zeros_like(flow)
+    return HoleFlow(camera, box, flow.astype(np.float16))
+
+
+def _neutral(a: Array, b: Array, gone_a: Array, gone_b: Array) -> tuple[Array, Array]:
+    """Both pictures with their holes showing the same thing."""
+    both = gone_a & gone_b
+    first = np.where(gone_a, b, a)
+    second = np.where(gone_b, a, b)
+    if both.any():
+        mean = (first.astype(np.float32) + second)[..., None] / 2
+        smooth = np.clip(membrane(mean, both)[..., 0], 0, 255).astype(np.uint8)
+        first = np.where(both, smooth, first)
+        second = np.where(both, smooth, second)
+    return np.ascontiguousarray(first), np.ascontiguousarray(second)
+
+
+def _dis(a: Array, b: Array) -> Array:
+    """DIS optical flow (H, W, 2) float32 from a to b; zero where the pictures are too small for it."""
+    if min(a.shape) < 16:
+        return np.zeros((*a.shape, 2), np.float32)
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(a, b, None)
+
+
+def dense_flow(a: Array, b: Array) -> Array:
+    """Flow (H, W, 2) float32 from gray `a` to gray `b` (H, W) uint8: a(x) looks like b(x + flow)."""
+    return _dis(np.ascontiguousarray(a), np.ascontiguousarray(b))
+
+
+def carry(values: Array, flow: Array) -> Array:
+    """Values (H, W) float32 of a second frame seen from the first: out(x) = values(x + flow(x))."""
+    height, width = flow.shape[:2]
+    at = grid(width, height) + flow
+    return cv2.remap(values, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,83 @@
+"""Pictures that let a person check: a sheet of before, mask and after; a frame with a grid to read coordinates off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vremove_cli.geometry import Array
+
+CELL = 426  # widest a picture gets on a sheet
+_OUTLINE = (255, 0, 160)
+_LABEL = 22
+
+
+@dataclass(frozen=True)
+class Row:
+    """One frame of a sheet: its label and pictures (H, W, 3) uint8 from left to right."""
+
+    label: str
+    pictures: tuple[Array, ...]
+
+
+def outlined(rgb: Array, mask: Array) -> Array:
+    """A picture (H, W, 3) uint8 with a mask's (H, W) outline drawn in, thick enough to survive being made smaller."""
+    out = np.array(rgb, order="C")
+    contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    thick = max(1, round(rgb.shape[1] / CELL * 1.5))
+    cv2.drawContours(out, contours, -1, (255, 255, 255), thick + 2)
+    cv2.drawContours(out, contours, -1, _OUTLINE, thick)
+    return out
+
+
+def sheet(rows: Sequence[Row], headings: Sequence[str]) -> Array:
+    """All rows under each other, (H, W, 3) uint8, each column with its heading."""
+    height, width = rows[0].pictures[0].shape[:2]
+    scale = min(1.0, CELL / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    across, down = size[0] + 6, size[1] + 6 + _LABEL
+    canvas = Image.new("RGB", (across * len(headings) + 6, down * len(rows) + _LABEL + 6), (24, 24, 24))
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(14)
+    for c, heading in enumerate(headings):
+        draw.text((6 + c * across, 4), heading, font=font, fill=(230, 230, 230))
+    for r, row in enumerate(rows):
+        top = _LABEL + 6 + r * down
+        draw.text((6, top), row.label, font=font, fill=(170, 170, 170))
+        for c, picture in enumerate(row.pictures):
+            small = cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
+            canvas.paste(Image.fromarray(small), (6 + c * across, top + _LABEL))
+    return np.asarray(canvas)
+
+
+def with_grid(rgb: Array) -> Array:
+    """A picture (H, W, 3) uint8 with a labelled grid of pixel coordinates over it and rulers outside it."""
+    height, width = rgb.shape[:2]
+    step = _step(max(width, height))
+    margin = 40
+    canvas = Image.new("RGB", (width + margin, height + _LABEL), (24, 24, 24))
+    canvas.paste(Image.fromarray(np.ascontiguousarray(rgb)), (margin, _LABEL))
+    lines = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(lines)
+    font = ImageFont.load_default(12)
+    for x in range(0, width, step // 2):
+        main = x % step == 0
+        draw.line([(margin + x, _LABEL), (margin + x, _LABEL + height)], fill=(255, 255, 0, 150 if main else 55))
+        if main:
+            draw.text((margin + x, 3), str(x), font=font, fill=(255, 255, 0, 255), anchor="ma")
+    for y in range(0, height, step // 2):
+        main = y % step == 0
+        draw.line([(margin, _LABEL + y), (margin + width, _LABEL + y)], fill=(255, 255, 0, 150 if main else 55))
+        if main:
+            draw.text((margin - 4, _LABEL + y), str(y), font=font, fill=(255, 255, 0, 255), anchor="rm")
+    return np.asarray(Image.alpha_composite(canvas.convert("RGBA"), lines).convert("RGB"))
+
+
+def _step(longest: int) -> int:
+    """Pixels between labelled lines: a round number that gives 8 to 20 of them."""
+    for step in (10, 20, 50, 100, 200, 500):
+        if longest / step <= 20:
+            return step
+    return 1000

@@ -1,0 +1,144 @@
+"""What a user points at: `[NAME=][@WHEN:]X,Y` and `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame.
+
+WHEN is a frame (`120`, counted from 0), a time after the first frame (`4.5s`, `1:02.5`, `1:00:02`) or, in an image
+sequence, the number in the file's name (`#1001`). Without NAME a prompt belongs to the one unnamed object.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from vremove_cli.errors import UsageError
+from vremove_cli.media.timing import FrameTimes
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class When:
+    """A moment: `frame` index, `seconds` after the first frame, or `file` number of an image sequence."""
+
+    unit: Literal["frame", "seconds", "file"]
+    value: Fraction
+
+    def __str__(self) -> str:
+        if self.unit == "seconds":
+            return f"{_decimal(self.value)}s"
+        return f"{'#' if self.unit == 'file' else ''}{self.value}"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A point (two numbers) or a box (four: x0, y0, x1, y1, x1 and y1 exclusive) on one frame of one object."""
+
+    numbers: tuple[Fraction, ...]
+    when: When | None = None
+    name: str = ""
+    positive: bool = True
+
+    @property
+    def is_box(self) -> bool:
+        return len(self.numbers) == 4
+
+    @property
+    def xy(self) -> tuple[float, ...]:
+        return tuple(float(n) for n in self.numbers)
+
+    def __str__(self) -> str:
+        name = f"{self.name}=" if self.name else ""
+        when = f"@{self.when}:" if self.when else ""
+        return name + when + ",".join(_decimal(n) for n in self.numbers)
+
+
+def _decimal(value: Fraction) -> str:
+    """A terminating decimal, exactly."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    digits = 0
+    scaled = value
+    while scaled.denominator != 1:
+        scaled *= 10
+        digits += 1
+    text = str(scaled.numerator).rjust(digits + 1, "0")
+    return f"{text[:-digits]}.{text[-digits:]}"
+
+
+def parse_when(text: str) -> When:
+    """`120`, `4.5s`, `1:02.5`, `1:00:02` or `#1001`; raises `UsageError` for anything else."""
+    text = text.strip()
+    if re.fullmatch(r"\d+", text):
+        return When("frame", Fraction(text))
+    if re.fullmatch(r"#\d+", text):
+        return When("file", Fraction(text[1:]))
+    if text.endswith("s") and _NUMBER.fullmatch(text[:-1]):
+        return When("seconds", Fraction(text[:-1]))
+    parts = text.split(":")
+    if len(parts) in (2, 3) and all(p.isdigit() for p in parts[:-1]) and _NUMBER.fullmatch(parts[-1]):
+        total = Fraction(0)
+        for part in parts:
+            total = total * 60 + Fraction(part)
+        return When("seconds", total)
+    raise UsageError(
+        f"'{text}' is not a moment", "write a frame (120), a time (4.5s or 1:02.5) or a file number (#1001)"
+    )
+
+
+def parse_prompt(text: str, kind: Literal["point", "box"], *, positive: bool = True) -> Prompt:
+    """A prompt from its text; raises `UsageError` that shows the right form."""
+    form = "[NAME=][@WHEN:]X,Y" if kind == "point" else "[NAME=][@WHEN:]X0,Y0,X1,Y1"
+    rest, name, when = text.strip(), "", None
+    if "=" in rest:
+        name, rest = (s.strip() for s in rest.split("=", 1))
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"'{name}' is not a name for an object", "use letters, digits, '.', '_' and '-'")
+    if rest.startswith("@"):
+        moment, colon, rest = rest[1:].rpartition(":")
+        if not colon:
+            raise UsageError(f"'{text}' has no coordinates", f"write {form}")
+        when = parse_when(moment)
+    parts = [p.strip() for p in rest.split(",")]
+    if len(parts) != (2 if kind == "point" else 4) or not all(_NUMBER.fullmatch(p) for p in parts):
+        raise UsageError(f"'{text}' is not a {kind}", f"write {form} in pixels, for example {_example(kind)}")
+    numbers = tuple(Fraction(p) for p in parts)
+    if kind == "box" and (numbers[2] <= numbers[0] or numbers[3] <= numbers[1]):
+        raise UsageError(f"the box '{text}' is empty", "give its left, top, right and bottom, in this order")
+    return Prompt(numbers, when, name, positive)
+
+
+def _example(kind: str) -> str:
+    return "--point 320,240" if kind == "point" else "--box @2.5s:100,80,240,300"
+
+
+def frame_of(when: When, times: FrameTimes, file_numbers: tuple[int, ...] | None = None) -> int:
+    """Index of the frame that a moment names; raises `UsageError` when the clip has no such frame."""
+    count = len(times.pts)
+    if when.unit == "file":
+        if not file_numbers:
+            raise UsageError(
+                f"'@{when}' names a file number, but the input is no image sequence", "use a frame or a time"
+            )
+        if int(when.value) not in file_numbers:
+            raise UsageError(
+                f"the sequence has no file number {when.value}", f"it runs from {file_numbers[0]} to {file_numbers[-1]}"
+            )
+        return file_numbers.index(int(when.value))
+    if when.unit == "seconds":
+        if when.value > times.end_seconds:
+            raise UsageError(f"{when} is after the end of the clip", f"it is {float(times.end_seconds):.3f} s long")
+        return times.at(when.value)
+    if when.value >= count:
+        raise UsageError(f"the clip has no frame {when.value}", f"it has {count} frames, 0 to {count - 1}")
+    return int(when.value)
+
+
+def inside(prompt: Prompt, width: int, height: int) -> None:
+    """Check a prompt against the displayed size; raises `UsageError` when it lies outside the frame."""
+    x, y = prompt.xy[:2]
+    if x >= width or y >= height:
+        what = "box" if prompt.is_box else "point"
+        raise UsageError(
+            f"the {what} {prompt} lies outside the frame, which is {width}x{height}",
+            "read coordinates off `vremove frame INPUT --grid -o grid.png`",
+        )

@@ -1,0 +1,19 @@
+"""The remover that generates nothing: the plate's own completion stands."""
+
+from collections.abc import Mapping
+
+from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
+
+
+class PlateRemover:
+    """Recovered pixels, and the smoothest continuation of them where no frame ever showed the background."""
+
+    spec = RemoverSpec("plate", "Apache-2.0", "crop")
+
+    def stages(self, shot: ShotInfo) -> list[Stage]:
+        """None: the plate task has completed the hole already."""
+        return []
+
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
+        """Give the frames back as they are."""
+        return Fill(shot.frames)

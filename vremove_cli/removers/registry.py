@@ -1,0 +1,33 @@
+"""Removers by name."""
+
+from collections.abc import Callable
+
+from vremove_cli.errors import ModelError
+from vremove_cli.removers.base import Remover
+from vremove_cli.removers.plate import PlateRemover
+
+_REMOVERS: dict[str, Callable[[], Remover]] = {"plate": PlateRemover}
+
+
+def register(name: str, make: Callable[[], Remover]) -> None:
+    """Make a remover known under a name."""
+    _REMOVERS[name] = make
+
+
+def names() -> list[str]:
+    """Every remover that can be asked for."""
+    return sorted(_REMOVERS)
+
+
+def resolve(name: str) -> tuple[str, str]:
+    """A remover's name and why it was chosen; raises `ModelError` for an unknown one."""
+    if name == "auto":
+        return "plate", "no generative model is installed"
+    if name not in _REMOVERS:
+        raise ModelError(f"there is no remover '{name}'", f"choose one of: auto, {', '.join(names())}")
+    return name, "as asked"
+
+
+def make(name: str) -> Remover:
+    """A remover ready to work."""
+    return _REMOVERS[name]()

@@ -1,0 +1,36 @@
+"""Long clips in pieces: pure functions of numbers."""
+
+from collections.abc import Sequence
+
+
+def segments(count: int, cuts: Sequence[int] = (), longest: int = 120) -> list[tuple[int, int]]:
+    """Half-open runs of frames that cover `count` frames once, in order; none crosses a cut or exceeds `longest`.
+
+    `cuts` are the first frames of new shots. A shot is divided evenly, so that no run is a short tail.
+    """
+    if count < 0 or longest < 1:
+        raise ValueError(f"count {count} and longest {longest} must be positive")
+    edges = [0, *sorted({c for c in cuts if 0 < c < count}), count]
+    runs = []
+    for start, stop in zip(edges, edges[1:], strict=False):
+        pieces = -(-(stop - start) // longest)
+        for k in range(pieces):
+            runs.append((start + (stop - start) * k // pieces, start + (stop - start) * (k + 1) // pieces))
+    return runs
+
+
+def context(run: tuple[int, int], count: int, cuts: Sequence[int], reach: int) -> tuple[int, int]:
+    """A run widened by `reach` frames on both sides, inside its shot and the clip."""
+    edges = [0, *sorted({c for c in cuts if 0 < c < count}), count]
+    low = max(e for e in edges if e <= run[0])
+    high = min(e for e in edges if e >= run[1])
+    return max(low, run[0] - reach), min(high, run[1] + reach)
+
+
+def evenly(start: int, stop: int, amount: int) -> list[int]:
+    """At most `amount` different numbers spread evenly over start <= n < stop, the ends included."""
+    if stop <= start:
+        return []
+    if amount == 1 or stop - start == 1:
+        return [start]
+    return sorted({start + round(k * (stop - 1 - start) / (amount - 1)) for k in range(amount)})
