@@ -66,10 +66,12 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     """A request with absolute paths, so that it can be carried out from anywhere."""
     mask = options.pop("mask", None)
     target = output or default_output(source)
-    if target.endswith("/") or (Path(target).is_dir() and not Path(source).is_dir() and not _images(source)):
+    if target.endswith("/") or (
+        Path(target).is_dir() and not Path(source).is_dir() and not sequence.is_sequence(source)
+    ):
         target = str(Path(target) / Path(default_output(source)).name)
     folder = Path(target).absolute().parent
-    if not folder.is_dir() and container_of(target) != SEQUENCE:
+    if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:
         raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
     return Request(
         input=str(Path(source).absolute()),
@@ -77,10 +79,6 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         mask=str(Path(mask).absolute()) if mask else None,
         **options,
     )
-
-
-def _images(source: str) -> bool:
-    return sequence.is_sequence(source)
 
 
 def plan(
@@ -119,7 +117,7 @@ def complete(
     _check_masks(made, folder)
     if output:
         made = replace(made, request=replace(made.request, output=str(Path(output).absolute())))
-        if container_of(output) != made.encode.container:
+        if container_of(output, images=made.clip.is_sequence) != made.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
     return finish(made, folder, exports or Exports(), overwrite=overwrite, emit=on_event)
 
@@ -200,7 +198,7 @@ def _check_targets(request: Request, exports: Exports, *, overwrite: bool) -> No
     """Refuse early what would be refused at the end."""
     exports.check(overwrite=overwrite)
     target = Path(request.output)
-    if container_of(request.output) == SEQUENCE:
+    if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
         return
     if target.resolve() == Path(request.input).resolve():
         raise UsageError(f"{target} is the input itself", "choose another output with -o")

@@ -35,6 +35,8 @@ _FALLBACKS = {
     "matroska": ("h264", "hevc", "vp9", "av1", "ffv1"), "avi": ("h264", "ffv1"), "mpegts": ("h264", "hevc"),
     "mxf": ("dnxhd",), "flv": ("h264",), "nut": ("ffv1",), "mpeg": ("mpeg2video",), "gif": ("gif",),
 }  # fmt: skip
+# Editing codecs: what an editor's timeline expects matters more than the last two bits of depth.
+_MASTERING = ("prores", "dnxhd", "cfhd")
 # Muxers that do not say which codecs they take.
 _UNLISTED = {
     "mpegts": ("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"), "mpeg": ("mpeg2video", "mpeg1video"),
@@ -91,9 +93,14 @@ class Wishes:
     pix_fmt: str | None = None
 
 
-def container_of(output: str) -> str:
-    """FFmpeg's name of the output's container, or `SEQUENCE`; raises `UsageError` for an unknown ending."""
+def container_of(output: str, *, images: bool = False) -> str:
+    """FFmpeg's name of the output's container, or `SEQUENCE`; raises `UsageError` for an unknown ending.
+
+    `images` says that the source is an image sequence: then a name without a known ending is a folder.
+    """
     suffix = Path(output).suffix.lower()
+    if images and suffix not in CONTAINERS:
+        return SEQUENCE
     if sequence.has_number(output) or suffix in IMAGE_ENCODERS or suffix == "":
         return SEQUENCE
     if suffix not in CONTAINERS:
@@ -107,15 +114,18 @@ def choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> Enc
 
     Raises `UsageError` when the user's wish cannot be met and `MediaError` when nothing can hold the picture.
     """
-    container = container_of(output)
+    container = container_of(output, images=info.is_sequence)
     if info.dynamic_hdr:
         notes.append("dynamic HDR metadata (HDR10+ or Dolby Vision) is dropped: no encoder here can write it")
     if container == SEQUENCE:
         return _image_spec(info, output, wishes, notes)
     families = _families(info, container, wishes)
-    exact = True
     for family in families:
-        spec = _candidate(info, container, family, wishes, exact=exact)
+        spec = _candidate(info, container, family, wishes, exact=True)
+        if spec is None and family == info.codec in _MASTERING:
+            spec = _candidate(info, container, family, wishes, exact=False)
+            if spec is not None:
+                notes.append(f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt}: {spec.encoder} has no more")
         if spec is None:
             continue
         wanted = _ALIASES.get(wishes.codec or "", wishes.codec) or info.codec
@@ -246,7 +256,7 @@ def _special(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         layout = layout_of(pix_fmt)
         return {"profile": "dnxhr_444" if layout.sub_x == 0 else "dnxhr_hqx" if layout.bits > 8 else "dnxhr_hq"}
     if encoder == "ffv1":
-        return {"level": "3", "slices": "4", "slicecrc": "1"}
+        return {"level": "3", "slicecrc": "1"}
     if encoder in _QUALITY_CODECS:
         return {"flags": "+qscale", "global_quality": str(2 * _QSCALE_UNIT), "qmin": "1"}
     return {}
@@ -310,9 +320,17 @@ def _opens(spec: EncodeSpec, info: ClipInfo) -> bool:
     return True
 
 
+def image_suffix(output: str, info: ClipInfo) -> str:
+    """The ending of the images that are written: the output's own, else the source's, else PNG."""
+    suffix = Path(output).suffix.lower()
+    if suffix in IMAGE_ENCODERS:
+        return suffix
+    return Path(info.files[0]).suffix.lower() if info.files else ".png"
+
+
 def _image_spec(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> EncodeSpec:
     """Images keep their own kind and depth, or take the one that the output's name says."""
-    suffix = Path(output).suffix.lower() or (Path(info.files[0]).suffix.lower() if info.files else ".png")
+    suffix = image_suffix(output, info)
     if suffix not in IMAGE_ENCODERS:
         raise UsageError(f"images of kind '{suffix}' cannot be written", "use .png, .tif or .jpg")
     encoder = IMAGE_ENCODERS[suffix]

@@ -117,7 +117,7 @@ def _log2(n: int) -> int:
 def _lossless(name: str, model: str, bits: int) -> str:
     """The FFV1 format that holds the same components."""
     if model == "rgb":
-        return "gbrp" if bits == 8 else f"gbrp{bits}le"
+        return "bgr0" if bits == 8 else f"gbrp{bits}le"
     if model == "gray":
         return "gray" if bits == 8 else f"gray{bits}le"
     return name.replace("yuvj", "yuv").replace("yuva", "yuv").replace("be", "le")

@@ -31,7 +31,7 @@ def write_lossless(
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with av.open(str(hidden), "w", format="matroska") as container:
-            stream = container.add_stream("ffv1", rate=25, options={"level": "3", "slices": "4", "slicecrc": "1"})
+            stream = container.add_stream("ffv1", rate=25, options={"level": "3", "slicecrc": "1"})
             stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
             stream.codec_context.gop_size = 1
             base = times.time_base if times else _TICK

@@ -14,6 +14,7 @@ from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.scan import open_input
 
 Action = Literal["copy", "text", "drop"]
+_NO_TEXT = b"\0\0"
 # Tags that describe the old encoding, not the content.
 _STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id", "major_brand",
           "minor_version", "compatible_brands")  # fmt: skip
@@ -94,6 +95,8 @@ class PacketCopier:
         self._target = target
         self._outputs: dict[int, Any] = {}
         self._text: set[int] = set()
+        # The muxer fills the time between two mov_text samples with empty ones by itself.
+        self._own_gaps = {p.index for p in plans if p.action == "copy" and _is_mov_text(source.streams[p.index])}
         for plan in plans:
             template = source.streams[plan.index]
             if plan.action == "copy":
@@ -125,6 +128,8 @@ class PacketCopier:
 
     def _mux(self, packet: Any) -> None:
         index = packet.stream.index
+        if index in self._own_gaps and bytes(packet) == _NO_TEXT:
+            return
         if index in self._text:
             packet = _text_packet(packet)
         packet.stream = self._outputs[index]
@@ -136,8 +141,12 @@ class PacketCopier:
         self.copied += 1
 
 
+def _is_mov_text(stream: Any) -> bool:
+    return stream.type == "subtitle" and stream.codec_context is not None and stream.codec_context.name == "mov_text"
+
+
 def _add_text(target: Any, template: Any) -> Any:
-    out = target.add_stream("mov_text")
+    out = target.add_mux_stream("mov_text")
     out.time_base = Fraction(1, 1000)
     out.metadata.update(clean_tags(template.metadata))
     out.disposition = template.disposition

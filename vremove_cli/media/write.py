@@ -14,7 +14,7 @@ import av
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encoders import EncodeSpec, set_up, to_format
+from vremove_cli.media.encoders import IMAGE_ENCODERS, EncodeSpec, image_suffix, set_up, to_format
 from vremove_cli.media.read import Frame
 from vremove_cli.media.scan import open_input
 from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, copier
@@ -77,11 +77,10 @@ class ImageWriter(Writer):
 
 def image_path(output: str, info: ClipInfo, spec: EncodeSpec, index: int) -> Path:
     """Where frame `index` of an image sequence is written."""
-    if len(info.files) == 1 and Path(output).suffix:
+    if len(info.files) == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS:
         return Path(output)
     number = info.file_numbers[index] if info.files else index
-    suffix = Path(output).suffix or (Path(info.files[0]).suffix if info.files else f".{spec.encoder}")
-    source = Path(info.files[index]) if info.files else Path(f"{number:06d}{suffix}")
+    source = Path(info.files[index]) if info.files else Path(f"{number:06d}{image_suffix(output, info)}")
     return sequence.output_name(output, source, number)
 
 
