@@ -138,7 +138,7 @@ def choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> Enc
             if spec is not None:
                 notes.append(f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt} for {spec.encoder}")
                 return spec
-    if wishes.codec or wishes.crf is not None or wishes.preset:
+    if wishes != Wishes():
         raise UsageError(
             f"{wishes.codec or info.codec} cannot write {info.width}x{info.height} {wishes.pix_fmt or info.edit_fmt} "
             f"to {container} with these options",

@@ -1,5 +1,6 @@
 """One pass over the input before any work: exact frame times, cuts, keyframes, and everything that must be refused."""
 
+import math
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from vremove_cli.media.timing import FrameTimes, repaired
 
 Progress = Callable[[int, int], None]
 SEQUENCE_RATE = 24
+_ONE = 1 << 16  # 1.0 in a display matrix
 # Damage must surface as an error: by default FFmpeg paints over it and goes on.
 STRICT = {"err_detect": "explode"}
 
@@ -253,11 +255,25 @@ def colour_of(frame: Any) -> Colour:
     return Colour(*(int(c) for c in codes))
 
 
+def _side_data(frame: Any, kind: Any) -> bytes | None:
+    """Side data of a frame; None too where PyAV cannot list it because the frame carries a kind it does not know."""
+    try:
+        found = frame.side_data.get(kind)
+    except ValueError:
+        return None
+    return None if found is None else bytes(found)
+
+
 def _display_matrix(frame: Any, path: str) -> tuple[int, ...]:
-    data = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
-    if data is None:
+    data = _side_data(frame, av.sidedata.sidedata.Type.DISPLAYMATRIX)
+    if data is not None:
+        matrix = struct.unpack("<9i", data[:36])
+    elif frame.rotation:
+        turn = math.radians(frame.rotation)
+        a, b = round(math.cos(turn) * _ONE), round(math.sin(turn) * _ONE)
+        matrix = (a, -b, 0, b, a, 0, 0, 0, 1 << 30)
+    else:
         return ()
-    matrix = struct.unpack("<9i", bytes(data)[:36])
     if Orientation.from_matrix(matrix) is None:
         raise MediaError(f"{path} is to be shown at an odd angle", "turn it upright first, for example with ffmpeg")
     return matrix
@@ -267,19 +283,19 @@ def _hdr(frame: Any) -> tuple[dict[str, str], bool]:
     """Static HDR metadata as x265 writes it, and whether there is dynamic metadata that no encoder here can carry."""
     kinds = av.sidedata.sidedata.Type
     out = {}
-    mastering = frame.side_data.get(kinds.MASTERING_DISPLAY_METADATA)
+    mastering = _side_data(frame, kinds.MASTERING_DISPLAY_METADATA)
     if mastering is not None:
-        numbers = struct.unpack("<20i", bytes(mastering)[:80])
+        numbers = struct.unpack("<20i", mastering[:80])
         values = [Fraction(n, d or 1) for n, d in zip(numbers[::2], numbers[1::2], strict=True)]
         red, green, blue, white = ((round(values[i] * 50000), round(values[i + 1] * 50000)) for i in (0, 2, 4, 6))
         low, high = (round(v * 10000) for v in values[8:10])
         pairs = [f"{k}({x},{y})" for k, (x, y) in (("G", green), ("B", blue), ("R", red), ("WP", white))]
         out["master-display"] = "".join(pairs) + f"L({high},{low})"
-    light = frame.side_data.get(kinds.CONTENT_LIGHT_LEVEL)
+    light = _side_data(frame, kinds.CONTENT_LIGHT_LEVEL)
     if light is not None:
-        out["max-cll"] = "{},{}".format(*struct.unpack("<2I", bytes(light)[:8]))
+        out["max-cll"] = "{},{}".format(*struct.unpack("<2I", light[:8]))
     dynamic = (kinds.DYNAMIC_HDR_PLUS, kinds.DOVI_METADATA, kinds.DOVI_RPU_BUFFER, kinds.DYNAMIC_HDR_VIVID)
-    return out, any(frame.side_data.get(k) is not None for k in dynamic)
+    return out, any(_side_data(frame, k) is not None for k in dynamic)
 
 
 def read_image(path: Path) -> Any:

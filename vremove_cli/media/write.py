@@ -15,6 +15,7 @@ from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoders import IMAGE_ENCODERS, EncodeSpec, image_suffix, set_up, to_format
+from vremove_cli.media.exif import exif_segment, with_segment
 from vremove_cli.media.read import Frame
 from vremove_cli.media.scan import open_input
 from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, copier
@@ -72,6 +73,8 @@ class ImageWriter(Writer):
         raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
         raw.pict_type = 0
         data = b"".join(bytes(p) for p in [*context.encode(raw), *context.encode()])
+        if self._spec.encoder == "mjpeg" and self._info.codec == "mjpeg" and self._info.is_sequence:
+            data = with_segment(data, exif_segment(Path(self._info.files[frame.index])))
         (self._folder / image_path(self._output, self._info, self._spec, frame.index).name).write_bytes(data)
 
 

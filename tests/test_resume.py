@@ -1,0 +1,170 @@
+"""Killed runs go on where they were; processes that share a folder do not hurt each other."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import planes_of, write_clip, write_masks
+
+from vremove_cli import erase
+from vremove_cli.job import folder as folders
+from vremove_cli.job import plan as planning
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.run import complete, plan, work
+from vremove_cli.media.read import open_clip
+
+FRAMES, CUT = 72, 6
+SHORT_SEGMENTS = "import vremove_cli.job.plan as p; p.LONGEST = 6; from vremove_cli.app import main; main()"
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A clip of twelve segments, its masks, and the frames of an unbroken run."""
+    place = tmp_path_factory.mktemp("job")
+    clip = write_clip(place / "clip.mkv", codec="ffv1", frames=FRAMES, size=(96, 64), audio="flac")
+    masks = write_masks(place / "masks", frames=FRAMES)
+    run(clip, masks, place / "whole.mkv").wait()
+    return clip, masks, planes_of(place / "whole.mkv")
+
+
+def run(clip: Path, masks: Path, output: Path, *more: str) -> subprocess.Popen:
+    """The real command in a process of its own, with short segments."""
+    command = ["erase", str(clip), "--mask", str(masks), "-o", str(output), "--json", "--progress", "none", *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", SHORT_SEGMENTS, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def same(a, b) -> bool:
+    return len(a) == len(b) and all(
+        np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments_loses_nothing(job, tmp_path):
+    clip, masks, whole = job
+    output, workdir = tmp_path / "out.mkv", tmp_path / "out.vremove"
+    chance = random.Random(4)
+    finished_before = 0
+    for _ in range(20):
+        process = run(clip, masks, output)
+        time.sleep(chance.uniform(0.2, 2.0))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        if output.exists():
+            break
+        done = len(list((workdir / "done").glob("*.json"))) if workdir.exists() else 0
+        assert done >= finished_before
+        finished_before = done
+    if not output.exists():
+        last = run(clip, masks, output)
+        report = json.loads(last.communicate()[0])
+        assert last.returncode == 0
+        assert report["reused"] == finished_before
+    assert same(planes_of(output), whole)
+    assert not workdir.exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_the_target_never_holds_half_a_file(job, tmp_path):
+    clip, masks, _ = job
+    output = tmp_path / "out.mkv"
+    process = run(clip, masks, output)
+    while process.poll() is None:
+        if output.exists():
+            assert open_clip(str(output)).info.frames == FRAMES
+            break
+        time.sleep(0.02)
+    process.wait()
+    assert process.returncode == 0
+
+
+def test_finished_tasks_are_reused_and_counted(job, tmp_path):
+    clip, masks, _ = job
+    made = plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    first = made.tasks[0].id
+    work(str(tmp_path / "w"), task=first)
+    summary = erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    assert summary.reused == 1
+    assert summary.done == len(made.tasks) - 1
+
+
+def test_two_processes_share_the_work(job, tmp_path):
+    clip, masks, whole = job
+    output = tmp_path / "out.mkv"
+    both = [run(clip, masks, output, "--overwrite") for _ in range(2)]
+    reports = [json.loads(p.communicate()[0]) for p in both]
+    assert [p.returncode for p in both] == [0, 0]
+    assert same(planes_of(output), whole)
+    assert all(r["done"] + r["reused"] == 24 for r in reports)
+    assert not (tmp_path / "out.vremove").exists()
+
+
+def test_steps_equal_the_one_command(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "LONGEST", CUT)
+    clip, masks, whole = job
+    made = plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    for task in made.tasks:
+        work(str(tmp_path / "w"), task=task.id)
+    complete(str(tmp_path / "w"))
+    assert same(planes_of(tmp_path / "out.mkv"), whole)
+    assert (tmp_path / "w").exists()
+
+
+def test_a_planned_folder_is_not_deleted(job, tmp_path):
+    clip, masks, _ = job
+    plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    assert (tmp_path / "w" / "plan.json").exists()
+
+
+def test_a_lease_is_exclusive(tmp_path):
+    place = WorkFolder(tmp_path)
+    place.create()
+    with place.lease("task") as first, place.lease("task") as second:
+        assert first
+        assert not second
+
+
+def test_a_lease_of_a_dead_process_is_taken_over(tmp_path):
+    place = WorkFolder(tmp_path)
+    place.create()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    owner = {**folders._identity(), "pid": dead.pid}
+    (tmp_path / "leases" / "task").write_text(json.dumps(owner))
+    with place.lease("task") as mine:
+        assert mine
+
+
+def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path):
+    place = WorkFolder(tmp_path)
+    place.create()
+    lease = tmp_path / "leases" / "task"
+    lease.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
+    with place.lease("task") as mine:
+        assert not mine
+    long_ago = time.time() - 2 * folders.STALE
+    os.utime(lease, (long_ago, long_ago))
+    with place.lease("task") as mine:
+        assert mine
+
+
+def test_the_input_must_not_change_under_a_plan(job, tmp_path):
+    from vremove_cli.errors import MediaError
+
+    _, masks, _ = job
+    clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", frames=FRAMES)
+    plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    write_clip(clip, codec="ffv1", frames=FRAMES, size=(112, 64))
+    with pytest.raises(MediaError, match="has changed"):
+        work(str(tmp_path / "w"))
