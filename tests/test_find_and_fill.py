@@ -55,7 +55,7 @@ def follow(path, clicks, frames):
     pictures = {f.index: f.rgb8() for f in open_clip(str(path)).frames()}
     for t in frames:
         if state is None:
-            state, tracked = tracker.begin(pictures[t], clicks, None)
+            state, tracked = tracker.begin(pictures[t], clicks)
         else:
             state, tracked = tracker.step(pictures[t], state)
         out[t] = tracked

@@ -51,7 +51,7 @@ def same(a, b) -> bool:
 @pytest.mark.slow
 def test_kill_at_random_moments_loses_nothing(job, tmp_path):
     clip, masks, whole = job
-    output, workdir = tmp_path / "out.mkv", tmp_path / "out.vremove"
+    output, workdir = tmp_path / "out.mkv", tmp_path / "out.mkv.vremove"
     chance = random.Random(4)
     finished_before = 0
     for _ in range(20):
@@ -90,7 +90,7 @@ def test_the_target_never_holds_half_a_file(job, tmp_path):
 
 def test_finished_tasks_are_reused_and_counted(job, tmp_path):
     clip, masks, _ = job
-    made = plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    made, _ = plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     first = made.tasks[0].id
     work(str(tmp_path / "w"), task=first)
     summary = erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
@@ -106,13 +106,13 @@ def test_two_processes_share_the_work(job, tmp_path):
     assert [p.returncode for p in both] == [0, 0]
     assert same(planes_of(output), whole)
     assert all(r["done"] + r["reused"] == 24 for r in reports)
-    assert not (tmp_path / "out.vremove").exists()
+    assert not (tmp_path / "out.mkv.vremove").exists()
 
 
 def test_steps_equal_the_one_command(job, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "LONGEST", CUT)
     clip, masks, whole = job
-    made = plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    made, _ = plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     for task in made.tasks:
         work(str(tmp_path / "w"), task=task.id)
     complete(str(tmp_path / "w"))
@@ -129,7 +129,7 @@ def test_a_planned_folder_is_not_deleted(job, tmp_path):
 
 def test_a_lease_is_exclusive(tmp_path):
     place = WorkFolder(tmp_path)
-    place.create()
+    place.claim()
     with place.lease("task") as first, place.lease("task") as second:
         assert first
         assert not second
@@ -137,7 +137,7 @@ def test_a_lease_is_exclusive(tmp_path):
 
 def test_a_lease_of_a_dead_process_is_taken_over(tmp_path):
     place = WorkFolder(tmp_path)
-    place.create()
+    place.claim()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     owner = {**folders._identity(), "pid": dead.pid}
@@ -148,7 +148,7 @@ def test_a_lease_of_a_dead_process_is_taken_over(tmp_path):
 
 def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path):
     place = WorkFolder(tmp_path)
-    place.create()
+    place.claim()
     lease = tmp_path / "leases" / "task"
     lease.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
     with place.lease("task") as mine:

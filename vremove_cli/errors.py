@@ -58,12 +58,6 @@ class NothingError(VremoveError):
     code = ExitCode.NOTHING
 
 
-class OutOfMemoryError(VremoveError):
-    """The work does not fit in memory."""
-
-    code = ExitCode.MEMORY
-
-
 class ModelError(VremoveError):
     """A model is unknown, or its weights are not available."""
 

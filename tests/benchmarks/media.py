@@ -76,7 +76,7 @@ def speed(folder: Path, frames: int, rounds: int) -> None:
 
     clip, masks = make(folder, frames)
     place_of_work = str(folder / "w")
-    made = plan(str(clip), str(folder / "out.mp4"), mask=str(masks), work=place_of_work)
+    made, _ = plan(str(clip), str(folder / "out.mp4"), mask=str(masks), work=place_of_work)
     work(place_of_work)
     times: dict[str, list[float]] = {"decode -> encode": [], "decode -> compose -> encode": []}
     for _ in range(rounds):

@@ -44,17 +44,15 @@ def plan(
     with exits(talk):
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
         from vremove_cli.job.run import plan as make
-        from vremove_cli.job.run import work_folder
 
         with talk.watching() as event:
-            made = make(
+            made, folder = make(
                 source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, remover=remover,
                 seed=seed, skip_errors=skip_errors, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt,
                 drop_streams=drop_streams, **asked,
             )  # fmt: skip
-        folder = str(Path(work) if work else work_folder(made.request.output))
         tasks = [{"id": t.id, "needs": list(t.needs)} for t in made.tasks]
-        talk.data({"work": folder, "tasks": tasks, "notes": list(made.notes)}, folder)
+        talk.data({"work": str(folder), "tasks": tasks, "notes": list(made.notes)}, str(folder))
 
 
 def work(

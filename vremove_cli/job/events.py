@@ -9,7 +9,6 @@ class Note:
     """Something the user should know: what was chosen and why, what falls short."""
 
     text: str
-    warning: bool = False
 
 
 @dataclass(frozen=True)

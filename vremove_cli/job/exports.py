@@ -11,6 +11,7 @@ from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.filling import patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import object_masks
 from vremove_cli.masks.files import check_target, write_masks
 from vremove_cli.media.images import write_rgb_image
@@ -30,11 +31,18 @@ class Exports:
     matte: str | None = None
     preview: str | None = None
 
-    def check(self, *, overwrite: bool) -> None:
-        """Raise `UsageError` for a path that cannot be written, before any work."""
-        for target in (self.mask, self.matte):
-            if target:
-                check_target(target, overwrite=overwrite)
+    def check(self, request: Request, *, overwrite: bool) -> None:
+        """Raise `UsageError` for a path that cannot or must not be written, before any work."""
+        taken = {Path(p).resolve() for p in (request.input, request.output, request.mask) if p}
+        for target in (t for t in (self.mask, self.matte, self.preview) if t):
+            if Path(target).resolve() in taken:
+                raise UsageError(f"{target} is used already", "give every output a name of its own")
+            taken.add(Path(target).resolve())
+            if not Path(target).absolute().parent.is_dir():
+                raise UsageError(f"the folder {Path(target).absolute().parent} does not exist", "make it first")
+        for masks in (self.mask, self.matte):
+            if masks:
+                check_target(masks, overwrite=overwrite)
         if self.preview:
             if Path(self.preview).suffix.lower() != ".png":
                 raise UsageError(f"the preview {self.preview} must be a .png", "name it sheet.png")

@@ -10,13 +10,13 @@ from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.patches import PatchWriter, load_masks, load_patches, save_masks
+from vremove_cli.job.patches import PatchWriter, gray_path, load_masks, load_patches
 from vremove_cli.job.plan import Plan, Task, reach
 from vremove_cli.job.tracking import erase_masks
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.plate.fuse import DOUBTFUL, RECOVERED, UNSEEN
-from vremove_cli.plate.recover import coarse, recover
+from vremove_cli.plate.recover import affordable, coarse, hole_box, recover
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
 
@@ -25,37 +25,31 @@ Patch = tuple[Box, tuple[Array, ...], Array]
 
 def plate_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
     """Recover what other frames show of a segment's holes."""
-    clip = Clip(plan.clip)
     low, high = reach(task.run, plan.run, plan.clip)
     masks = erase_masks(plan, folder, low, high)
-    patches = PatchWriter(plan.clip.layout)
-    mattes, states = [], []
+    low, high = affordable(plan.clip, task.run, (low, high), masks)
+    boxes = [hole_box(masks[t], plan.clip, plan.request.feather) if t in masks else NOWHERE for t in range(*task.run)]
     counts = dict.fromkeys((RECOVERED, DOUBTFUL, UNSEEN), 0)
-    done = 0
-    steps = (high - low) + (task.run[1] - task.run[0])
+    steps, length, done = (high - low) + (task.run[1] - task.run[0]), task.run[1] - task.run[0], 0
     before = sum(t.run[1] - t.run[0] for t in plan.tasks if t.kind == "plate" and t.run[0] < task.run[0])
 
     def tick() -> None:
         nonlocal done
         done += 1
-        frames = before + round(done / steps * (task.run[1] - task.run[0]))
-        emit(Progress("plate", frames, plan.run[1] - plan.run[0]))
+        emit(Progress("plate", before + round(done / steps * length), plan.run[1] - plan.run[0]))
 
-    for _, found in recover(clip, task.run, (low, high), masks, plan.request.feather, tick):
-        if found is None:
-            patches.add(NOWHERE, ())
-            mattes.append(Placed(NOWHERE, np.zeros((0, 0), np.uint8)))
-            states.append(mattes[-1])
-            continue
-        patches.add(found.box, found.planes)
-        mattes.append(Placed(found.box, found.matte))
-        states.append(Placed(found.box, found.status))
-        for code in counts:
-            counts[code] += int(np.count_nonzero(found.status == code))
+    nothing = np.zeros((0, 0), np.uint8)
+    path = folder.file("plate", f"{task.id}.mkv")
+    with PatchWriter(path, plan.clip.layout, boxes, ("matte", "status")) as patches:
+        for _, found in recover(Clip(plan.clip), task.run, (low, high), masks, plan.request.feather, tick):
+            if found is None:
+                patches.write((), nothing, nothing)
+                continue
+            patches.write(found.planes, found.matte, found.status)
+            for code in counts:
+                counts[code] += int(np.count_nonzero(found.status == code))
     return {
-        "planes": patches.save(folder.file("plate", f"{task.id}.mkv")),
-        "matte": save_masks(folder.file("plate", f"{task.id}.matte.mkv"), mattes),
-        "status": save_masks(folder.file("plate", f"{task.id}.status.mkv"), states),
+        "where": patches.where,
         "recovered": counts[RECOVERED],
         "doubtful": counts[DOUBTFUL],
         "unseen": counts[UNSEEN],
@@ -69,9 +63,10 @@ def _plate_files(
     result = folder.result(task.id)
     assert result is not None
     low, high = start - task.run[0], stop - task.run[0]
-    planes = load_patches(folder.file("plate", f"{task.id}.mkv"), result["planes"], plan.clip.layout, low, high)
-    mattes = load_masks(folder.file("plate", f"{task.id}.matte.mkv"), result["matte"], low, high)
-    states = load_masks(folder.file("plate", f"{task.id}.status.mkv"), result["status"], low, high)
+    path, where = folder.file("plate", f"{task.id}.mkv"), result["where"]
+    planes = load_patches(path, where, plan.clip.layout, low, high)
+    mattes = load_masks(gray_path(path, "matte"), where, low, high)
+    states = load_masks(gray_path(path, "status"), where, low, high)
     for t, (patch, matte, status) in enumerate(zip(planes, mattes, states, strict=True), start):
         if patch is None:
             yield t, None, np.zeros((0, 0), np.uint8)
@@ -99,20 +94,18 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
     if region.empty:
         return {"nothing": True}
     shot, frames = _shot(plan, task, base, asked, region)
-    fill = remover.run(stage, shot, {n: _load_fill(folder, n) for n in stage.needs})
+    had = {n for n in stage.needs if not (folder.result(f"fill-{n}") or {}).get("nothing")}
+    fill = remover.run(stage, shot, {n: _load_fill(folder, n) for n in sorted(had)})
     if fill.frames.shape != shot.frames.shape:
         raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
-    patches, mattes = PatchWriter(plan.clip.layout), []
-    for i, (_, patch, _) in enumerate(base):
-        box, planes, matte = _merged(plan, frames[i], patch, shot, fill, i, region)
-        patches.add(box, planes)
-        mattes.append(Placed(box, matte))
-        emit(Progress("fill", task.run[0] - plan.run[0] + i + 1, plan.run[1] - plan.run[0]))
+    merged = [_merged(plan, frames[i], patch, shot, fill, i, region) for i, (_, patch, _) in enumerate(base)]
+    path = folder.file("fill", f"{task.id}.mkv")
+    with PatchWriter(path, plan.clip.layout, [box for box, _, _ in merged], ("matte",)) as patches:
+        for i, (_, planes, matte) in enumerate(merged):
+            patches.write(planes, matte)
+            emit(Progress("fill", task.run[0] - plan.run[0] + i + 1, plan.run[1] - plan.run[0]))
     np.save(folder.file("fill", f"{stage.id}.npy"), fill.frames.astype(np.float16))
-    return {
-        "planes": patches.save(folder.file("fill", f"{task.id}.mkv")),
-        "matte": save_masks(folder.file("fill", f"{task.id}.matte.mkv"), mattes),
-    }
+    return {"where": patches.where}
 
 
 def _stage(plan: Plan, task: Task) -> Stage:
@@ -169,12 +162,10 @@ def _shot(plan: Plan, task: Task, base: list[Any], asked: list[Placed], region: 
 
 def _patched(frame: Frame, region: Box, patch: Patch | None) -> tuple[Array, ...]:
     """Components of a region with the plate's patch blended in."""
-    planes = tuple(np.array(p) for p in frame.crop(region))
     if patch is not None:
         box, parts, matte = patch
-        moved = Box(box.x0 - region.x0, box.y0 - region.y0, box.x1 - region.x0, box.y1 - region.y0)
-        blend(planes, frame.layout, moved, parts, matte)
-    return planes
+        blend(frame.editable(), frame.layout, box, parts, matte)
+    return tuple(np.array(p) for p in frame.crop(region))
 
 
 def _merged(
@@ -214,7 +205,9 @@ def _overlay(planes: tuple[Array, ...], over: tuple[Array, ...], inside: Array, 
 
 def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
     """What is blended into each frame start <= t < stop: the remover's patch where it made one, else the plate's."""
-    generated = [t for t in plan.tasks if t.kind == "fill" and not (folder.result(t.id) or {}).get("nothing")]
+    used = {need for t in plan.tasks if t.kind == "fill" for need in t.needs}  # what later stages went on from
+    last = [t for t in plan.tasks if t.kind == "fill" and t.id not in used]
+    generated = [t for t in last if not (folder.result(t.id) or {}).get("nothing")]
     done = start
     for task in sorted(generated, key=lambda t: t.run):
         low, high = max(done, task.run[0]), min(stop, task.run[1])
@@ -230,7 +223,8 @@ def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -
     result = folder.result(task.id)
     assert result is not None
     low, high = start - task.run[0], stop - task.run[0]
-    planes = load_patches(folder.file("fill", f"{task.id}.mkv"), result["planes"], plan.clip.layout, low, high)
-    mattes = load_masks(folder.file("fill", f"{task.id}.matte.mkv"), result["matte"], low, high)
+    path, where = folder.file("fill", f"{task.id}.mkv"), result["where"]
+    planes = load_patches(path, where, plan.clip.layout, low, high)
+    mattes = load_masks(gray_path(path, "matte"), where, low, high)
     for t, (patch, matte) in enumerate(zip(planes, mattes, strict=True), start):
         yield t, None if patch is None else (patch[0], patch[1], matte.on(patch[0]))

@@ -43,7 +43,6 @@ class Summary:
 def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:
     """Encode the result to the request's output; it appears there whole or not at all."""
     started = time.monotonic()
-    exports.check(overwrite=overwrite)
     sheet = Sheet(plan, folder) if exports.preview else None
     clip = Clip(plan.clip)
     with open_writer(plan.request.output, plan.clip, plan.encode, plan.streams, overwrite=overwrite) as writer:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -11,8 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vremove_cli.errors import UsageError
+
 HEARTBEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one after which a lease counts as abandoned
+_FOLDERS = ("masks", "states", "plate", "fill", "done", "leases")
+_TEMPORARY = "temporary"
+_OURS = (*_FOLDERS, _TEMPORARY, "plan.json")
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -38,9 +44,58 @@ class WorkFolder:
     def plan(self) -> Path:
         return self.path / "plan.json"
 
-    def create(self) -> None:
-        for name in ("masks", "states", "plate", "fill", "done", "leases"):
+    def claim(self) -> None:
+        """Make the folder, or accept one of ours; raises `UsageError` for a folder that holds anything else.
+
+        A new one is marked as temporary: the run's own, to be cleared away in the end, until it is settled.
+        """
+        if self.path.is_dir():
+            strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not p.name.startswith(".")]
+            if strange:
+                raise UsageError(
+                    f"{self.path} is no work folder (it holds {strange[0]})", "choose another one with --work"
+                )
+        elif self.path.exists():
+            raise UsageError(f"{self.path} is no folder", "choose another one with --work")
+        fresh = not self.path.exists() or not any(self.path.iterdir())
+        for name in _FOLDERS:
             (self.path / name).mkdir(parents=True, exist_ok=True)
+        if fresh:
+            (self.path / _TEMPORARY).touch()
+
+    @property
+    def temporary(self) -> bool:
+        return (self.path / _TEMPORARY).exists()
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a plan and some of it is done."""
+        return self.plan.exists() and any((self.path / "done").glob("*.json"))
+
+    def settle(self) -> None:
+        """Make it last: it is the user's now."""
+        (self.path / _TEMPORARY).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Delete the plan and all results, and nothing else; the leases stay."""
+        self.plan.unlink(missing_ok=True)
+        for name in _FOLDERS:
+            if name != "leases":
+                shutil.rmtree(self.path / name, ignore_errors=True)
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+
+    def discard(self) -> None:
+        """Delete a temporary folder that no other process is using; what is not ours in it stays."""
+        if not self.temporary or self.others():
+            return
+        for name in _FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("plan.json", _TEMPORARY):
+            (self.path / name).unlink(missing_ok=True)
+        for part in self.path.glob(".*.part"):
+            part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def file(self, kind: str, name: str) -> Path:
         return self.path / kind / name
@@ -71,7 +126,8 @@ class WorkFolder:
         finally:
             stop.set()
             beat.join()
-            path.unlink(missing_ok=True)
+            if _owner(path) == _identity():
+                path.unlink(missing_ok=True)
 
     def others(self) -> bool:
         """Whether another living process holds a lease here."""
@@ -106,17 +162,21 @@ def _take(path: Path) -> bool:
             owner = _owner(path)
             if owner is not None and not _abandoned(path, owner):
                 return False
-            _set_aside(path)
+            _set_aside(path, owner)
         finally:
             hidden.unlink(missing_ok=True)
     return False
 
 
-def _set_aside(path: Path) -> None:
-    """Remove an abandoned lease; of several processes that try, one moves it and the others find it gone."""
+def _set_aside(path: Path, owner: dict[str, Any] | None) -> None:
+    """Remove an abandoned lease. Of several processes that try, one moves it; who moves a lease that a faster one has
+    just taken instead, puts it back."""
     grave = path.with_name(f".{path.name}.stale.{os.getpid()}.{time.monotonic_ns()}")
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, grave)
+        if _owner(grave) != owner:
+            with contextlib.suppress(FileExistsError):
+                os.link(grave, path)
         grave.unlink(missing_ok=True)
 
 
@@ -132,6 +192,8 @@ def _abandoned(path: Path, owner: dict[str, Any]) -> bool:
         born = _born(int(owner.get("pid", 0)))
         if not _alive(int(owner.get("pid", 0))) or (born and owner.get("born") and born != owner["born"]):
             return True
+        if born:
+            return False  # asleep, perhaps, but there
     try:
         return time.time() - path.stat().st_mtime > STALE
     except FileNotFoundError:
@@ -151,4 +213,5 @@ def _alive(pid: int) -> bool:
 def _beat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
         with contextlib.suppress(OSError):
-            os.utime(path)
+            if _owner(path) == _identity():
+                os.utime(path)

@@ -1,6 +1,7 @@
 """Patches in the work folder: a crop that follows the object, as FFV1, and where it lies as plain numbers."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from vremove_cli.compose import place
 from vremove_cli.geometry import NOWHERE, Array, Box, Crops, Placed
 from vremove_cli.media.layout import Layout, layout_of
-from vremove_cli.media.lossless import read_gray, read_lossless, write_gray, write_lossless
+from vremove_cli.media.lossless import GRAY, LosslessWriter, read_gray, read_lossless, write_gray
 
 
 def save_masks(path: Path, masks: Sequence[Placed]) -> dict[str, Any]:
@@ -26,28 +27,46 @@ def load_masks(path: Path, where: dict[str, Any], start: int = 0, stop: int | No
         yield Placed(NOWHERE, values[:0, :0]) if boxes[i] == [0, 0, 0, 0] else Placed(crops.box(i), values)
 
 
-class PatchWriter:
-    """Collects the patches of consecutive frames: components on a box each, or nothing."""
+class PatchWriter(AbstractContextManager["PatchWriter"]):
+    """Writes the patches of consecutive frames as they come: components, matte and more, each on its frame's box.
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._boxes: list[Box] = []
-        self._planes: list[tuple[Array, ...]] = []
+    `boxes` are known before the first patch; `grays` names the gray pictures that go with each, `PATH.NAME.mkv`.
+    """
 
-    def add(self, box: Box, planes: tuple[Array, ...]) -> None:
-        self._boxes.append(box)
-        self._planes.append(planes)
+    def __init__(self, path: Path, layout: Layout, boxes: Sequence[Box], grays: Sequence[str]) -> None:
+        self._layout, self._boxes, self._crops = layout, boxes, Crops.around(boxes)
+        self._next = 0
+        size = (self._crops.width, self._crops.height)
+        self._planes = LosslessWriter(path, layout.lossless_name, *size)
+        self._grays = [LosslessWriter(gray_path(path, name), GRAY, *size) for name in grays]
 
-    def save(self, path: Path) -> dict[str, Any]:
-        """Write them all and return where they lie."""
-        crops = Crops.around(self._boxes)
-        empty = tuple(_blank(self._layout))
-        pictures = (
-            place(planes or empty, self._layout, box, crops.box(i))
-            for i, (box, planes) in enumerate(zip(self._boxes, self._planes, strict=True))
-        )
-        write_lossless(path, pictures, self._layout.lossless_name, crops.width, crops.height)
-        return _where(crops, self._boxes)
+    @property
+    def where(self) -> dict[str, Any]:
+        """Where the patches lie, for `load_patches`."""
+        return _where(self._crops, self._boxes)
+
+    def __enter__(self) -> "PatchWriter":
+        self._stack = ExitStack()
+        for writer in (self._planes, *self._grays):
+            self._stack.enter_context(writer)
+        return self
+
+    def write(self, planes: tuple[Array, ...], *grays: Array) -> None:
+        """The next frame's patch on its box; all empty where the frame has none."""
+        had, gets = self._boxes[self._next], self._crops.box(self._next)
+        self._next += 1
+        parts = planes or tuple(np.zeros((0, 0), self._layout.dtype) for _ in self._layout.components)
+        self._planes.write(place(parts, self._layout, had, gets))
+        for writer, gray in zip(self._grays, grays, strict=True):
+            writer.write((Placed(had, gray).on(gets),))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool | None:
+        return self._stack.__exit__(kind, error, trace)
+
+
+def gray_path(path: Path, name: str) -> Path:
+    """The file of a gray picture beside a patch file."""
+    return path.with_name(f"{path.stem}.{name}.mkv")
 
 
 def load_patches(
@@ -63,11 +82,6 @@ def load_patches(
             continue
         values = tuple(p.astype(layout.dtype) for p in planes) if swap else planes
         yield box, place(values, layout, crops.box(i), box)
-
-
-def _blank(layout: Layout) -> Iterator[Array]:
-    for _ in layout.components:
-        yield np.zeros((0, 0), layout.dtype)
 
 
 def _where(crops: Crops, boxes: Sequence[Box]) -> dict[str, Any]:

@@ -43,10 +43,12 @@ class Plan:
     """A job, decided. `clicks` are the prompts by object name and frame, in stored pixels."""
 
     request: Request
+    version: str
     fingerprint: str
     clip: ClipInfo
     encode: EncodeSpec
     streams: tuple[StreamPlan, ...]
+    mask: ClipInfo | None
     tracker: str
     remover: str
     run: tuple[int, int]
@@ -57,9 +59,10 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "schema": SCHEMA, "version": __version__, "request": self.request.to_json(),
+            "schema": SCHEMA, "version": self.version, "request": self.request.to_json(),
             "fingerprint": self.fingerprint, "clip": self.clip.to_json(), "encode": self.encode.to_json(),
-            "streams": [asdict(s) for s in self.streams], "tracker": self.tracker, "remover": self.remover,
+            "streams": [asdict(s) for s in self.streams],
+            "mask": self.mask.to_json() if self.mask else None, "tracker": self.tracker, "remover": self.remover,
             "run": self.run, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
             "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
@@ -86,11 +89,21 @@ class Plan:
         }
         tasks = tuple(Task(**{**t, "run": tuple(t["run"]), "needs": tuple(t["needs"])}) for t in data["tasks"])
         return cls(
-            Request.from_json(data["request"]), data["fingerprint"], ClipInfo.from_json(data["clip"]),
-            EncodeSpec(**data["encode"]), tuple(StreamPlan(**s) for s in data["streams"]), data["tracker"],
-            data["remover"], (data["run"][0], data["run"][1]), tuple((a, b) for a, b in data["segments"]), clicks,
-            tasks, tuple(data["notes"]),
-        )  # fmt: skip
+            request=Request.from_json(data["request"]),
+            version=data["version"],
+            fingerprint=data["fingerprint"],
+            clip=ClipInfo.from_json(data["clip"]),
+            encode=EncodeSpec(**data["encode"]),
+            streams=tuple(StreamPlan(**s) for s in data["streams"]),
+            mask=ClipInfo.from_json(data["mask"]) if data["mask"] else None,
+            tracker=data["tracker"],
+            remover=data["remover"],
+            run=(data["run"][0], data["run"][1]),
+            segments=tuple((a, b) for a, b in data["segments"]),
+            clicks=clicks,
+            tasks=tasks,
+            notes=tuple(data["notes"]),
+        )
 
 
 def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
@@ -111,11 +124,15 @@ def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
 
 
 def same_job(old: Plan, new: Request) -> bool:
-    """Whether a plan was made for this request and the input is still the same."""
+    """Whether a plan was made for this request by this version, and input and mask are still the same."""
     try:
-        return old.request == new and old.fingerprint == fingerprint(old.clip.path, old.clip.files)
+        return old.request == new and old.version == __version__ and old.fingerprint == _fingerprints(old)
     except OSError:
         return False
+
+
+def _fingerprints(plan: Plan) -> str:
+    return " ".join(fingerprint(i.path, i.files) for i in (plan.clip, plan.mask) if i)
 
 
 def make_plan(request: Request, emit: Emit) -> Plan:
@@ -129,8 +146,10 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     encode = choose(clip, request.output, request.wishes, notes)
     streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
     clicks = _clicks(prompts, clip, run)
-    if request.mask:
-        notes += MaskFile(request.mask, clip, invert=request.invert_mask).notes
+    mask = open_clip(request.mask).info if request.mask else None
+    if mask:
+        notes += MaskFile(mask, clip).notes
+    digests = (fingerprint(i.path, i.files) for i in (clip, mask) if i)
     tracker = _tracker(request, notes)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
@@ -144,7 +163,7 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     for text in notes:
         emit(Note(text))
     return Plan(
-        request, fingerprint(clip.path, clip.files), clip, encode, streams, tracker, remover, run, pieces, clicks,
+        request, __version__, " ".join(digests), clip, encode, streams, mask, tracker, remover, run, pieces, clicks,
         (*tasks, *plates, *fills), tuple(notes),
     )  # fmt: skip
 
@@ -164,30 +183,47 @@ def _parse_prompts(request: Request) -> list[Prompt]:
 
 
 def _range(request: Request, clip: ClipInfo) -> tuple[int, int]:
-    def frame(text: str | None, default: int) -> int:
-        if text is None:
-            return default
-        when = parse_when(text)
-        if when.unit == "frame" and when.value == clip.frames:
-            return clip.frames
-        return frame_of(when, clip.times, clip.file_numbers)
-
-    start, stop = frame(request.start, 0), frame(request.end, clip.frames)
+    start = frame_of(parse_when(request.start), clip.times, clip.file_numbers) if request.start else 0
+    stop = _end(request.end, clip) if request.end else clip.frames
     if stop <= start:
         raise UsageError(f"the range {request.start}..{request.end} is empty", "give a --start before the --end")
     return start, stop
 
 
+def _end(text: str, clip: ClipInfo) -> int:
+    """The first frame that is no longer edited: for a time, the first that starts at it or later."""
+    when = parse_when(text)
+    if when.unit == "frame" and when.value == clip.frames:
+        return clip.frames
+    if when.unit == "seconds":
+        return next((t for t in range(clip.frames) if clip.times.seconds(t) >= when.value), clip.frames)
+    return frame_of(when, clip.times, clip.file_numbers)
+
+
 def _clicks(prompts: list[Prompt], clip: ClipInfo, run: tuple[int, int]) -> dict[str, dict[int, Clicks]]:
     """Prompts by object and frame, in stored pixels."""
     out: dict[str, dict[int, Clicks]] = {}
+
+    def frame_for(prompt: Prompt) -> int:
+        """Where a prompt says, else the first frame; for a negative point, the frame its object is first pointed at."""
+        if prompt.when is None and not prompt.positive:
+            return min(frame_for(p) for p in prompts if p.positive and p.name == prompt.name)
+        return run[0] if prompt.when is None else frame_of(prompt.when, clip.times, clip.file_numbers)
+
     for prompt in prompts:
         inside(prompt, *clip.shown_size)
-        frame = run[0] if prompt.when is None else frame_of(prompt.when, clip.times, clip.file_numbers)
+        frame = frame_for(prompt)
         if not run[0] <= frame < run[1]:
             raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
         had = out.setdefault(prompt.name, {}).get(frame, Clicks())
         out[prompt.name][frame] = _joined(had, prompt, clip)
+    for by_frame in out.values():
+        for frame, clicks in by_frame.items():
+            if not (clicks.points or clicks.boxes):
+                raise UsageError(
+                    f"frame {frame} has a negative point and nothing that says what the object is",
+                    f"add --point @{frame}:X,Y on the object",
+                )
     return out
 
 
@@ -280,12 +316,13 @@ def _fill_task(stage: Stage, plates: list[Task]) -> Task:
 
 def check_input(plan: Plan) -> None:
     """Raise `MediaError` when the input is no longer the one that was planned for."""
+    what = f"the input {plan.clip.path}" + (f" or its mask {plan.mask.path}" if plan.mask else "")
     try:
-        now = fingerprint(plan.clip.path, plan.clip.files)
+        now = _fingerprints(plan)
     except OSError as error:
-        raise MediaError(f"the input {plan.clip.path} is gone", "put it back, or plan again") from error
+        raise MediaError(f"{what} is gone", "put it back, or plan again") from error
     if now != plan.fingerprint:
-        raise MediaError(f"the input {plan.clip.path} has changed since it was planned", "plan the work again")
+        raise MediaError(f"{what} has changed since it was planned", "plan the work again")
 
 
 def nothing(what: str) -> NothingError:

@@ -2,14 +2,14 @@
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.exports import Exports, mask_frames, write_mask_sheet
@@ -19,10 +19,11 @@ from vremove_cli.job.folder import WorkFolder, write_json
 from vremove_cli.job.plan import Plan, Task, check_input, make_plan, nothing, same_job
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import import_masks, track_segment, uncertain
-from vremove_cli.masks.files import check_target, write_masks
+from vremove_cli.masks.files import write_masks
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
 from vremove_cli.media.encoders import container_of
+from vremove_cli.media.write import check_free
 
 _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
     "mask": import_masks,
@@ -31,7 +32,7 @@ _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
     "fill": fill_stage,
 }
 _PATIENCE = 0.25  # seconds between looks at a task that another process is doing
-_TEMPORARY = "temporary"
+_ATTEMPTS = 5
 
 
 @dataclass
@@ -56,10 +57,10 @@ def default_output(source: str) -> str:
 
 
 def work_folder(output: str) -> Path:
-    """Where a job keeps its files unless told otherwise: beside the output."""
-    path = Path(output)
+    """Where `erase` keeps its files unless told otherwise: `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
+    path = Path(output).absolute()
     base = path.parent if sequence.has_number(output) else path
-    return base.with_name(f"{base.stem if base.suffix in ('.mp4', '.mov', '.mkv') else base.name}.vremove")
+    return base.with_name(f"{base.name}.vremove")
 
 
 def make_request(source: str, output: str | None, options: dict[str, Any]) -> Request:
@@ -83,14 +84,17 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
 
 def plan(
     source: str, output: str | None = None, *, work: str | None = None, on_event: Emit = silent, **options: Any
-) -> Plan:
-    """Decide everything about a job and write it to its work folder; see `Request` for the options."""
+) -> tuple[Plan, Path]:
+    """Decide everything about a job and write it to a work folder (default: `clip.vremove` beside `clip.mp4`).
+
+    Gives the plan and the folder; `options` are the fields of `Request`.
+    """
     request = make_request(source, output, options)
-    folder = WorkFolder(Path(work) if work else work_folder(request.output))
-    made = _open(folder, request, on_event)
-    if (folder.path / _TEMPORARY).exists():
-        (folder.path / _TEMPORARY).unlink()
-    return made
+    folder = WorkFolder(Path(work) if work else Path(source.rstrip("/")).with_suffix(".vremove"))
+    with _occupied(folder):
+        made = _open(folder, request, on_event)
+        folder.settle()
+    return made, folder.path
 
 
 def work(path: str, *, task: str | None = None, on_event: Emit = silent) -> Tally:
@@ -119,7 +123,9 @@ def complete(
         made = replace(made, request=replace(made.request, output=str(Path(output).absolute())))
         if container_of(output, images=made.clip.is_sequence) != made.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
-    return finish(made, folder, exports or Exports(), overwrite=overwrite, emit=on_event)
+    exports = exports or Exports()
+    exports.check(made.request, overwrite=overwrite)
+    return finish(made, folder, exports, overwrite=overwrite, emit=on_event)
 
 
 def erase(
@@ -131,28 +137,22 @@ def erase(
     `options` are the fields of `Request`. A killed run leaves its work folder; the same call goes on from there.
     Raises a `VremoveError` that says what to do.
     """
-    started = time.monotonic()
+    started, clock = time.monotonic(), time.time()
     request = make_request(source, output, options)
     exports = exports or Exports()
     _check_targets(request, exports, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else work_folder(request.output))
-    made = _open(folder, request, on_event)
-    try:
-        with folder.lease(f"attend-{os.getpid()}"):
-            check_disk(made, folder.path)
-            tally = _work(made, folder, None, on_event)
-            _check_masks(made, folder)
-            summary = _finish_once(made, folder, exports, overwrite, on_event)
-    except VremoveError as error:
-        if error.code == 4 and not keep_work:
-            _discard(folder)
-        raise
-    if not keep_work:
-        _discard(folder)
-    notes = (*made.notes, *summary.notes)
+    with _occupied(folder, keep=keep_work):
+        made = _open(folder, request, on_event)
+        check_free(request.output, made.clip, made.encode, overwrite=overwrite)
+        check_disk(made, folder.path)
+        tally = _work(made, folder, None, on_event)
+        _check_masks(made, folder)
+        summary = _finish_once(made, folder, exports, overwrite, clock, on_event)
     total = replace(
-        summary, seconds=time.monotonic() - started, done=len(tally.done), reused=len(tally.reused), notes=notes
-    )
+        summary, seconds=time.monotonic() - started, done=len(tally.done), reused=len(tally.reused),
+        notes=(*made.notes, *summary.notes),
+    )  # fmt: skip
     write_json(sidecar(made), {**asdict(total), "plan": _provenance(made)})
     return total
 
@@ -163,24 +163,17 @@ def track(
 ) -> Summary:  # fmt: skip
     """Write the masks that `erase` would use, to .mkv or a folder of PNG files. Options as for `erase`."""
     started = time.monotonic()
-    check_target(output, overwrite=overwrite)
-    Exports(preview=preview).check(overwrite=overwrite)
     request = make_request(source, None, options)
-    folder = WorkFolder(Path(work) if work else Path(output).absolute().with_suffix(".vremove"))
-    made = _open(folder, request, on_event)
-    try:
+    Exports(mask=output, preview=preview).check(request, overwrite=overwrite)
+    folder = WorkFolder(Path(work) if work else work_folder(output))
+    with _occupied(folder, keep=keep_work):
+        made = _open(folder, request, on_event)
         tally = _work(made, folder, None, on_event, kinds=("mask", "track"))
         _check_masks(made, folder)
         write_masks(output, mask_frames(made, folder), made.clip, overwrite=overwrite)
         if preview:
             write_mask_sheet(made, folder, preview)
         notes = (*made.notes, *uncertain(made, folder))
-    except VremoveError as error:
-        if error.code == 4 and not keep_work:
-            _discard(folder)
-        raise
-    if not keep_work:
-        _discard(folder)
     return Summary(
         output=str(Path(output).absolute()), frames=made.clip.frames, width=made.clip.shown_size[0],
         height=made.clip.shown_size[1], encoder="ffv1" if output.endswith(".mkv") else "png", streams=(),
@@ -191,12 +184,15 @@ def track(
 
 def sidecar(made: Plan) -> Path:
     """`clip.clean.vremove.json` beside `clip.clean.mp4`."""
-    return work_folder(made.request.output).with_suffix(".vremove.json")
+    path = Path(made.request.output)
+    base = path.parent if sequence.has_number(str(path)) else path
+    stem = base.name if made.encode.container == SEQUENCE else base.stem
+    return base.with_name(f"{stem}.vremove.json")
 
 
 def _check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:
     """Refuse early what would be refused at the end."""
-    exports.check(overwrite=overwrite)
+    exports.check(request, overwrite=overwrite)
     target = Path(request.output)
     if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
         return
@@ -208,41 +204,52 @@ def _check_targets(request: Request, exports: Exports, *, overwrite: bool) -> No
         raise UsageError(f"{target} is a folder", "name a file with -o")
 
 
-def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
-    """The plan of a work folder: the one that is there when it is for the same job, else a new one."""
-    if folder.plan.exists():
-        had = _same(folder, request, emit)
-        if had is not None:
-            return had
-    elif folder.path.exists() and any(
-        p.name not in ("leases", _TEMPORARY) for p in folder.path.iterdir() if p.is_file()
-    ):
-        raise UsageError(f"{folder.path} exists and is no work folder", "choose another one with --work")
-    fresh = not folder.path.exists()
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
-    made = None
+@contextmanager
+def _occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
+    """Hold a work folder while a job runs in it, so that no other process clears it away.
+
+    Afterwards a folder that was only this run's goes, unless `keep`, or unless the run was broken off with something
+    done: then the same command goes on from there.
+    """
+    useless = False
     try:
-        folder.create()
-        while made is None:
-            with folder.lease("planning") as mine:
-                if folder.plan.exists():
-                    made = Plan.load(folder.plan)
-                elif mine:
-                    made = make_plan(request, emit)
-                    (folder.path / _TEMPORARY).touch()
-                    write_json(folder.plan, made.to_json())
-            if made is None:
-                time.sleep(_PATIENCE)
-    except BaseException:
-        if fresh and not folder.plan.exists():
-            shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-    return made
+        with ExitStack() as stack:
+            for attempt in range(_ATTEMPTS):
+                folder.claim()
+                try:
+                    stack.enter_context(folder.lease(f"attend-{os.getpid()}"))
+                    break
+                except FileNotFoundError:  # its last user is deleting it at this moment
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+            try:
+                yield
+                useless = True
+            except BaseException as error:
+                useless = isinstance(error, NothingError) or not folder.started
+                raise
+    finally:
+        if useless and not keep:
+            folder.discard()
+
+
+def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
+    """The folder's plan when it is for this job; else a new one, in place of an abandoned run's."""
+    while True:
+        with folder.lease("planning") as mine:
+            if mine:
+                had = _same(folder, request, emit)
+                if had is None:
+                    had = make_plan(request, emit)
+                    write_json(folder.plan, had.to_json())
+                return had
+        time.sleep(_PATIENCE)
 
 
 def _same(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
-    """The folder's plan if it is for this job; None when it was an old run's own and has been cleared away."""
-    temporary = (folder.path / _TEMPORARY).exists()
+    """The folder's plan if it is for this job; None when there is none, or when an old run's own was cleared away."""
+    if not folder.plan.exists():
+        return None
     try:
         had = Plan.load(folder.plan)
         if same_job(had, request):
@@ -252,21 +259,15 @@ def _same(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
                 emit(Note(note))
             return had
     except VremoveError:
-        if not temporary:
+        if not folder.temporary:
             raise
-    if not temporary:
+    if not folder.temporary:
         raise UsageError(f"{folder.path} holds another job", "choose another folder with --work, or delete this one")
     if folder.others():
         raise UsageError(f"{folder.path} is in use by another job", "wait for it, or choose another folder with --work")
-    emit(Note(f"starting anew: {folder.path} was left by a run with other options or input"))
-    shutil.rmtree(folder.path)
+    emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
+    folder.clear()
     return None
-
-
-def _discard(folder: WorkFolder) -> None:
-    """Delete a work folder that only this run needed."""
-    if (folder.path / _TEMPORARY).exists() and not folder.others():
-        shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _work(
@@ -338,16 +339,18 @@ def _check_masks(made: Plan, folder: WorkFolder) -> None:
         raise nothing("the mask covers the whole picture on every frame (white means erase; see --invert-mask)")
 
 
-def _finish_once(made: Plan, folder: WorkFolder, exports: Exports, overwrite: bool, emit: Emit) -> Summary:
-    """Write the result unless a process that works beside this one has just done it."""
+def _finish_once(
+    made: Plan, folder: WorkFolder, exports: Exports, overwrite: bool, started: float, emit: Emit
+) -> Summary:
+    """Write the result unless a process that works on the same job has done it since this one began."""
     while True:
         with folder.lease("finish") as mine:
             done = folder.result("finish")
-            if done is not None and Path(made.request.output).exists():
+            if done is not None and done["at"] > started and Path(made.request.output).exists():
                 return Summary.from_json(done)
             if mine:
                 summary = finish(made, folder, exports, overwrite=overwrite, emit=emit)
-                folder.finish("finish", asdict(summary))
+                folder.finish("finish", {**asdict(summary), "at": time.time()})
                 return summary
         time.sleep(_PATIENCE)
 
@@ -355,8 +358,8 @@ def _finish_once(made: Plan, folder: WorkFolder, exports: Exports, overwrite: bo
 def _provenance(made: Plan) -> dict[str, Any]:
     """What made the result, for the sidecar: everything but the long lists."""
     data: dict[str, Any] = json.loads(json.dumps(made.to_json()))
-    for key in ("pts",):
-        data["clip"]["times"].pop(key, None)
-    for key in ("keyframes", "files", "file_numbers"):
-        data["clip"].pop(key, None)
+    for clip in filter(None, (data["clip"], data["mask"])):
+        clip["times"].pop("pts")
+        for key in ("keyframes", "files", "file_numbers"):
+            clip.pop(key)
     return data

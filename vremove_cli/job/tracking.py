@@ -21,7 +21,8 @@ UNSURE = 0.35
 
 def import_masks(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
     """Read the user's masks of a segment."""
-    source = MaskFile(plan.request.mask or "", plan.clip, invert=plan.request.invert_mask)
+    assert plan.mask is not None
+    source = MaskFile(plan.mask, plan.clip, invert=plan.request.invert_mask)
     masks, full = [], 0
     for i, mask in enumerate(source.read(*task.run)):
         masks.append(Placed.tight(mask))
@@ -38,10 +39,10 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     start, stop = task.run
     origin = task.origin
     assert origin is not None
-    found: dict[int, Tracked] = {}
+    found: dict[int, tuple[Placed, float, str]] = {}
 
     def keep(frame: int, tracked: Tracked) -> None:
-        found[frame] = tracked
+        found[frame] = (Placed.tight(tidy(tracked.mask)), tracked.confidence, tracked.remark)
         emit(Progress("track", _tracked_before(plan, task, folder) + len(found), plan.run[1] - plan.run[0]))
 
     if start <= origin < stop:
@@ -56,11 +57,9 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
         forward, backward = None, _backward(clip, tracker, (start, stop), after, keep)
     _save_state(folder, task.id, "forward", forward)
     _save_state(folder, task.id, "backward", backward)
-    where = save_masks(
-        folder.file("masks", f"{task.id}.mkv"), [Placed.tight(tidy(found[t].mask)) for t in range(start, stop)]
-    )
-    sure = [round(found[t].confidence, 3) for t in range(start, stop)]
-    remarks = {str(t): found[t].remark for t in range(start, stop) if found[t].remark}
+    where = save_masks(folder.file("masks", f"{task.id}.mkv"), [found[t][0] for t in range(start, stop)])
+    sure = [round(found[t][1], 3) for t in range(start, stop)]
+    remarks = {str(t): found[t][2] for t in range(start, stop) if found[t][2]}
     return {"masks": where, "confidence": sure, "remarks": remarks}
 
 
@@ -72,7 +71,7 @@ def _tracked_before(plan: Plan, task: Task, folder: WorkFolder) -> int:
 
 def _begin(clip: Clip, tracker: Tracker, clicks: dict[int, Clicks], origin: int) -> State:
     (frame,) = clip.frames(origin, origin + 1)
-    return tracker.begin(frame.rgb8(), clicks[origin], None)[0]
+    return tracker.begin(frame.rgb8(), clicks[origin])[0]
 
 
 def _forward(
@@ -81,8 +80,8 @@ def _forward(
     for frame in clip.frames(*run):
         rgb = frame.rgb8()
         here = clicks.get(frame.index)
-        if here is not None and (here.points or here.boxes):
-            state, tracked = tracker.begin(rgb, here, state)
+        if here is not None:
+            state, tracked = tracker.begin(rgb, here)
         else:
             assert state is not None
             state, tracked = tracker.step(rgb, state)
@@ -152,7 +151,8 @@ def erase_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int
     px = grow_by(plan, found)
     size = (plan.clip.width, plan.clip.height)
     out = {}
-    for t, mask in found.items():
+    for t in list(found):
+        mask = found.pop(t)
         box = mask.box.grow(max(px, 0)).clip(*size)
         grown = Placed(box, grow(mask.on(box), px))
         if not grown.empty:

@@ -42,8 +42,8 @@ class Tracker(Protocol):
 
     name: str
 
-    def begin(self, rgb: Array, clicks: Clicks, state: State | None) -> tuple[State, Tracked]:
-        """The mask on a prompted frame (H, W, 3) uint8; `state` comes from the frame before, for a correction."""
+    def begin(self, rgb: Array, clicks: Clicks) -> tuple[State, Tracked]:
+        """The mask on a prompted frame (H, W, 3) uint8; a later prompt begins anew from its frame on."""
 
     def step(self, rgb: Array, state: State) -> tuple[State, Tracked]:
         """The mask on the next frame in the direction of travel."""

@@ -13,20 +13,20 @@ from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoders import CONTAINERS
 from vremove_cli.media.images import write_gray_image
 from vremove_cli.media.lossless import GRAY, write_lossless
-from vremove_cli.media.read import Clip, Frame, open_clip
+from vremove_cli.media.read import Clip, Frame
 
 
 class MaskFile:
-    """A user's mask, checked against a clip: same number of frames (or one image for all of them).
+    """A user's mask (scanned as `own`), checked against a clip: as many frames, or one image for all of them.
 
     Raises `MediaError` when it cannot be read and `UsageError` when its length is another. A mask of another size is
     scaled, which `notes` says.
     """
 
-    def __init__(self, path: str, info: ClipInfo, *, invert: bool = False) -> None:
-        self._clip: Clip = open_clip(path)
+    def __init__(self, own: ClipInfo, info: ClipInfo, *, invert: bool = False) -> None:
+        self._clip = Clip(own)
         self._info, self._invert = info, invert
-        own = self._clip.info
+        self._alpha = own.layout.alpha and _alpha_speaks(self._clip)
         self.notes: list[str] = []
         self._single = own.frames == 1 and info.frames > 1
         if own.frames != info.frames and not self._single:
@@ -50,7 +50,7 @@ class MaskFile:
             yield self._fit(frame)
 
     def _fit(self, frame: Frame) -> Array:
-        shown = self._clip.info.orientation.display(_level(frame))
+        shown = self._clip.info.orientation.display(_alpha(frame) if self._alpha else _level(frame))
         size = self._info.shown_size
         if shown.shape[::-1] != size:
             shown = cv2.resize(np.ascontiguousarray(shown), size, interpolation=cv2.INTER_LINEAR)
@@ -58,12 +58,18 @@ class MaskFile:
         return (mask != self._invert).astype(np.uint8) * 255
 
 
+def _alpha_speaks(clip: Clip) -> bool:
+    """Whether the alpha channel of a mask is what it says: some of it, somewhere, is not opaque."""
+    some = {0, clip.info.frames // 2, clip.info.frames - 1}
+    return any(_alpha(f).min() < 255 for t in sorted(some) for f in clip.frames(t, t + 1))
+
+
+def _alpha(frame: Frame) -> Array:
+    return frame.raw.reformat(format="rgba").to_ndarray()[..., 3]
+
+
 def _level(frame: Frame) -> Array:
-    """White to black as 255 to 0 (H, W) uint8: the alpha channel where a file has one that says something."""
-    if frame.layout.alpha:
-        alpha = frame.raw.reformat(format="rgba").to_ndarray()[..., 3]
-        if alpha.min() != alpha.max():
-            return alpha
+    """White to black as 255 to 0 (H, W) uint8."""
     gray = frame.gray()
     if frame.layout.model == "yuv" and not frame.tags.full(frame.layout):
         gray = np.clip((gray.astype(np.float32) - 16) * (255 / 219), 0, 255).astype(np.uint8)

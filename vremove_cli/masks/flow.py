@@ -30,8 +30,8 @@ class FlowTracker:
 
     name = "flow"
 
-    def begin(self, rgb: Array, clicks: Clicks, state: State | None) -> tuple[State, Tracked]:
-        """Segment the prompted frame; a correction keeps what was known and adds what the clicks say."""
+    def begin(self, rgb: Array, clicks: Clicks) -> tuple[State, Tracked]:
+        """Segment the prompted frame."""
         small = _shrink(rgb, FIRST_HEIGHT)
         first = first_mask(to_lab(small), small, clicks.scaled(small.shape[0] / rgb.shape[0]))
         work = _shrink(rgb, WORK_HEIGHT)
@@ -89,7 +89,7 @@ def _remember(rgb: Array, soft: Array) -> State:
             "plate": lab.astype(np.float16), "seen": _clear_of(mask).astype(np.uint8),
             "age": np.where(mask, 9, 0).astype(np.float32),
             "areas": np.array([mask.sum()], np.float32), "ratio0": np.array(ratio, np.float32), "lost": np.array(False),
-            "last": mask.astype(np.uint8), "peaks": np.zeros(0, np.float32),
+            "last": mask.astype(np.uint8),
         }
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ class _Look:
         start = warped[box.slices]
         soft = np.zeros_like(warped)
         soft[box.slices] = segment(cost, edge_weights(self.lab[box.slices]), _SMOOTH, _ROUNDS, start)
-        mask_now = self._drop_strays(soft > 0.5, mask, back)
+        mask_now = self._drop_strays(soft > 0.5, mask)
         blurred = cv2.GaussianBlur(soft, (0, 0), 0.7)
         self.age = np.where(mask_now, np.minimum(age + 1, 9), 0).astype(np.float32)
         out = np.where(mask_now, np.maximum(blurred, 0.51), np.minimum(blurred, 0.49)).astype(np.float32)
@@ -181,7 +181,7 @@ class _Look:
             return np.zeros_like(drift)
         return 1.5 * np.clip(1 - (drift - 0.5 * noise) / (0.4 * usual), -0.3, 1)
 
-    def _drop_strays(self, mask: Array, carried: Array, back: Array) -> Array:
+    def _drop_strays(self, mask: Array, carried: Array) -> Array:
         """Without parts that do not overlap the carried mask or are tiny."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
         if count <= 1:
@@ -233,7 +233,7 @@ class _Look:
         found[area.slices] = segment(
             cost, edge_weights(self.lab[area.slices]), _SMOOTH, _ROUNDS, placed[area.slices].astype(np.float32)
         )
-        mask = self._drop_strays(found > 0.5, placed > 0, np.zeros((0,)))
+        mask = self._drop_strays(found > 0.5, placed > 0)
         size = mask.sum() / max(1.0, float(np.median(self.old["areas"])))
         if not 0.25 < size < 2.2 or self._ratio(mask) < 0.5 * float(self.old["ratio0"]):
             return None

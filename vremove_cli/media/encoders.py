@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -114,6 +115,15 @@ def choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> Enc
 
     Raises `UsageError` when the user's wish cannot be met and `MediaError` when nothing can hold the picture.
     """
+    spec = _choose(info, output, wishes, notes)
+    if info.layout.alpha and not layout_of(spec.pix_fmt).alpha:
+        notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
+    if info.hdr and spec.encoder not in ("libx265", "libsvtav1"):
+        notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
+    return spec
+
+
+def _choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> EncodeSpec:
     container = container_of(output, images=info.is_sequence)
     if info.dynamic_hdr:
         notes.append("dynamic HDR metadata (HDR10+ or Dolby Vision) is dropped: no encoder here can write it")
@@ -196,12 +206,13 @@ def nearest(pix_fmt: str, formats: list[str]) -> list[str]:
     """An encoder's formats by how little of `pix_fmt` they lose: depth first, then chroma, then colour model."""
     source = layout_of(pix_fmt)
 
-    def loss(name: str) -> tuple[bool, int, int, int, int]:
+    def loss(name: str) -> tuple[bool, bool, int, int, int, int]:
         layout = layout_of(name)
         grayed = layout.model == "gray" != source.model
         chroma = layout.sub_x + layout.sub_y - (source.sub_x + source.sub_y)
         depth = source.bits - layout.bits
-        return (grayed, max(depth, 0), max(chroma, 0), layout.model != source.model, abs(depth) + abs(chroma))
+        lost = source.alpha and not layout.alpha
+        return (lost, grayed, max(depth, 0), max(chroma, 0), layout.model != source.model, abs(depth) + abs(chroma))
 
     usable = []
     for name in formats:
@@ -245,6 +256,8 @@ def _special(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
     if encoder == "libx265":
         hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
         return {"x265-params": f"log-level=none{hdr}{':hdr10=1' if hdr else ''}"}
+    if encoder == "libsvtav1" and info.hdr:
+        return {"svtav1-params": ":".join(_svt_hdr(info.hdr))}
     if encoder == "libvpx-vp9":
         return {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
     if encoder == "libvpx":
@@ -294,6 +307,19 @@ def _matrix_name(tags: Colour, info: ClipInfo) -> str:
     return {1: "ITU709", 5: "ITU601", 6: "ITU601", 4: "FCC", 7: "SMPTE240M", 9: "BT2020"}.get(
         tags.matrix, "ITU709" if wide else "ITU601"
     )
+
+
+def _svt_hdr(hdr: dict[str, str]) -> list[str]:
+    """SVT-AV1's notation of x265's: numbers as they are instead of in steps of 1/50000 and 1/10000."""
+    out = []
+    if "master-display" in hdr:
+        pairs = re.findall(r"([A-Z]+)\((\d+),(\d+)\)", hdr["master-display"])
+        units = {"L": 10000}
+        parts = (f"{k}({int(a) / units.get(k, 50000):.5f},{int(b) / units.get(k, 50000):.5f})" for k, a, b in pairs)
+        out.append("mastering-display=" + "".join(parts))
+    if "max-cll" in hdr:
+        out.append(f"content-light={hdr['max-cll']}")
+    return out
 
 
 def set_up(context: Any, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:

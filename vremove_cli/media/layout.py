@@ -103,7 +103,7 @@ def layout_of(name: str) -> Layout:
         order = _PACKED[name]
         wanted = "rgb" if model == "rgb" else "y"
         parts = tuple(Component(0, order.index(c), len(order)) for c in wanted)
-    elif fmt.is_planar or model == "gray":
+    elif len({c.plane for c in colour}) == len(colour):
         parts = tuple(Component(c.plane, 0, 1, _log2(64 // c.width), _log2(64 // c.height)) for c in colour)
     else:
         raise MediaError(f"pixel format {name} is not supported", "convert the clip to 10-bit yuv422p or to PNG first")

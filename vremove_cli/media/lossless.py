@@ -1,9 +1,12 @@
 """Intermediate pictures on disk: FFV1 in Matroska, every frame on its own, every sample kept."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,38 +20,61 @@ GRAY = "gray"
 _TICK = Fraction(1, 1000)  # Matroska's own; a frame's number is its time
 
 
+class LosslessWriter(AbstractContextManager["LosslessWriter"]):
+    """Writes pictures one by one; the file appears under its name only when the block ends without an error.
+
+    Pictures are tuples of components (h, w) in the format's depth. Without `times` a picture's number is its time.
+    """
+
+    def __init__(self, path: Path, pix_fmt: str, width: int, height: int, times: FrameTimes | None = None) -> None:
+        self._path, self._pix_fmt, self._size, self._times = path, pix_fmt, (width, height), times
+        self._layout = layout_of(pix_fmt)
+        self._base = times.time_base if times else _TICK
+        self._hidden = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._container: Any = None
+        self._count = 0
+
+    def __enter__(self) -> "LosslessWriter":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(self._hidden), "w", format="matroska")
+        stream = self._container.add_stream("ffv1", rate=25, options={"level": "3", "slicecrc": "1"})
+        stream.width, stream.height = self._size
+        stream.pix_fmt = self._pix_fmt
+        stream.codec_context.gop_size = 1
+        stream.time_base = stream.codec_context.time_base = self._base
+        self._stream = stream
+        return self
+
+    def write(self, picture: tuple[Array, ...]) -> None:
+        frame = av.VideoFrame(*self._size, self._pix_fmt)
+        for target, source in zip(views(frame, self._layout), picture, strict=True):
+            target[...] = source
+        frame.pts = self._times.pts[self._count] if self._times else self._count
+        frame.time_base = self._base
+        self._container.mux(self._stream.encode(frame))
+        self._count += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode())
+                self._container.close()
+                os.replace(self._hidden, self._path)
+            else:
+                with contextlib.suppress(av.error.FFmpegError, OSError):
+                    self._container.close()
+        finally:
+            self._hidden.unlink(missing_ok=True)
+
+
 def write_lossless(
     path: Path, pictures: Iterable[tuple[Array, ...]], pix_fmt: str, width: int, height: int,
     times: FrameTimes | None = None,
-) -> int:  # fmt: skip
-    """Write pictures (tuples of components (h, w) in the format's depth) and return how many there were.
-
-    The file appears under its name only when it is whole. Without `times` a picture's number is its time.
-    """
-    layout = layout_of(pix_fmt)
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.part")
-    count = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with av.open(str(hidden), "w", format="matroska") as container:
-            stream = container.add_stream("ffv1", rate=25, options={"level": "3", "slicecrc": "1"})
-            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-            stream.codec_context.gop_size = 1
-            base = times.time_base if times else _TICK
-            stream.time_base = stream.codec_context.time_base = base
-            for picture in pictures:
-                frame = av.VideoFrame(width, height, pix_fmt)
-                for target, source in zip(views(frame, layout), picture, strict=True):
-                    target[...] = source
-                frame.pts = times.pts[count] if times else count
-                frame.time_base = base
-                container.mux(stream.encode(frame))
-                count += 1
-            container.mux(stream.encode())
-        os.replace(hidden, path)
-    finally:
-        hidden.unlink(missing_ok=True)
-    return count
+) -> None:  # fmt: skip
+    """Write all pictures with a `LosslessWriter`."""
+    with LosslessWriter(path, pix_fmt, width, height, times) as writer:
+        for picture in pictures:
+            writer.write(picture)
 
 
 def read_lossless(path: Path, start: int = 0, stop: int | None = None) -> Iterator[tuple[Array, ...]]:
@@ -71,9 +97,9 @@ def read_lossless(path: Path, start: int = 0, stop: int | None = None) -> Iterat
         ) from error
 
 
-def write_gray(path: Path, masks: Iterable[Array], width: int, height: int) -> int:
-    """Write masks (h, w) uint8 and return how many there were."""
-    return write_lossless(path, ((m,) for m in masks), GRAY, width, height)
+def write_gray(path: Path, masks: Iterable[Array], width: int, height: int) -> None:
+    """Write masks (h, w) uint8."""
+    write_lossless(path, ((m,) for m in masks), GRAY, width, height)
 
 
 def read_gray(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Array]:

@@ -111,9 +111,9 @@ class Clip:
                         position += 1
                     if index != position or (begin and raw.is_corrupt):
                         raise _Landed
+                    last = _copy(raw) if index + 1 in repeated else None
                     if index >= start:
                         yield self._wrap(index, raw)
-                    last = raw if repeated else None
                     position = index + 1
                     if position >= stop:
                         return
@@ -139,6 +139,8 @@ class Clip:
     def _wrap(self, index: int, raw: Any) -> Frame:
         if raw.format.name != self.info.edit_fmt:
             raw = _reformat(raw, self.info.edit_fmt)
+        if any(p.line_size < 0 for p in raw.planes):  # bottom-up rows: swscale turns them on a way there and back
+            raw = _reformat(_reformat(raw, "gbrp"), self.info.edit_fmt)
         raw.pts, raw.time_base = self.info.times.pts[index], self.info.times.time_base
         return Frame(index, raw, self.info.layout, self.info.colour)
 

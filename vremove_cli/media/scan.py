@@ -93,6 +93,8 @@ def _scan_video(path: str, container: Any, skip_errors: bool, progress: Progress
     stream = video_stream(container, path)
     if stream.codec_context is None:
         raise MediaError(f"{path}: no decoder for its video", "convert it to h264 or ProRes first")
+    if stream.metadata.get("alpha_mode") == "1":
+        raise MediaError(f"{path} has an alpha channel that would be lost", "convert it to ProRes 4444 or PNG first")
     stream.thread_type = "AUTO"
     stream.codec_context.options = STRICT
     cuts = CutFinder()
@@ -152,7 +154,7 @@ def _check_frame(path: str, frame: Any, found: _Found) -> None:
 def _check_whole(path: str, container: Any, stream: Any, found: _Found, skip_errors: bool, notes: list[str]) -> None:
     """Refuse a file that ends early or has frames that cannot be decoded, unless the user said to skip them."""
     advice = "copy it again, or add --skip-errors to go on with what can be read"
-    if "mov" in container.format.name and stream.frames > found.packets:
+    if "mov" in container.format.name and _reaches_beyond(path, stream):
         problem = f"{path} is cut off: its header promises {stream.frames} frames, {found.packets} are there"
     elif _promised_end(stream) - _last_end(stream, found) > Fraction(1, 2):
         problem = f"{path} is cut off: its header promises {float(_promised_end(stream)):.1f} s of video"
@@ -164,6 +166,13 @@ def _check_whole(path: str, container: Any, stream: Any, found: _Found, skip_err
     if not skip_errors:
         raise MediaError(problem, advice)
     notes.append(f"{problem}; each damaged frame repeats the one before it")
+
+
+def _reaches_beyond(path: str, stream: Any) -> bool:
+    """Whether the index names bytes that the file no longer has."""
+    size = Path(path).stat().st_size
+    entries = stream.index_entries
+    return any(entries[i].pos + entries[i].size > size for i in range(len(entries)))
 
 
 def _promised_end(stream: Any) -> Fraction:
@@ -211,7 +220,8 @@ def _info(
     matrix = _display_matrix(frame, path)
     hdr, dynamic = _hdr(frame)
     others = tuple(_stream_info(s) for s in container.streams if s.index != stream.index)
-    keyframes = tuple(found.keyframes) if not repeats and None not in found.pts else (0,)
+    # A seek is by the container's own times: where they were repaired or frames put in, reading starts at the first.
+    keyframes = tuple(found.keyframes) if list(times.pts) == found.pts else (0,)
     return ClipInfo(
         path=str(path),
         container=container.format.name,

@@ -25,7 +25,7 @@ class Sequence:
 
 def is_sequence(path: str) -> bool:
     """Whether a path means images rather than a video file."""
-    return bool(_HOLE.search(Path(path).name)) or Path(path).is_dir() or Path(path).suffix.lower() in IMAGES
+    return Path(path).is_dir() or Path(path).suffix.lower() in IMAGES
 
 
 def find(path: str) -> Sequence:
@@ -34,7 +34,7 @@ def find(path: str) -> Sequence:
     if place.is_dir():
         names = [p for p in place.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
         return _numbered(names, path)
-    if _HOLE.search(place.name) and not place.exists():
+    if has_number(path) and not place.exists():
         form = re.compile("".join(_pattern_piece(p) for p in _split(place.name)) + "$")
         folder = place.parent
         names = [p for p in folder.iterdir() if form.match(p.name)] if folder.is_dir() else []
@@ -47,7 +47,7 @@ def find(path: str) -> Sequence:
 def output_name(pattern: str, source: Path, number: int) -> Path:
     """The file that a frame goes to: into a folder under the source's own name, or where a pattern says."""
     place = Path(pattern)
-    hole = _HOLE.search(place.name)
+    hole = _HOLE.search(place.name) if has_number(pattern) else None
     if hole is None:
         return place / source.name
     digits = int(hole.group(1) or 0) if hole.group(0).startswith("%") else len(hole.group(0))
@@ -55,8 +55,8 @@ def output_name(pattern: str, source: Path, number: int) -> Path:
 
 
 def has_number(pattern: str) -> bool:
-    """Whether a path has a place for a frame's number."""
-    return bool(_HOLE.search(Path(pattern).name))
+    """Whether a path is an image's and has a place for a frame's number."""
+    return Path(pattern).suffix.lower() in IMAGES and bool(_HOLE.search(Path(pattern).name))
 
 
 def _split(name: str) -> list[str]:

@@ -14,6 +14,8 @@ from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.scan import open_input
 
 Action = Literal["copy", "text", "drop"]
+# The mpegts muxer takes anything and marks what it does not know as private data.
+_TS_HOLDS = ("aac", "mp3", "mp3float", "mp2", "ac3", "eac3", "opus", "dca", "truehd", "dvbsub")
 _NO_TEXT = b"\0\0"
 # Tags that describe the old encoding, not the content.
 _STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id", "major_brand",
@@ -27,6 +29,7 @@ class StreamPlan:
     index: int
     action: Action
     label: str
+    start: str = ""  # seconds at which it starts, as a fraction
 
 
 def plan_streams(info: ClipInfo, container: str, *, drop: bool, notes: list[str]) -> tuple[StreamPlan, ...]:
@@ -41,7 +44,10 @@ def plan_streams(info: ClipInfo, container: str, *, drop: bool, notes: list[str]
     plans = []
     with open_input(info.path) as source:
         for stream in info.streams:
-            plans.append(StreamPlan(stream.index, _action(source, stream, container, drop, notes), str(stream)))
+            action = _action(source, stream, container, drop, notes)
+            start = source.streams[stream.index].start_time
+            begins = str(start * source.streams[stream.index].time_base) if start is not None else ""
+            plans.append(StreamPlan(stream.index, action, str(stream), begins))
     return tuple(plans)
 
 
@@ -64,9 +70,12 @@ def _action(source: Any, stream: StreamInfo, container: str, drop: bool, notes: 
 def _fits(template: Any, container: str) -> bool:
     if template.type == "attachment":
         return container == "matroska"
+    if container == "mpegts" and template.codec_context is not None:
+        return template.codec_context.name in _TS_HOLDS
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             _add_copy(trial, template)
+            trial.start_encoding()
     except (ValueError, av.error.FFmpegError, AttributeError):
         return False
     return True
@@ -95,6 +104,7 @@ class PacketCopier:
         self._target = target
         self._outputs: dict[int, Any] = {}
         self._text: set[int] = set()
+        self._pictures = {p.index for p in plans if p.action == "copy" and source.streams[p.index].type == "video"}
         # The muxer fills the time between two mov_text samples with empty ones by itself.
         self._own_gaps = {p.index for p in plans if p.action == "copy" and _is_mov_text(source.streams[p.index])}
         for plan in plans:
@@ -109,7 +119,6 @@ class PacketCopier:
         wanted = [source.streams[i] for i in self._outputs]
         self._packets: Iterator[Any] = source.demux(wanted) if wanted else iter(())
         self._next: Any = None
-        self.copied = 0
 
     def until(self, seconds: Fraction | None) -> None:
         """Copy every packet that starts no later than `seconds` of the source's time; None copies the rest."""
@@ -119,6 +128,9 @@ class PacketCopier:
             if packet is None:
                 return
             if packet.dts is None and packet.pts is None:
+                if packet.size and packet.stream.index in self._pictures:
+                    packet.pts = packet.dts = 0  # cover art: a packet without a time
+                    self._mux(packet)
                 continue
             start = (packet.dts if packet.dts is not None else packet.pts) * packet.time_base
             if seconds is not None and start > seconds:
@@ -138,7 +150,6 @@ class PacketCopier:
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
         self._target.mux(packet)
-        self.copied += 1
 
 
 def _is_mov_text(stream: Any) -> bool:

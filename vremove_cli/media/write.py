@@ -1,5 +1,6 @@
 """Writing the result: same frames, same times, same tags; under a hidden name until it is whole."""
 
+import math
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -20,8 +21,10 @@ from vremove_cli.media.read import Frame
 from vremove_cli.media.scan import open_input
 from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, copier
 
-# Containers whose times start at zero at the earliest.
-_UNSIGNED = ("mp4", "mov", "matroska", "webm", "avi", "flv")
+# Containers whose times start at zero at the earliest; mp4 and mov hide what lies before zero from a picture's stream
+# only, by an edit list.
+_FROM_ZERO = ("matroska", "webm", "avi", "flv")
+_EDIT_LISTS = ("mp4", "mov")
 
 
 class Writer(ABC):
@@ -139,9 +142,11 @@ def check_free(output: str, info: ClipInfo, spec: EncodeSpec, *, overwrite: bool
 
 @contextmanager
 def _image_writer(output: str, info: ClipInfo, spec: EncodeSpec) -> Iterator[ImageWriter]:
-    target = image_path(output, info, spec, 0).parent
-    target.parent.mkdir(parents=True, exist_ok=True)
-    hidden = target.with_name(f".{target.name or 'images'}.{os.getpid()}.part") if target.name else Path(".part")
+    target = image_path(output, info, spec, 0).absolute().parent
+    # On the same disk as the target: inside it where it exists, beside it where the whole folder can be renamed.
+    beside = target if target.exists() else target.parent
+    beside.mkdir(parents=True, exist_ok=True)
+    hidden = beside / f".{target.name}.{os.getpid()}.part"
     hidden.mkdir()
     try:
         yield ImageWriter(hidden, output, info, spec)
@@ -154,17 +159,26 @@ def _image_writer(output: str, info: ClipInfo, spec: EncodeSpec) -> Iterator[Ima
         shutil.rmtree(hidden, ignore_errors=True)
 
 
+def shift_of(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> int:
+    """Ticks that all times are moved by, because the container knows none before zero; 0 where it need not be."""
+    starts = [info.times.pts[0] * info.times.time_base]
+    if container in _FROM_ZERO:
+        starts += [Fraction(p.start) for p in plans if p.action != "drop" and p.start]
+    elif container not in _EDIT_LISTS:
+        return 0
+    return max(0, -math.floor(min(starts) / info.times.time_base))
+
+
 @contextmanager
 def _video_writer(path: Path, info: ClipInfo, spec: EncodeSpec, plans: tuple[StreamPlan, ...]) -> Iterator[VideoWriter]:
-    first = info.times.pts[0]
-    shift = -first if first < 0 and spec.container in _UNSIGNED else 0
     base = info.times.time_base
+    shift = shift_of(info, spec.container, plans)
     # On an error the container must still be closed, but its complaint about a half-written file is of no interest.
     container = av.open(str(path), "w", format=spec.container, options=_mux_options(spec.container, base))
     try:
         with copier(info, container, plans, shift * base) as copies:
             writer = VideoWriter(container, info, spec, copies, shift)
-            _carry_tags(info, container)
+            _carry_tags(info, container, shift * base)
             yield writer
             writer.close()
     except BaseException:
@@ -206,7 +220,7 @@ def _add_video(container: Any, info: ClipInfo, spec: EncodeSpec) -> Any:
     return stream
 
 
-def _carry_tags(info: ClipInfo, container: Any) -> None:
+def _carry_tags(info: ClipInfo, container: Any, shift: Fraction) -> None:
     """Metadata and chapters of the source, and the video stream's own tags (a timecode among them)."""
     if info.is_sequence:
         return
@@ -221,6 +235,9 @@ def _carry_tags(info: ClipInfo, container: Any) -> None:
         video.metadata.update(tags)
         video.disposition = own.disposition
         chapters = source.chapters()
+        for chapter in chapters:
+            ticks = round(shift / chapter["time_base"])
+            chapter["start"], chapter["end"] = chapter["start"] + ticks, chapter["end"] + ticks
         if chapters:
             container.set_chapters(chapters)
 

@@ -11,6 +11,7 @@ from vremove_cli.motion.warp import grid, project, sample, warp_back
 
 MARGIN = 48  # pixels of surroundings that the flow sees round a hole
 _STALE = 2  # pixels round a hole in which flow is not believed
+_NEAR = 8  # pixels round a hole from which points are followed: its soft border
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, camera: Array) -
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _STALE + 1,) * 2)
     unknown = cv2.dilate((gone_a | gone_b).astype(np.uint8), kernel) > 0
     flow = membrane(flow, unknown) if not unknown.all() else np.zeros_like(flow)
-    return HoleFlow(camera, box, flow.astype(np.float16))
+    keep = need.grow(_NEAR).clip(width, height)  # points are only ever followed from inside the hole
+    inner = Box(keep.x0 - box.x0, keep.y0 - box.y0, keep.x1 - box.x0, keep.y1 - box.y0)
+    return HoleFlow(camera, keep, flow[inner.slices].astype(np.float16))
 
 
 def _neutral(a: Array, b: Array, gone_a: Array, gone_b: Array) -> tuple[Array, Array]:

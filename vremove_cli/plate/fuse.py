@@ -20,7 +20,7 @@ STRAY = 10.0  # pixels of travel over which the belief in that difference halves
 HOLD = 0.015  # pull towards the colours seen, against the unit pull of a trusted gradient
 DOUBTFUL_FAR, DOUBTFUL_DIFFERENT = 15.0, 20.0
 
-KEPT, RECOVERED, DOUBTFUL, UNSEEN = 0, 1, 2, 3
+RECOVERED, DOUBTFUL, UNSEEN = 1, 2, 3
 
 
 @dataclass

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array, Placed
+from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.motion.camera import camera_step
 from vremove_cli.motion.flow import HoleFlow, hole_flow
@@ -28,6 +29,11 @@ class MotionField:
     scale: float
 
 
+def working_scale(info: ClipInfo) -> float:
+    """Size at which motion is measured, against the frame's."""
+    return min(1.0, LONG_SIDE / max(info.width, info.height))
+
+
 def measure(
     clip: Clip, start: int, stop: int, masks: Mapping[int, Placed], tick: Callable[[], None] = lambda: None
 ) -> MotionField:
@@ -36,7 +42,7 @@ def measure(
     Two neighbouring frames are in memory at a time; pairs in which nothing is hidden are skipped.
     """
     info = clip.info
-    scale = min(1.0, LONG_SIDE / max(info.width, info.height))
+    scale = working_scale(info)
     size = (max(1, round(info.width * scale)), max(1, round(info.height * scale)))
     ahead: dict[int, HoleFlow] = {}
     back: dict[int, HoleFlow] = {}

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array, Box, Placed, bounds
+from vremove_cli.geometry import Array, Box, Placed
+from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.motion.trace import Ends, mask_lookup, trace
 from vremove_cli.motion.warp import sample
 from vremove_cli.plate.fuse import Sightings, fuse
-from vremove_cli.plate.motion_field import MotionField, measure
+from vremove_cli.plate.motion_field import MotionField, measure, working_scale
 
 BATCH_BYTES = 300 << 20  # memory for the sightings of the frames that are worked on together
 _RIGHT, _DOWN = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+FLOW_BYTES, FLOW_BYTES_PER_PIXEL = 400 << 20, 8  # two directions of two half-precision numbers
 _RIM = 2  # pixels of known surroundings that the solution is tied to
 
 
@@ -40,6 +42,30 @@ def matte_of(mask: Array, feather: float) -> Array:
         return np.zeros(mask.shape, np.uint8)
     away = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 5)
     return np.clip(255 * (1 - away / (feather + 1)), 0, 255).astype(np.uint8)
+
+
+def hole_box(mask: Placed, info: ClipInfo, feather: float) -> Box:
+    """The box of a mask's hole: its soft border and a known rim included, on whole chroma samples, in the frame."""
+    room = int(np.ceil(feather)) + 1 + _RIM
+    around = mask.box.grow(room)
+    a = 1 << max(info.layout.sub_x, info.layout.sub_y)
+    aligned = Box(around.x0 // a * a, around.y0 // a * a, -(-around.x1 // a) * a, -(-around.y1 // a) * a)
+    return aligned.clip(info.width, info.height)
+
+
+def affordable(
+    info: ClipInfo, run: tuple[int, int], reach: tuple[int, int], masks: Mapping[int, Placed]
+) -> tuple[int, int]:
+    """`reach`, drawn in evenly round `run` until the motion of its holes fits into `FLOW_BYTES`."""
+    scale = working_scale(info)
+
+    def bytes_of(t: int) -> float:
+        return masks[t].box.width * masks[t].box.height * scale**2 * FLOW_BYTES_PER_PIXEL if t in masks else 0
+
+    low, high = reach
+    while (low, high) != run and sum(bytes_of(t) for t in range(low, high)) > FLOW_BYTES:
+        low, high = min(low + 5, run[0]), max(high - 5, run[1])
+    return low, high
 
 
 def recover(
@@ -167,18 +193,9 @@ class _Hole:
 
     @classmethod
     def at(cls, clip: Clip, index: int, mask: Placed, feather: float) -> "_Hole":
-        info = clip.info
-        layout = info.layout
-        room = int(np.ceil(feather)) + 1
-        around = mask.box.grow(room).clip(info.width, info.height)
-        full = matte_of(mask.on(around), feather)
-        tight = bounds(full)
-        a = 1 << max(layout.sub_x, layout.sub_y)
-        box = Box(
-            (around.x0 + tight.x0 - _RIM) // a * a, (around.y0 + tight.y0 - _RIM) // a * a,
-            -(-(around.x0 + tight.x1 + _RIM) // a) * a, -(-(around.y0 + tight.y1 + _RIM) // a) * a,
-        ).clip(info.width, info.height)  # fmt: skip
-        matte = Placed(around, full).on(box)
+        info, layout = clip.info, clip.info.layout
+        box = hole_box(mask, info, feather)
+        matte = matte_of(mask.on(box), feather)
         left = 0.0 if not info.colour.centred(layout) else 0.5
         groups = []
         for components in layout.groups:
