@@ -168,3 +168,60 @@ def test_the_input_must_not_change_under_a_plan(job, tmp_path):
     write_clip(clip, codec="ffv1", frames=FRAMES, size=(112, 64))
     with pytest.raises(MediaError, match="has changed"):
         work(str(tmp_path / "w"))
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_kept(job, tmp_path):
+    from vremove_cli.errors import UsageError
+
+    clip, masks, _ = job
+    (tmp_path / "projects" / "precious").mkdir(parents=True)
+    (tmp_path / "projects" / "precious" / "x.txt").write_text("mine")
+    with pytest.raises(UsageError, match="no work folder"):
+        erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "projects"))
+    assert (tmp_path / "projects" / "precious" / "x.txt").read_text() == "mine"
+
+
+def test_a_corrected_mask_is_a_new_job(job, tmp_path):
+    clip, _, _ = job
+    masks = write_masks(tmp_path / "masks", frames=FRAMES)
+    target = str(tmp_path / "out.mkv")
+    erase(str(clip), target, mask=str(masks), keep_work=True)
+    (masks / "0000.png").write_bytes((masks / "0005.png").read_bytes())
+    summary = erase(str(clip), target, mask=str(masks), overwrite=True)
+    assert summary.reused == 0
+    assert summary.done == 2
+
+
+def test_a_kept_job_writes_again_when_asked(job, tmp_path):
+    from vremove_cli.job.exports import Exports
+
+    clip, masks, _ = job
+    target = tmp_path / "out.mkv"
+    erase(str(clip), str(target), mask=str(masks), keep_work=True)
+    target.write_bytes(b"something else")
+    sheet = tmp_path / "sheet.png"
+    erase(str(clip), str(target), mask=str(masks), keep_work=True, overwrite=True, exports=Exports(preview=str(sheet)))
+    assert sheet.exists()
+    assert open_clip(str(target)).info.frames == FRAMES
+
+
+def test_clips_that_differ_only_in_their_ending_do_not_meet(tmp_path):
+    masks = write_masks(tmp_path / "masks")
+    for suffix in (".mp4", ".mov"):
+        erase(str(write_clip(tmp_path / f"clip{suffix}")), mask=str(masks), keep_work=True)
+    assert (tmp_path / "clip.clean.mp4.vremove").is_dir()
+    assert (tmp_path / "clip.clean.mov.vremove").is_dir()
+
+
+def test_an_interrupt_exits_130_and_can_be_gone_on_from(job, tmp_path):
+    clip, masks, whole = job
+    process = run(clip, masks, tmp_path / "out.mkv")
+    while not list(tmp_path.glob("out.mkv.vremove/done/plate*.json")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "go" in said.splitlines()[-1]
+    last = run(clip, masks, tmp_path / "out.mkv")
+    assert json.loads(last.communicate()[0])["reused"] > 0
+    assert same(planes_of(tmp_path / "out.mkv"), whole)

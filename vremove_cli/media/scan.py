@@ -82,6 +82,7 @@ class _Found:
     pts: list[int | None] = field(default_factory=list)
     keyframes: list[int] = field(default_factory=list)
     packet_pts: set[int] = field(default_factory=set)
+    packet_dts: list[int] = field(default_factory=list)
     packets: int = 0
     errors: int = 0
     corrupt: int = 0
@@ -112,6 +113,11 @@ def _scan_video(path: str, container: Any, skip_errors: bool, progress: Progress
         raise MediaError(f"{path} has no frame that can be decoded", "play it to check it, or copy it again")
     notes: list[str] = []
     _check_whole(path, container, stream, found, skip_errors, notes)
+    untimed = container.format.name == "avi"  # its presentation times are FFmpeg's guess: the order is all there is
+    if untimed and len(found.packet_dts) == len(found.pts):
+        in_order: list[int | None] = [*sorted(found.packet_dts)]
+        found.pts = in_order
+        found.keyframes = [0]
     times, repeats = _times(stream, found, skip_errors, notes)
     return _info(path, container, stream, found, times, cuts.cuts, repeats, notes)
 
@@ -122,6 +128,8 @@ def _decode(container: Any, stream: Any, found: _Found) -> Iterator[Any]:
             found.packets += 1
             if not packet.is_discard:
                 found.packet_pts.add(packet.pts)
+        if packet.size and packet.dts is not None:
+            found.packet_dts.append(packet.dts)
         try:
             yield from packet.decode()
         except av.error.EOFError:
