@@ -40,18 +40,19 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     origin = task.origin
     assert origin is not None
     found: dict[int, tuple[Placed, float, str]] = {}
+    done = _tracked_before(plan, task, folder)
 
     def keep(frame: int, tracked: Tracked) -> None:
         found[frame] = (Placed.tight(tidy(tracked.mask)), tracked.confidence, tracked.remark)
-        emit(Progress("track", _tracked_before(plan, task, folder) + len(found), plan.run[1] - plan.run[0]))
+        emit(Progress("track", done + len(found), plan.run[1] - plan.run[0]))
 
     if start <= origin < stop:
-        forward = _forward(clip, tracker, clicks, (origin, stop), None, keep)
-        first = _begin(clip, tracker, clicks, origin)
-        backward = _backward(clip, tracker, (start, origin), first, keep)
+        first, forward = _forward(clip, tracker, clicks, (origin, stop), None, keep)
+        backward: State | None = _backward(clip, tracker, (start, origin), first, keep)
     elif start > origin:
         before = _load_state(folder, task.needs[0], "forward")
-        forward, backward = _forward(clip, tracker, clicks, (start, stop), before, keep), None
+        _, forward = _forward(clip, tracker, clicks, (start, stop), before, keep)
+        backward = None
     else:
         after = _load_state(folder, task.needs[0], "backward")
         forward, backward = None, _backward(clip, tracker, (start, stop), after, keep)
@@ -69,14 +70,11 @@ def _tracked_before(plan: Plan, task: Task, folder: WorkFolder) -> int:
     return sum(t.run[1] - t.run[0] for t in same if folder.result(t.id) is not None)
 
 
-def _begin(clip: Clip, tracker: Tracker, clicks: dict[int, Clicks], origin: int) -> State:
-    (frame,) = clip.frames(origin, origin + 1)
-    return tracker.begin(frame.rgb8(), clicks[origin])[0]
-
-
 def _forward(
     clip: Clip, tracker: Tracker, clicks: dict[int, Clicks], run: tuple[int, int], state: State | None, keep: Any
-) -> State | None:
+) -> tuple[State, State]:
+    """Follow the object through a run; gives the states after its first and its last frame."""
+    first = None
     for frame in clip.frames(*run):
         rgb = frame.rgb8()
         here = clicks.get(frame.index)
@@ -85,8 +83,11 @@ def _forward(
         else:
             assert state is not None
             state, tracked = tracker.step(rgb, state)
+        first = first or state
         keep(frame.index, tracked)
-    return state
+    assert first is not None
+    assert state is not None
+    return first, state
 
 
 def _backward(clip: Clip, tracker: Tracker, run: tuple[int, int], state: State, keep: Any) -> State:
