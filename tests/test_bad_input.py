@@ -1,6 +1,7 @@
 """Bad input: the right exit status, one sentence with what to do, no traceback, nothing written, nothing touched."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,23 @@ def damaged(path: Path) -> Path:
     return path
 
 
+def tail_damaged(path: Path) -> Path:
+    """A clip whose last packet is zeros, which a decoder with threads passes over in silence."""
+    write_clip(path, frames=24)
+    with av.open(str(path)) as container:
+        pos, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size][-1]
+    data = bytearray(path.read_bytes())
+    data[pos : pos + size] = bytes(size)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def stray_picture(path: Path) -> Path:
+    write_sequence(path, frames=3)
+    (path / "poster.png").write_bytes((path / "shot.1001.png").read_bytes())
+    return path
+
+
 def changing_size(path: Path) -> Path:
     """An MPEG-TS file whose picture grows half way."""
     small = write_clip(path.with_name("small.ts"), frames=5, size=(96, 64))
@@ -113,6 +131,12 @@ FILES = {
     "text as mp4": (lambda d: touch(d / "t.mp4", b"hello " * 500), POINT, 3, "cannot be read"),
     "zeros as mkv": (lambda d: touch(d / "z.mkv", bytes(5000)), POINT, 3, "cannot be read"),
     "audio only": (lambda d: audio_only(d / "a.mp4"), POINT, 3, "has no video"),
+    "no name": (lambda d: "", POINT, 3, "without a name"),
+    "cut off avi": (lambda d: cut_off(d / "c.avi", 0.5, options={"bf": "0"}), POINT, 3, "cut off"),
+    "cut off webm": (lambda d: cut_off(d / "c.webm", 0.95, codec="libvpx-vp9"), POINT, 3, "cut off"),
+    "damaged last packet": (lambda d: tail_damaged(d / "t.mp4"), POINT, 3, "damaged"),
+    "unknown matrix": (lambda d: write_clip(d / "m.mp4", colour=(1, 1, 8, 1)), POINT, 3, "colour matrix 8"),
+    "stray picture": (lambda d: stray_picture(d / "shot"), POINT, 3, "more than one sequence"),
     "no index": (lambda d: cut_off(d / "c.mp4", 0.6), POINT, 3, "cannot be read"),
     "cut off mkv": (lambda d: cut_off(d / "c.mkv", 0.5), POINT, 3, "cut off"),
     "cut off with index in front": (lambda d: cut_front(d / "f.mp4"), POINT, 3, "cut off"),
@@ -211,6 +235,14 @@ PROMPTS = {
     "codec that the container refuses": ((*POINT, "--codec", "ffv1", "-o", "OUT.webm"), 2, "cannot write"),
     "crf for prores": ((*POINT, "--codec", "prores", "--crf", "10", "-o", "OUT.mov"), 2, "has no --crf"),
     "unknown pixel format": ((*POINT, "--pix-fmt", "magic"), 2, "cannot write"),
+    "codec that is no video codec": ((*POINT, "--codec", "aac"), 2, "no video codec"),
+    "one picture for a clip": ((*POINT, "-o", "OUT.png"), 2, "is one picture"),
+    "preset of another encoder": (
+        (*POINT, "--codec", "vp9", "--preset", "fast", "-o", "OUT.webm"),
+        2,
+        "has no --preset",
+    ),
+    "shrunk to nothing": (("--box", "4,24,20,40", "--grow", "-100"), 4, "nothing is left of the mask"),
     "unknown ending": ((*POINT, "-o", "OUT.xyz"), 2, "no container"),
     "invert without mask": ((*POINT, "--invert-mask"), 2, "needs a mask"),
     "work folder that is something else": ((*POINT, "--work", "OTHER"), 2, "no work folder"),
@@ -245,6 +277,35 @@ def test_masks(vremove, clip, tmp_path, name):
     check(vremove, tmp_path, status, says, "erase", clip, "--mask", make(tmp_path))
 
 
+def test_the_mask_is_never_the_output(vremove, clip, tmp_path):
+    mask = write_clip(tmp_path / "m.mp4")
+    check(vremove, tmp_path, 2, "is the mask", "erase", clip, "--mask", mask, "-o", mask, "--overwrite")
+
+
+def test_a_preview_is_never_a_picture_of_the_input(vremove, tmp_path):
+    shot = write_sequence(tmp_path / "shot", frames=3)
+    target = shot / "shot.1001.png"
+    check(vremove, tmp_path, 2, "input's pictures", "erase", shot, *POINT, "--write-preview", target, "--overwrite")
+    check(vremove, tmp_path, 2, "belongs to the input", "frame", shot, "-o", target, "--overwrite")
+
+
+def test_a_report_of_the_users_own_is_kept(vremove, clip, tmp_path):
+    clip.with_name("clip.clean.vremove.json").write_text("[1, 2]")
+    check(vremove, tmp_path, 2, "exists already", "erase", clip, *POINT)
+
+
+def test_a_damaged_result_in_a_work_folder(vremove, clip, tmp_path):
+    masks = write_masks(tmp_path / "m")
+    folder = tmp_path / "w"
+    assert vremove("plan", clip, "--mask", masks, "--work", folder).status == 0
+    assert vremove("work", folder).status == 0
+    (folder / "done" / "plate-0000.json").write_text("{")
+    done = vremove("finish", folder)
+    assert done.status == 1
+    assert "is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_mask_and_point_together(vremove, clip, tmp_path):
     masks = write_masks(tmp_path / "m")
     check(vremove, tmp_path, 2, "use one or the other", "erase", clip, "--mask", masks, *POINT)
@@ -276,6 +337,21 @@ def test_one_output_for_two_inputs(vremove, clip, tmp_path):
     check(vremove, tmp_path, 2, "one output", "erase", clip, clip, "-o", tmp_path / "x.mp4", *POINT)
 
 
+def test_what_is_wrong_for_every_input_is_a_usage_error(vremove, clip, tmp_path):
+    other = write_clip(tmp_path / "other.mp4")
+    check(vremove, tmp_path, 2, "is not a point", "erase", clip, other, "--point", "zzz")
+    check(vremove, tmp_path, 2, "to one output", "erase", clip, other, "-o", tmp_path / "x{ext}", *POINT)
+
+
+def test_a_batch_gives_one_json_object(vremove, clip, tmp_path):
+    bad = touch(tmp_path / "bad.mp4", b"no video")
+    done = vremove("erase", clip, bad, "--box", "4,24,20,40", "--json", "-q")
+    report = json.loads(done.stdout)
+    assert done.status == 7
+    assert [f["input"] for f in report["failed"]] == [str(bad)]
+    assert "cannot be read" in done.stderr
+
+
 def test_a_broken_settings_file(vremove, clip, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vremove.toml").write_text("[erase\n")
@@ -301,7 +377,7 @@ def test_damage_can_be_skipped(vremove, tmp_path):
     clip = damaged(tmp_path / "d.mp4")
     done = vremove("erase", clip, "--box", "4,36,30,60", "--skip-errors", "-o", tmp_path / "out.mp4")
     assert done.status == 0
-    assert "repeats the one before" in done.stderr
+    assert "the one before it is shown again" in done.stderr
     assert scan(str(tmp_path / "out.mp4")).frames == 40
 
 

@@ -25,11 +25,11 @@ def seconds(path):
     return [p * times.time_base for p in times.pts]
 
 
-@pytest.mark.parametrize("suffix", [".avi", ".ts", ".mov", ".mkv", ".nut", ".m4v"])
+@pytest.mark.parametrize("suffix", [".flv", ".avi", ".ts", ".mov", ".mkv", ".nut", ".m4v"])
 def test_containers_come_back(tmp_path, suffix):
     base = Fraction(1, 90000) if suffix == ".ts" else Fraction(1, 25)
     pts = [3600 * i for i in range(10)] if suffix == ".ts" else None
-    options = {"bf": "0"} if suffix == ".avi" else None
+    options = {"bf": "0"} if suffix in (".avi", ".flv") else None
     clip = write_clip(tmp_path / f"clip{suffix}", time_base=base, pts=pts, options=options)
     summary = erased(clip, tmp_path)
     assert seconds(summary.output) == seconds(clip)
@@ -48,7 +48,7 @@ def test_a_gif_comes_back_as_a_gif(tmp_path):
     [
         ("libsvtav1", "yuv420p10le", ".mp4"), ("dnxhd", "yuv422p", ".mov"), ("mjpeg", "yuvj422p", ".avi"),
         ("libx264rgb", "rgb24", ".mkv"), ("utvideo", "gbrp", ".avi"), ("qtrle", "rgb24", ".mov"),
-        ("ffv1", "yuv422p16le", ".mkv"), ("ffv1", "bgra", ".mkv"),
+        ("ffv1", "yuv422p16le", ".mkv"), ("rawvideo", "uyvy422", ".mov"), ("ffv1", "bgra", ".mkv"),
     ],
 )  # fmt: skip
 def test_other_codecs_come_back_in_kind(tmp_path, codec, pix_fmt, suffix):
@@ -256,3 +256,52 @@ def test_a_cut_is_found_and_tracking_stops_there(tmp_path, vremove):
     assert open_clip(str(clip)).info.cuts == (8,)
     said = vremove("mask", clip, "--box", "4,24,20,40", "-o", tmp_path / "m.mkv").stderr
     assert "after the cut at frame 8" in said
+
+
+def test_streams_keep_their_order_and_their_roles(tmp_path):
+    """The edited stream need not be the first video stream, nor the first stream."""
+    one = write_clip(tmp_path / "one.mp4", audio="aac")
+    two = write_clip(tmp_path / "two.mp4", size=(48, 32))
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(one)) as a, av.open(str(two)) as b, av.open(str(clip), "w") as target:
+        small, sound, large = b.streams.video[0], a.streams.audio[0], a.streams.video[0]
+        outs = {id(s): target.add_stream_from_template(s) for s in (small, sound, large)}
+        outs[id(small)].disposition = av.stream.Disposition(0)
+        outs[id(large)].metadata["language"] = "eng"
+        for container, streams in ((b, [small]), (a, [sound, large])):
+            for packet in container.demux(streams):
+                if packet.dts is not None:
+                    packet.stream = outs[id(packet.stream)]
+                    target.mux(packet)
+    source = open_clip(str(clip)).info
+    summary = erased(clip, tmp_path)
+    with av.open(str(clip)) as before, av.open(summary.output) as after:
+        assert [s.type for s in after.streams] == [s.type for s in before.streams]
+        assert [s.disposition for s in after.streams] == [s.disposition for s in before.streams]
+        assert [s.metadata.get("language") for s in after.streams] == [
+            s.metadata.get("language") for s in before.streams
+        ]
+    assert open_clip(summary.output).info.shown_size == source.shown_size
+
+
+def test_what_a_killed_run_left_beside_the_target_goes(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    left = tmp_path / ".clip.clean.999999999.part.mp4"
+    left.write_bytes(b"half")
+    erased(clip, tmp_path)
+    assert not left.exists()
+
+
+def test_a_dot_is_the_folder_one_is_in(tmp_path, vremove, monkeypatch):
+    shot = write_sequence(tmp_path / "shot", frames=4)
+    masks = write_masks(tmp_path / "masks", frames=4)
+    monkeypatch.chdir(shot)
+    done = vremove("erase", ".", "--mask", masks)
+    assert done.stdout.strip() == str(tmp_path / "shot.clean")
+
+
+def test_a_box_in_the_last_corner_is_a_box(tmp_path, vremove):
+    clip = write_clip(tmp_path / "clip.mp4")
+    done = vremove("mask", clip, "--box", "95.5,63.5,96,64", "-o", tmp_path / "m.mkv")
+    assert done.status in (0, 4)
+    assert "internal" not in done.stderr

@@ -46,7 +46,9 @@ def _terminated(signum: int, where: FrameType | None) -> None:
 
 def main() -> None:
     """Entry point of the `vremove` command."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminated)
     try:
         defaults = settings.load()
     except VremoveError as error:

@@ -35,9 +35,18 @@ class Console:
         print(json.dumps(value) if self.as_json else text, file=self._out, flush=True)
 
     def say(self, text: str) -> None:
-        """A line for the person who watches."""
-        if not self.quiet:
+        """A line for the person who watches; a note among the lines of --progress json."""
+        if self._mode == "json":
+            self._json({"note": text})
+        elif not self.quiet:
             self._print(text)
+
+    def complain(self, text: str) -> None:
+        """A failure that does not end the command; --quiet does not hide it."""
+        if self._mode == "json":
+            print(json.dumps({"error": text}), file=self._err, flush=True)
+        else:
+            self._print(f"vremove: {text}")
 
     def fail(self, error: BaseException) -> ExitCode:
         """Print what went wrong and what to do; gives the exit status."""
@@ -73,10 +82,7 @@ class Console:
     def _event(self, event: Any) -> None:
         kind = type(event).__name__
         if kind == "Note":
-            if self._mode == "json":
-                self._json({"note": event.text})
-            else:
-                self.say(event.text)
+            self.say(event.text)
         elif kind == "Progress":
             self._progress(event.stage, event.done, event.total)
         elif kind == "TaskDone" and self._mode == "json":

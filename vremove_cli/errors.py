@@ -64,12 +64,6 @@ class ModelError(VremoveError):
     code = ExitCode.MODEL
 
 
-class BatchError(VremoveError):
-    """Some inputs of a batch failed."""
-
-    code = ExitCode.BATCH
-
-
 def explain(error: BaseException) -> tuple[ExitCode, str]:
     """Exit code and one sentence for any exception that reached the top."""
     if isinstance(error, VremoveError):

@@ -22,10 +22,18 @@ def config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "vremove"
 
 
+def _readable(path: Path) -> bool:
+    """Whether a settings file is there; one in a folder that may not be entered is none of ours."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def load() -> dict[str, Any]:
     """Defaults by command and option, as Click's `default_map` wants them; raises `UsageError` for a broken file."""
     for path in (Path(FILE), config_folder() / FILE):
-        if path.is_file():
+        if _readable(path):
             try:
                 tables = tomllib.loads(path.read_text(encoding="utf-8"))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

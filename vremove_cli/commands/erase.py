@@ -8,7 +8,7 @@ import typer
 from vremove_cli.commands import options as o
 from vremove_cli.commands.common import console, exits, grow_pixels, prompts
 from vremove_cli.console import Console, human, summary_text
-from vremove_cli.errors import BatchError, UsageError, explain
+from vremove_cli.errors import ExitCode, UsageError, explain
 
 _NAME_HOLES = ("{stem}", "{name}", "{ext}")
 
@@ -61,7 +61,9 @@ def erase(
         if len(inputs) == 1:
             one = _target(output, inputs[0])
             if dry_run:
-                _dry(talk, inputs[0], one, asked)
+                planned = _dry(talk, inputs[0], one, asked)
+                if talk.as_json:
+                    talk.data(planned, "")
             else:
                 result = _erase(talk, inputs[0], one, work, keep_work, overwrite, beside, asked)
                 talk.say(summary_text(result))
@@ -109,17 +111,20 @@ def _batch(
             f"one output '{output}' was given for {len(inputs)} inputs",
             "use a folder, or a pattern such as out/{stem}.mp4",
         )
+    _check_prompts(asked)
+    targets = [_batch_target(output, source) for source in inputs]
+    if len({t for t in targets if t}) < sum(t is not None for t in targets):
+        raise UsageError(
+            f"two inputs would be written to one output by '{output}'", "use {stem} or {name} in the pattern"
+        )
     results: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    for source in inputs:
+    for source, target in zip(inputs, targets, strict=True):
         try:
             mine = {**asked, "mask": _own_mask(asked["mask"], source)} if asked["mask"] else asked
-            target = _target(output, source)
-            if target and Path(target).is_dir():
-                target = str(Path(target) / f"{Path(source).stem}.clean{Path(source).suffix}")
             talk.say(f"== {source}")
             if dry:
-                _dry(talk, source, target, mine)
+                results.append(_dry(talk, source, target, mine))
                 continue
             result = _erase(talk, source, target, None, keep, overwrite, {}, mine)
             talk.say(summary_text(result))
@@ -128,15 +133,31 @@ def _batch(
                 talk.data(None, result.output)
         except Exception as error:
             code, sentence = explain(error)
-            talk.say(f"{source}: {sentence}")
+            talk.complain(f"{source}: {sentence}")
             failed.append({"input": source, "error": sentence, "exit": int(code)})
-    if talk.as_json and not dry:
+    if talk.as_json:
         talk.data({"results": results, "failed": failed}, "")
     if failed:
         names = ", ".join(str(f["input"]) for f in failed)
-        raise BatchError(
-            f"{len(failed)} of {len(inputs)} inputs failed ({names})", "see above for each; the others are done"
+        talk.complain(
+            f"{len(failed)} of {len(inputs)} inputs failed ({names}): see above for each; the others are done"
         )
+        raise typer.Exit(int(ExitCode.BATCH))
+
+
+def _check_prompts(asked: dict[str, Any]) -> None:
+    """Refuse what is wrong for every input once, as a usage error."""
+    from vremove_cli.job.plan import parse_prompts
+    from vremove_cli.job.request import Request
+
+    parse_prompts(Request(input="", output="", **asked))
+
+
+def _batch_target(output: str | None, source: str) -> str | None:
+    target = _target(output, source)
+    if target and Path(target).is_dir():
+        return str(Path(target) / f"{Path(source).stem}.clean{Path(source).suffix}")
+    return target
 
 
 def _own_mask(mask: str, source: str) -> str:
@@ -150,7 +171,8 @@ def _own_mask(mask: str, source: str) -> str:
     return str(found[0])
 
 
-def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) -> None:
+def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) -> dict[str, Any]:
+    """Print what would be done; gives it as data too."""
     from vremove_cli.job.estimate import estimate
     from vremove_cli.job.plan import make_plan
     from vremove_cli.job.run import make_request
@@ -168,9 +190,10 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
         f"time: about {need.seconds:.0f} s on a machine like the one in the README\n"
         f"downloads: none\noutput: {plan.request.output} ({plan.encode})"
     )
-    data = {
+    if not talk.as_json:
+        talk.data(None, text)
+    return {
         "output": plan.request.output, "tasks": [t.id for t in plan.tasks], "memory": need.memory, "work": need.work,
         "result": need.output, "seconds": need.seconds, "downloads": [], "encoder": str(plan.encode),
         "notes": list(plan.notes),
     }  # fmt: skip
-    talk.data(data, text)

@@ -28,6 +28,8 @@ def frame(
             raise UsageError(f"{output} must be a .png", "name it frame.png")
         if target.exists() and not overwrite:
             raise UsageError(f"{output} exists already", "add --overwrite to replace it")
+        if target.exists() and target.resolve().parent in (Path(source).resolve(), Path(source).resolve().parent):
+            _not_of_the_input(target, source)
         if not target.absolute().parent.is_dir():
             raise UsageError(f"the folder {target.absolute().parent} does not exist", "make it first")
         from vremove_cli.media.images import write_rgb_image
@@ -43,6 +45,14 @@ def frame(
         write_rgb_image(target, with_grid(shown) if grid else shown.copy())
         talk.say(f"frame {index} of {clip.info.frames}, {shown.shape[1]}x{shown.shape[0]}")
         talk.data(None, output)
+
+
+def _not_of_the_input(target: Path, source: str) -> None:
+    from vremove_cli.media.read import open_clip
+
+    files = open_clip(source).info.files or (source,)
+    if target.resolve() in {Path(f).resolve() for f in files}:
+        raise UsageError(f"{target} belongs to the input", "choose another name with -o")
 
 
 def info(

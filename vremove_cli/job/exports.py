@@ -1,5 +1,6 @@
 """What can be written beside the result: the mask, the matte, and a sheet to check by."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import object_masks
 from vremove_cli.masks.files import check_target, write_masks
+from vremove_cli.media import sequence
 from vremove_cli.media.images import write_rgb_image
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.preview import Row, outlined, sheet
@@ -38,6 +40,10 @@ class Exports:
             if Path(target).resolve() in taken:
                 raise UsageError(f"{target} is used already", "give every output a name of its own")
             taken.add(Path(target).resolve())
+            if _among_pictures(Path(target), request.input):
+                raise UsageError(f"{target} lies among the input's pictures", "put it elsewhere")
+            if not os.access(Path(target).absolute().parent, os.W_OK):
+                raise UsageError(f"{Path(target).absolute().parent} may not be written", "choose another folder")
             if not Path(target).absolute().parent.is_dir():
                 raise UsageError(f"the folder {Path(target).absolute().parent} does not exist", "make it first")
         for masks in (self.mask, self.matte):
@@ -48,6 +54,15 @@ class Exports:
                 raise UsageError(f"the preview {self.preview} must be a .png", "name it sheet.png")
             if Path(self.preview).exists() and not overwrite:
                 raise UsageError(f"{self.preview} exists already", "add --overwrite to replace it")
+
+
+def _among_pictures(target: Path, source: str) -> bool:
+    """Whether a path is a picture of the input sequence, or would lie among them."""
+    if not sequence.is_sequence(source):
+        return False
+    if Path(source).is_dir():
+        return target.resolve().parent == Path(source).resolve()
+    return target.resolve() in {p.resolve() for p in sequence.find(source).files}
 
 
 def mask_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import UsageError
+from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.media.write import process_lives
 
 HEARTBEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one after which a lease counts as abandoned
 _FOLDERS = ("masks", "states", "plate", "fill", "done", "leases")
-_TEMPORARY = "temporary"
+_TEMPORARY, _MADE = "temporary", "made by vremove\n"
 _OURS = (*_FOLDERS, _TEMPORARY, "plan.json")
 
 
@@ -57,11 +58,12 @@ class WorkFolder:
                 )
         elif self.path.exists():
             raise UsageError(f"{self.path} is no folder", "choose another one with --work")
-        fresh = not self.path.exists() or not any(self.path.iterdir())
+        fresh = not self.path.exists()
+        empty = fresh or not any(self.path.iterdir())
         for name in _FOLDERS:
             (self.path / name).mkdir(parents=True, exist_ok=True)
-        if fresh:
-            (self.path / _TEMPORARY).touch()
+        if empty:
+            (self.path / _TEMPORARY).write_text(_MADE if fresh else "in a folder of the user's\n")
 
     @property
     def temporary(self) -> bool:
@@ -88,24 +90,32 @@ class WorkFolder:
         """Delete a temporary folder that no other process is using; what is not ours in it stays."""
         if not self.temporary or self.others():
             return
+        made = (self.path / _TEMPORARY).read_text() == _MADE
         for name in _FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("plan.json", _TEMPORARY):
             (self.path / name).unlink(missing_ok=True)
         for part in self.path.glob(".*.part"):
             part.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        if made:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def file(self, kind: str, name: str) -> Path:
         return self.path / kind / name
 
     def result(self, task: str) -> dict[str, Any] | None:
         """What a finished task left, or None while it is not finished."""
+        path = self.path / "done" / f"{task}.json"
         try:
-            return dict(json.loads((self.path / "done" / f"{task}.json").read_text(encoding="utf-8")))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or "seconds" not in found:
+                raise ValueError("it is not complete")
+            return found
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise VremoveError(f"the work file {path} is damaged ({error})", "delete it and run again") from error
 
     def finish(self, task: str, result: dict[str, Any]) -> None:
         """Mark a task as finished; the last thing it does."""
@@ -190,7 +200,7 @@ def _owner(path: Path) -> dict[str, Any] | None:
 def _abandoned(path: Path, owner: dict[str, Any]) -> bool:
     if owner.get("host") == socket.gethostname():
         born = _born(int(owner.get("pid", 0)))
-        if not _alive(int(owner.get("pid", 0))) or (born and owner.get("born") and born != owner["born"]):
+        if not process_lives(int(owner.get("pid", 0))) or (born and owner.get("born") and born != owner["born"]):
             return True
         if born:
             return False  # asleep, perhaps, but there
@@ -198,16 +208,6 @@ def _abandoned(path: Path, owner: dict[str, Any]) -> bool:
         return time.time() - path.stat().st_mtime > STALE
     except FileNotFoundError:
         return False
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _beat(path: Path, stop: threading.Event) -> None:

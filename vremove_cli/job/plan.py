@@ -76,7 +76,7 @@ class Plan:
             if data["schema"] != SCHEMA:
                 raise VremoveError(f"{path} was made by another version ({data['version']})", "plan the work again")
             return cls._from_json(data)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{path.parent} holds no plan", "make one with `vremove plan`") from error
         except (KeyError, ValueError, TypeError) as error:
             raise VremoveError(f"{path} is damaged ({error})", "delete the work folder and plan again") from error
@@ -137,7 +137,7 @@ def _fingerprints(plan: Plan) -> str:
 
 def make_plan(request: Request, emit: Emit) -> Plan:
     """Scan the input and decide everything; raises a `VremoveError` for whatever cannot be done."""
-    prompts = _parse_prompts(request)
+    prompts = parse_prompts(request)
     clip = open_clip(
         request.input, skip_errors=request.skip_errors, progress=lambda d, n: emit(Progress("scan", d, n))
     ).info
@@ -168,7 +168,7 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     )  # fmt: skip
 
 
-def _parse_prompts(request: Request) -> list[Prompt]:
+def parse_prompts(request: Request) -> list[Prompt]:
     prompts = [parse_prompt(p, "point") for p in request.points]
     prompts += [parse_prompt(p, "point", positive=False) for p in request.not_points]
     prompts += [parse_prompt(p, "box") for p in request.boxes]

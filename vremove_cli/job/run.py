@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import NothingError, UsageError, VremoveError
+from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.exports import Exports, mask_frames, write_mask_sheet
@@ -22,7 +23,7 @@ from vremove_cli.job.tracking import import_masks, track_segment, uncertain
 from vremove_cli.masks.files import write_masks
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
-from vremove_cli.media.encoders import container_of
+from vremove_cli.media.encoders import CONTAINERS, container_of
 from vremove_cli.media.write import check_free
 
 _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
@@ -59,12 +60,24 @@ def default_output(source: str) -> str:
 def work_folder(output: str) -> Path:
     """Where `erase` keeps its files unless told otherwise: `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
     path = Path(output).absolute()
-    base = path.parent if sequence.has_number(output) else path
-    return base.with_name(f"{base.name}.vremove")
+    return path.with_name(f"{_plain_name(path)}.vremove")
+
+
+def _plain_name(path: Path) -> str:
+    """A file's name; of a pattern, what stands before the number."""
+    if not sequence.has_number(str(path)):
+        return path.name
+    return re.split(r"[%#]", path.name)[0].rstrip("._- ") or "frames"
 
 
 def make_request(source: str, output: str | None, options: dict[str, Any]) -> Request:
-    """A request with absolute paths, so that it can be carried out from anywhere."""
+    """A request with absolute paths, so that it can be carried out from anywhere.
+
+    Raises `MediaError` when there is no such input and `UsageError` when the output has no place.
+    """
+    source = os.path.abspath(source) if source else source
+    if not source or not (Path(source).exists() or sequence.has_number(source)):
+        raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
     mask = options.pop("mask", None)
     target = output or default_output(source)
     if target.endswith("/") or (
@@ -75,7 +88,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:
         raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
     return Request(
-        input=str(Path(source).absolute()),
+        input=source,
         output=str(Path(target).absolute()),
         mask=str(Path(mask).absolute()) if mask else None,
         **options,
@@ -120,6 +133,8 @@ def complete(
         raise UsageError(f"{len(missing)} task(s) are not done ({missing[0]} ...)", f"run `vremove work {path}` first")
     _check_masks(made, folder)
     if output:
+        if not Path(output).absolute().parent.is_dir():
+            raise UsageError(f"the folder {Path(output).absolute().parent} does not exist", "make it first")
         made = replace(made, request=replace(made.request, output=str(Path(output).absolute())))
         if container_of(output, images=made.clip.is_sequence) != made.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
@@ -184,16 +199,24 @@ def track(
 
 def sidecar(made: Plan) -> Path:
     """`clip.clean.vremove.json` beside `clip.clean.mp4`."""
-    path = Path(made.request.output)
-    base = path.parent if sequence.has_number(str(path)) else path
-    stem = base.name if made.encode.container == SEQUENCE else base.stem
-    return base.with_name(f"{stem}.vremove.json")
+    return sidecar_of(Path(made.request.output))
+
+
+def sidecar_of(path: Path) -> Path:
+    """The sidecar's name for an output; a folder keeps its whole name."""
+    stem = path.stem if path.suffix.lower() in CONTAINERS else _plain_name(path)
+    return path.with_name(f"{stem}.vremove.json")
 
 
 def _check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:
     """Refuse early what would be refused at the end."""
     exports.check(request, overwrite=overwrite)
     target = Path(request.output)
+    if request.mask and target.resolve() == Path(request.mask).resolve():
+        raise UsageError(f"{target} is the mask", "choose another output with -o")
+    report = sidecar_of(target)
+    if report.exists() and not overwrite and not _is_report(report):
+        raise UsageError(f"{report} exists already", "add --overwrite to replace it, or choose another output with -o")
     if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
         return
     if target.resolve() == Path(request.input).resolve():
@@ -231,6 +254,14 @@ def _occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
     finally:
         if useless and not keep:
             folder.discard()
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a sidecar of ours, which a new one may replace."""
+    try:
+        return "plan" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
@@ -335,6 +366,11 @@ def _check_masks(made: Plan, folder: WorkFolder) -> None:
         full += result.get("full", 0)
     if not found:
         raise nothing("the mask is empty on every frame" if made.request.mask else "nothing was found at the prompt")
+    plates = [r for t in made.tasks if t.kind == "plate" and (r := folder.result(t.id)) is not None]
+    if plates and len(plates) == sum(t.kind == "plate" for t in made.tasks):
+        left = sum(r["recovered"] + r["doubtful"] + r["unseen"] for r in plates)
+        if not left:
+            raise nothing("nothing is left of the mask after --grow shrank it")
     if full == frames:
         raise nothing("the mask covers the whole picture on every frame (white means erase; see --invert-mask)")
 

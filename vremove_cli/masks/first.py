@@ -131,7 +131,7 @@ def _grabcut(rgb: Array, box: tuple[float, float, float, float], *, ellipse: boo
     window = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
     part, picture = labels[window].copy(), np.ascontiguousarray(rgb[window])
     out = np.zeros(rgb.shape[:2], bool)
-    if not (part == cv2.GC_BGD).any():
+    if not (part == cv2.GC_BGD).any() or not (part == cv2.GC_PR_FGD).any():
         return inside_box
     cv2.setRNGSeed(1)
     cv2.grabCut(picture, part, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
@@ -142,6 +142,7 @@ def _grabcut(rgb: Array, box: tuple[float, float, float, float], *, ellipse: boo
 def _box_zones(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> tuple[Array, Array]:
     """Pixels inside the box, and those up to 40 pixels outside it."""
     x0, y0, x1, y1 = (round(v) for v in box)
+    x0, y0 = min(x0, shape[1] - 1), min(y0, shape[0] - 1)
     inside, ring = np.zeros(shape, bool), np.zeros(shape, bool)
     inside[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = True
     ring[max(y0 - 40, 0) : y1 + 40, max(x0 - 40, 0) : x1 + 40] = True

@@ -33,7 +33,8 @@ class ClipInfo:
 
     `pix_fmt` is what the decoder gives, `edit_fmt` the sibling that is edited. `cuts` are first frames of new shots,
     `keyframes` the frames a decoder can start at, `repeated` the frames that could not be decoded and show the one
-    before. `files` are the names of an image sequence. `hdr` holds static HDR metadata in x265's notation.
+    before. `files` are the names of an image sequence. `hdr` holds static HDR metadata in x265's notation;
+    `rich_tags` says that the file has tags with a name space, as QuickTime writes them.
     """
 
     path: str
@@ -52,6 +53,7 @@ class ClipInfo:
     dynamic_hdr: bool
     stream: int
     streams: tuple[StreamInfo, ...]
+    rich_tags: bool
     chapters: int
     times: FrameTimes
     cuts: tuple[int, ...]

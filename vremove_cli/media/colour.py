@@ -14,7 +14,7 @@ from vremove_cli.media.layout import Layout
 
 # Luma weights (Kr, Kb) by the matrix codes of ITU-T H.273, table 4.
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
-         9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
+         9: (0.2627, 0.0593)}  # fmt: skip
 UNSPECIFIED = 2
 FULL_RANGE = 2
 

@@ -14,7 +14,7 @@ from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.colour import Colour
-from vremove_cli.media.layout import layout_of
+from vremove_cli.media.layout import SIBLINGS, Layout, layout_of
 
 # x265 and SVT-AV1 write their own banners to stderr; these silence them.
 os.environ.setdefault("SVT_LOG", "0")
@@ -94,6 +94,11 @@ class Wishes:
     pix_fmt: str | None = None
 
 
+def _layout(pix_fmt: str) -> Layout:
+    """The layout of a format, or of the sibling that stands for it."""
+    return layout_of(SIBLINGS.get(pix_fmt, pix_fmt))
+
+
 def container_of(output: str, *, images: bool = False) -> str:
     """FFmpeg's name of the output's container, or `SEQUENCE`; raises `UsageError` for an unknown ending.
 
@@ -102,7 +107,7 @@ def container_of(output: str, *, images: bool = False) -> str:
     suffix = Path(output).suffix.lower()
     if images and suffix not in CONTAINERS:
         return SEQUENCE
-    if sequence.has_number(output) or suffix in IMAGE_ENCODERS or suffix == "":
+    if suffix in sequence.IMAGES or suffix == "":
         return SEQUENCE
     if suffix not in CONTAINERS:
         known = " ".join(CONTAINERS)
@@ -116,7 +121,9 @@ def choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> Enc
     Raises `UsageError` when the user's wish cannot be met and `MediaError` when nothing can hold the picture.
     """
     spec = _choose(info, output, wishes, notes)
-    if info.layout.alpha and not layout_of(spec.pix_fmt).alpha:
+    if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif":
+        notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
+    if info.layout.alpha and not _layout(spec.pix_fmt).alpha:
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
     if info.hdr and spec.encoder not in ("libx265", "libsvtav1"):
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
@@ -131,7 +138,7 @@ def _choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> En
         return _image_spec(info, output, wishes, notes)
     families = _families(info, container, wishes)
     for family in families:
-        spec = _candidate(info, container, family, wishes, exact=True)
+        spec = None if info.is_sequence and not wishes.pix_fmt else _try(info, container, family, wishes, families)
         if spec is None and family == info.codec in _MASTERING:
             spec = _candidate(info, container, family, wishes, exact=False)
             if spec is not None:
@@ -139,7 +146,7 @@ def _choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> En
         if spec is None:
             continue
         wanted = _ALIASES.get(wishes.codec or "", wishes.codec) or info.codec
-        if family != wanted:
+        if family != wanted and not info.is_sequence:
             notes.append(f"{wanted} cannot hold {info.width}x{info.height} {info.edit_fmt} here: {family} is used")
         return spec
     if wishes.codec or info.is_sequence or wishes.pix_fmt or info.codec not in families:
@@ -160,12 +167,25 @@ def _choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> En
     )
 
 
+def _try(info: ClipInfo, container: str, family: str, wishes: Wishes, families: list[str]) -> EncodeSpec | None:
+    """A candidate that keeps every sample; a wish that only the first family must meet rules the others out."""
+    try:
+        return _candidate(info, container, family, wishes, exact=True)
+    except UsageError:
+        if family == families[0]:
+            raise
+        return None
+
+
 def _families(info: ClipInfo, container: str, wishes: Wishes) -> list[str]:
     """Codec families to try: the one asked for alone, or the source's own and then the container's."""
     if wishes.codec:
         family = _ALIASES.get(wishes.codec, wishes.codec)
         try:
-            av.Codec(_ENCODERS.get(family, family), "w")
+            if av.Codec(_ENCODERS.get(family, family), "w").type != "video":
+                raise UsageError(
+                    f"'{wishes.codec}' is no video codec", "use h264, hevc, av1, vp9, prores, dnxhr or ffv1"
+                )
         except av.codec.codec.UnknownCodecError as error:
             raise UsageError(
                 f"no encoder for '{wishes.codec}'", "use h264, hevc, av1, vp9, prores, dnxhr or ffv1"
@@ -189,9 +209,13 @@ def _candidate(info: ClipInfo, container: str, family: str, wishes: Wishes, *, e
             formats = [f.name for f in av.Codec(encoder, "w").video_formats or []]
         except av.codec.codec.UnknownCodecError:
             continue
-        wanted = [wishes.pix_fmt] if wishes.pix_fmt else [info.edit_fmt, *_SAME.get(info.edit_fmt, ())]
+        wanted = [wishes.pix_fmt] if wishes.pix_fmt else [info.pix_fmt, info.edit_fmt, *_SAME.get(info.edit_fmt, ())]
+        if info.pix_fmt == "pal8" and not wishes.pix_fmt:
+            wanted = wanted[1:]  # an encoder would need the palette
         if not exact and not wishes.pix_fmt:
             wanted = nearest(info.edit_fmt, formats)
+            if info.is_sequence and "yuv420p" in formats:
+                wanted = ["yuv420p", *wanted]  # what every player shows
         for pix_fmt in wanted:
             if formats and pix_fmt not in formats:
                 continue
@@ -204,10 +228,10 @@ def _candidate(info: ClipInfo, container: str, family: str, wishes: Wishes, *, e
 
 def nearest(pix_fmt: str, formats: list[str]) -> list[str]:
     """An encoder's formats by how little of `pix_fmt` they lose: depth first, then chroma, then colour model."""
-    source = layout_of(pix_fmt)
+    source = _layout(pix_fmt)
 
     def loss(name: str) -> tuple[bool, bool, int, int, int, int]:
-        layout = layout_of(name)
+        layout = _layout(name)
         grayed = layout.model == "gray" != source.model
         chroma = layout.sub_x + layout.sub_y - (source.sub_x + source.sub_y)
         depth = source.bits - layout.bits
@@ -246,8 +270,8 @@ def _options(info: ClipInfo, container: str, encoder: str, pix_fmt: str, wishes:
     elif wishes.preset:
         raise UsageError(f"{encoder} has no --preset", "leave it out, or choose --codec h264, hevc or av1")
     options |= _special(info, encoder, pix_fmt)
-    if container == "avi":
-        options["bf"] = "0"  # AVI has no presentation times: reordered frames would come back in the wrong places
+    if container in ("avi", "flv"):
+        options["bf"] = "0"  # no presentation times of their own: reordered frames would come back elsewhere
     return options
 
 
@@ -263,10 +287,10 @@ def _special(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
     if encoder == "libvpx":
         return {"b": "60M", "deadline": "good", "cpu-used": "2"}
     if encoder == "prores_ks":
-        rich = layout_of(pix_fmt).sub_x == 0
+        rich = _layout(pix_fmt).sub_x == 0
         return {"profile": _PRORES.get(info.tag, "4" if rich else "3"), "vendor": "apl0"}
     if encoder == "dnxhd":
-        layout = layout_of(pix_fmt)
+        layout = _layout(pix_fmt)
         return {"profile": "dnxhr_444" if layout.sub_x == 0 else "dnxhr_hqx" if layout.bits > 8 else "dnxhr_hq"}
     if encoder == "ffv1":
         return {"level": "3", "slicecrc": "1"}
@@ -277,7 +301,7 @@ def _special(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
 
 def output_colour(info: ClipInfo, pix_fmt: str) -> Colour:
     """The colour tags of the result: the source's own, unless samples change between RGB and YCbCr."""
-    had, gets = info.layout.model, layout_of(pix_fmt).model
+    had, gets = info.layout.model, _layout(pix_fmt).model
     if had == "rgb" and gets == "yuv":
         return replace(info.colour, matrix=BT709, range=2 if "yuvj" in pix_fmt else 1)
     if had == "yuv" and gets == "rgb":
@@ -295,7 +319,7 @@ def to_format(raw: Any, info: ClipInfo, pix_fmt: str) -> Any:
         src_colorspace=_matrix_name(info.colour, info),
         dst_colorspace=_matrix_name(tags, info),
         src_color_range=2 if info.colour.full(info.layout) else 1,
-        dst_color_range=2 if tags.full(layout_of(pix_fmt)) else 1,
+        dst_color_range=2 if tags.full(_layout(pix_fmt)) else 1,
     )
     out.color_primaries, out.color_trc = tags.primaries, tags.transfer
     out.colorspace, out.color_range = tags.matrix, tags.range
@@ -349,7 +373,7 @@ def _opens(spec: EncodeSpec, info: ClipInfo) -> bool:
 def image_suffix(output: str, info: ClipInfo) -> str:
     """The ending of the images that are written: the output's own, else the source's, else PNG."""
     suffix = Path(output).suffix.lower()
-    if suffix in IMAGE_ENCODERS:
+    if suffix in sequence.IMAGES:
         return suffix
     return Path(info.files[0]).suffix.lower() if info.files else ".png"
 
@@ -357,6 +381,12 @@ def image_suffix(output: str, info: ClipInfo) -> str:
 def _image_spec(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> EncodeSpec:
     """Images keep their own kind and depth, or take the one that the output's name says."""
     suffix = image_suffix(output, info)
+    named = Path(output).suffix.lower()
+    if info.frames > 1 and named in sequence.IMAGES and not sequence.has_number(output):
+        raise UsageError(
+            f"{Path(output).name} is one picture and the clip has {info.frames} frames",
+            f"name a folder, or a pattern such as {Path(output).stem}.%04d{named}",
+        )
     if suffix not in IMAGE_ENCODERS:
         raise UsageError(f"images of kind '{suffix}' cannot be written", "use .png, .tif or .jpg")
     encoder = IMAGE_ENCODERS[suffix]

@@ -84,13 +84,17 @@ def read_lossless(path: Path, start: int = 0, stop: int | None = None) -> Iterat
             stream = container.streams.video[0]
             index = 0
             for packet in container.demux(stream):
-                if packet.size == 0 or (stop is not None and index >= stop):
+                if stop is not None and index >= stop:
                     return
+                if packet.size == 0:
+                    break
                 index += 1
                 if index <= start:
                     continue
                 for frame in packet.decode():
                     yield tuple(np.array(v) for v in views(frame, layout_of(frame.format.name)))
+            if stop is not None and index < stop:
+                raise IndexError(f"it ends at picture {index} of {stop}")
     except (av.error.FFmpegError, IndexError) as error:
         raise VremoveError(
             f"the work file {path} is damaged ({error})", "delete the work folder and run the command again"

@@ -95,7 +95,7 @@ class Clip:
         try:
             with open_input(self.info.path) as container:
                 stream = container.streams[self.info.stream]
-                stream.thread_type = "AUTO"
+                stream.thread_type = "SLICE" if repeated else "AUTO"  # as the scan found them
                 stream.codec_context.options = STRICT
                 if begin:
                     container.seek(times.pts[begin], stream=stream, backward=True)

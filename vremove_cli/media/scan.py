@@ -1,7 +1,7 @@
 """One pass over the input before any work: exact frame times, cuts, keyframes, and everything that must be refused."""
 
 import math
-import re
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from vremove_cli.media.colour import Colour
 from vremove_cli.media.cuts import CutFinder
 from vremove_cli.media.layout import SIBLINGS, layout_of
 from vremove_cli.media.timing import FrameTimes, repaired
+from vremove_cli.media.whole import cut_off
 
 Progress = Callable[[int, int], None]
 SEQUENCE_RATE = 24
@@ -56,7 +57,7 @@ def open_input(path: str) -> Any:
 
 def unreadable(path: str, error: Exception) -> MediaError:
     """The sentence for a file that FFmpeg cannot read."""
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) and not os.access(path, os.R_OK):
         return MediaError(f"no permission to read {path}", "change its permissions, or copy it")
     why = getattr(error, "strerror", None) or str(error)
     return MediaError(
@@ -90,13 +91,16 @@ class _Found:
     duration: int = 0
 
 
-def _scan_video(path: str, container: Any, skip_errors: bool, progress: Progress | None) -> ClipInfo:
+def _scan_video(
+    path: str, container: Any, skip_errors: bool, progress: Progress | None, *, careful: bool = False
+) -> ClipInfo:
+    """`careful` decodes one frame at a time: threads lose good frames next to a damaged one."""
     stream = video_stream(container, path)
     if stream.codec_context is None:
         raise MediaError(f"{path}: no decoder for its video", "convert it to h264 or ProRes first")
     if stream.metadata.get("alpha_mode") == "1":
         raise MediaError(f"{path} has an alpha channel that would be lost", "convert it to ProRes 4444 or PNG first")
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE" if careful else "AUTO"
     stream.codec_context.options = STRICT
     cuts = CutFinder()
     found = _Found()
@@ -110,7 +114,11 @@ def _scan_video(path: str, container: Any, skip_errors: bool, progress: Progress
         if progress:
             progress(len(found.pts), stream.frames)
     if found.first is None:
-        raise MediaError(f"{path} has no frame that can be decoded", "play it to check it, or copy it again")
+        why = "is cut off: it has" if cut_off(path, container.format.name, stream) else "has"
+        raise MediaError(f"{path} {why} no frame that can be decoded", "play it to check it, or copy it again")
+    if skip_errors and not careful and _is_damaged(found, stream):
+        with open_input(path) as again:
+            return _scan_video(path, again, True, progress, careful=True)
     notes: list[str] = []
     _check_whole(path, container, stream, found, skip_errors, notes)
     untimed = container.format.name == "avi"  # its presentation times are FFmpeg's guess: the order is all there is
@@ -141,7 +149,9 @@ def _decode(container: Any, stream: Any, found: _Found) -> Iterator[Any]:
 def _check_frame(path: str, frame: Any, found: _Found) -> None:
     if found.first is None:
         found.first = frame
-        layout_of(SIBLINGS.get(frame.format.name, frame.format.name))
+        layout = layout_of(SIBLINGS.get(frame.format.name, frame.format.name))
+        if layout.model == "yuv":
+            colour_of(frame).luma_weights(frame.height)
     if frame.interlaced_frame:
         raise MediaError(
             f"{path} is interlaced", "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
@@ -162,39 +172,30 @@ def _check_frame(path: str, frame: Any, found: _Found) -> None:
 def _check_whole(path: str, container: Any, stream: Any, found: _Found, skip_errors: bool, notes: list[str]) -> None:
     """Refuse a file that ends early or has frames that cannot be decoded, unless the user said to skip them."""
     advice = "copy it again, or add --skip-errors to go on with what can be read"
-    if "mov" in container.format.name and _reaches_beyond(path, stream):
-        problem = f"{path} is cut off: its header promises {stream.frames} frames, {found.packets} are there"
-    elif _promised_end(stream) - _last_end(stream, found) > Fraction(1, 2):
-        problem = f"{path} is cut off: its header promises {float(_promised_end(stream)):.1f} s of video"
-    elif found.errors or found.corrupt:
-        lost = max(found.errors, len(found.packet_pts) - len(found.pts), 1)
-        problem = f"{path} has {lost + found.corrupt} damaged frame(s)"
+    if cut_off(path, container.format.name, stream):
+        problem = f"{path} is cut off: it ends after {len(found.pts)} frames, before its header says it does"
+    elif _is_damaged(found, stream):
+        problem = f"{path} has {max(found.errors, len(_lost(found)), found.corrupt)} damaged frame(s)"
     else:
         return
     if not skip_errors:
         raise MediaError(problem, advice)
-    notes.append(f"{problem}; each damaged frame repeats the one before it")
+    notes.append(f"{problem}; where a frame cannot be decoded, the one before it is shown again")
 
 
-def _reaches_beyond(path: str, stream: Any) -> bool:
-    """Whether the index names bytes that the file no longer has."""
-    size = Path(path).stat().st_size
-    entries = stream.index_entries
-    return any(entries[i].pos + entries[i].size > size for i in range(len(entries)))
+def _lost(found: _Found) -> list[int]:
+    """Times of packets that gave no frame, after the first one that did.
+
+    What comes before it is no loss: a recording that starts between keyframes, pictures that lead an open group.
+    """
+    seen = {p for p in found.pts if p is not None}
+    return sorted(p for p in found.packet_pts - seen if p > min(seen, default=0))
 
 
-def _promised_end(stream: Any) -> Fraction:
-    """Length that Matroska's DURATION tag states, in seconds; 0 where there is none."""
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if not match:
-        return Fraction(0)
-    hours, minutes, seconds = match.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-
-
-def _last_end(stream: Any, found: _Found) -> Fraction:
-    last = max(found.packet_pts, default=0)
-    return (last + found.duration) * stream.time_base
+def _is_damaged(found: _Found, stream: Any) -> bool:
+    """Whether frames are missing or broken. VP8 has packets that show nothing, so there only errors count."""
+    silent = stream.codec_context.name in ("vp8", "libvpx")
+    return bool(found.errors or found.corrupt or (not silent and _lost(found)))
 
 
 def _times(stream: Any, found: _Found, skip_errors: bool, notes: list[str]) -> tuple[FrameTimes, tuple[int, ...]]:
@@ -203,8 +204,7 @@ def _times(stream: Any, found: _Found, skip_errors: bool, notes: list[str]) -> t
         rate = stream.average_rate or Fraction(25)
         step = max(1, round(1 / (rate * stream.time_base)))
     seen = {p for p in found.pts if p is not None}
-    lost = sorted(found.packet_pts - seen) if skip_errors and found.errors else []
-    lost = [p for p in lost if p > min(seen, default=0)]
+    lost = _lost(found) if skip_errors and _is_damaged(found, stream) else []
     raw: list[int | None] = list(found.pts)
     pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
     if not lost and pts != raw:
@@ -247,6 +247,7 @@ def _info(
         dynamic_hdr=dynamic,
         stream=stream.index,
         streams=others,
+        rich_tags=any(k.startswith("com.") for k in container.metadata),
         chapters=len(container.chapters()),
         times=times,
         cuts=cuts,
@@ -348,6 +349,7 @@ def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
         path=str(path), container=SEQUENCE, codec=_image_codec(found.files[0]), profile="", tag="",
         width=first.width, height=first.height, pix_fmt=first.format.name, edit_fmt=edit, colour=colour_of(first),
         matrix=_display_matrix(first, path), aspect=Fraction(0), hdr={}, dynamic_hdr=False, stream=0, streams=(),
+        rich_tags=False,
         chapters=0, times=FrameTimes(tuple(range(count)), Fraction(1, SEQUENCE_RATE), 1), cuts=cuts.cuts,
         keyframes=tuple(range(count)), repeated=(), files=tuple(str(f) for f in found.files),
         file_numbers=found.numbers, notes=tuple(notes),

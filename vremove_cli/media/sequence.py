@@ -30,7 +30,15 @@ def is_sequence(path: str) -> bool:
 
 def find(path: str) -> Sequence:
     """The images that a folder, a pattern or a single picture means; raises `MediaError` when there are none."""
-    place = Path(path)
+    try:
+        return _find(path, Path(path))
+    except PermissionError as error:
+        raise MediaError(
+            f"no permission to look into {error.filename}", "change its permissions, or copy it"
+        ) from error
+
+
+def _find(path: str, place: Path) -> Sequence:
     if place.is_dir():
         names = [p for p in place.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
         return _numbered(names, path)
@@ -78,7 +86,8 @@ def _numbered(paths: list[Path], what: str) -> Sequence:
         found.append((int(match.group(2)) if match else 0, path))
     found.sort()
     numbers = [n for n, _ in found]
-    if len(set(numbers)) != len(numbers):
+    names = {m.group(1) if (m := _LAST_NUMBER.match(p.stem)) else p.stem for p in paths}
+    if len(set(numbers)) != len(numbers) or len(names) > 1:
         raise MediaError(
             f"{what} holds more than one sequence", "name one of them with a pattern such as shot.%04d.png"
         )

@@ -1,7 +1,7 @@
 """Everything of a file that is not the edited picture: copied packet for packet, or named when it cannot be."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +13,7 @@ from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.scan import open_input
 
+AddVideo = Callable[[], None]
 Action = Literal["copy", "text", "drop"]
 # The mpegts muxer takes anything and marks what it does not know as private data.
 _TS_HOLDS = ("aac", "mp3", "mp3float", "mp2", "ac3", "eac3", "opus", "dca", "truehd", "dvbsub")
@@ -99,7 +100,10 @@ def clean_tags(tags: dict[str, str]) -> dict[str, str]:
 class PacketCopier:
     """Copies the planned streams of a source into an output container, in step with the video's time."""
 
-    def __init__(self, source: Any, target: Any, plans: tuple[StreamPlan, ...], shift: Fraction) -> None:
+    def __init__(
+        self, source: Any, target: Any, plans: tuple[StreamPlan, ...], shift: Fraction, video: int, add: AddVideo
+    ) -> None:
+        """`add` is called where the edited stream, number `video` of the source, comes in the order of streams."""
         self._shift = shift
         self._target = target
         self._outputs: dict[int, Any] = {}
@@ -107,7 +111,11 @@ class PacketCopier:
         self._pictures = {p.index for p in plans if p.action == "copy" and source.streams[p.index].type == "video"}
         # The muxer fills the time between two mov_text samples with empty ones by itself.
         self._own_gaps = {p.index for p in plans if p.action == "copy" and _is_mov_text(source.streams[p.index])}
+        pending: AddVideo | None = add
         for plan in plans:
+            if pending and plan.index > video:
+                pending()
+                pending = None
             template = source.streams[plan.index]
             if plan.action == "copy":
                 out = _add_copy(target, template)
@@ -116,6 +124,8 @@ class PacketCopier:
             elif plan.action == "text":
                 self._outputs[plan.index] = _add_text(target, template)
                 self._text.add(plan.index)
+        if pending:
+            pending()
         wanted = [source.streams[i] for i in self._outputs]
         self._packets: Iterator[Any] = source.demux(wanted) if wanted else iter(())
         self._next: Any = None
@@ -173,10 +183,12 @@ def _text_packet(packet: Any) -> Any:
 
 
 @contextmanager
-def copier(info: ClipInfo, target: Any, plans: tuple[StreamPlan, ...], shift: Fraction) -> Iterator[PacketCopier]:
+def copier(
+    info: ClipInfo, target: Any, plans: tuple[StreamPlan, ...], shift: Fraction, add: AddVideo
+) -> Iterator[PacketCopier]:
     """A `PacketCopier` over the clip's own file; an image sequence has nothing to copy."""
     if not plans:
-        yield PacketCopier(None, target, (), shift)
+        yield PacketCopier(None, target, (), shift, info.stream, add)
         return
     with open_input(info.path) as source:
-        yield PacketCopier(source, target, plans, shift)
+        yield PacketCopier(source, target, plans, shift, info.stream, add)

@@ -1,5 +1,6 @@
 """Writing the result: same frames, same times, same tags; under a hidden name until it is whole."""
 
+import glob
 import math
 import os
 import shutil
@@ -38,10 +39,12 @@ class Writer(ABC):
 class VideoWriter(Writer):
     """Encodes into one file and copies the other streams beside."""
 
-    def __init__(self, container: Any, info: ClipInfo, spec: EncodeSpec, copies: PacketCopier, shift: int) -> None:
-        self._container, self._info, self._spec, self._copies, self._shift = container, info, spec, copies, shift
+    def __init__(
+        self, container: Any, stream: Any, info: ClipInfo, spec: EncodeSpec, copies: PacketCopier, shift: int
+    ) -> None:
+        self._container, self._stream, self._info, self._spec = container, stream, info, spec
+        self._copies, self._shift = copies, shift
         self._durations = {p + shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
-        self._stream = _add_video(container, info, spec)
         self._graph = _PaletteGraph(info) if spec.encoder == "gif" else None
 
     def write(self, frame: Frame) -> None:
@@ -83,7 +86,7 @@ class ImageWriter(Writer):
 
 def image_path(output: str, info: ClipInfo, spec: EncodeSpec, index: int) -> Path:
     """Where frame `index` of an image sequence is written."""
-    if len(info.files) == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS:
+    if info.frames == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS:
         return Path(output)
     number = info.file_numbers[index] if info.files else index
     source = Path(info.files[index]) if info.files else Path(f"{number:06d}{image_suffix(output, info)}")
@@ -99,11 +102,13 @@ def open_writer(
     Raises `UsageError` when the output exists and may not be replaced; an `OSError` of the disk passes through.
     """
     check_free(output, info, spec, overwrite=overwrite)
+    output = os.path.realpath(output)  # a link stays one: what it points to is replaced
     if info_is_images(spec):
         with _image_writer(output, info, spec) as images:
             yield images
         return
     hidden = hidden_name(Path(output))
+    _sweep(Path(output))
     try:
         with _video_writer(hidden, info, spec, plans) as video:
             yield video
@@ -120,6 +125,25 @@ def info_is_images(spec: EncodeSpec) -> bool:
 def hidden_name(target: Path) -> Path:
     """A name beside the target, on the same disk, that no one mistakes for a result."""
     return target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+
+
+def _sweep(target: Path) -> None:
+    """Delete what killed runs left beside a target."""
+    for left in target.parent.glob(f".{glob.escape(target.stem)}.*.part{glob.escape(target.suffix)}"):
+        pid = left.name.removesuffix(f".part{target.suffix}").rpartition(".")[2]
+        if pid.isdigit() and not process_lives(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def process_lives(pid: int) -> bool:
+    """Whether a process of this machine has this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_free(output: str, info: ClipInfo, spec: EncodeSpec, *, overwrite: bool) -> None:
@@ -174,11 +198,14 @@ def _video_writer(path: Path, info: ClipInfo, spec: EncodeSpec, plans: tuple[Str
     base = info.times.time_base
     shift = shift_of(info, spec.container, plans)
     # On an error the container must still be closed, but its complaint about a half-written file is of no interest.
-    container = av.open(str(path), "w", format=spec.container, options=_mux_options(spec.container, base))
+    container = av.open(str(path), "w", format=spec.container, options=_mux_options(info, spec.container))
     try:
-        with copier(info, container, plans, shift * base) as copies:
-            writer = VideoWriter(container, info, spec, copies, shift)
-            _carry_tags(info, container, shift * base)
+        streams: list[Any] = []
+        with copier(
+            info, container, plans, shift * base, lambda: streams.append(_add_video(container, info, spec))
+        ) as copies:
+            writer = VideoWriter(container, streams[0], info, spec, copies, shift)
+            _carry_tags(info, container, streams[0], shift * base)
             yield writer
             writer.close()
     except BaseException:
@@ -194,11 +221,15 @@ def _abandon(container: Any) -> None:
         return
 
 
-def _mux_options(container: str, time_base: Fraction) -> dict[str, str]:
+def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
     if container in ("mp4", "mov"):
         # The track's own clock keeps every tick; the movie's clock rounds an initial gap, so it gets the same one.
-        ticks = str(time_base.denominator)
-        return {"video_track_timescale": ticks, "movie_timescale": ticks, "movflags": "+use_metadata_tags"}
+        ticks = str(info.times.time_base.denominator)
+        options = {"video_track_timescale": ticks, "movie_timescale": ticks}
+        # Tags such as com.apple.quicktime.location need the newer kind of tag list, which in turn has no cover art.
+        if info.rich_tags and not any(s.picture for s in info.streams):
+            options["movflags"] = "+use_metadata_tags"
+        return options
     if container == "mpegts":
         return {"mpegts_copyts": "1", "avoid_negative_ts": "disabled"}
     return {}
@@ -220,13 +251,12 @@ def _add_video(container: Any, info: ClipInfo, spec: EncodeSpec) -> Any:
     return stream
 
 
-def _carry_tags(info: ClipInfo, container: Any, shift: Fraction) -> None:
+def _carry_tags(info: ClipInfo, container: Any, video: Any, shift: Fraction) -> None:
     """Metadata and chapters of the source, and the video stream's own tags (a timecode among them)."""
     if info.is_sequence:
         return
     with open_input(info.path) as source:
         container.metadata.update(clean_tags(source.metadata))
-        video = container.streams.video[0]
         own = source.streams[info.stream]
         tags = clean_tags(own.metadata)
         for stream in source.streams:
