@@ -174,8 +174,8 @@ def _own_mask(mask: str, source: str) -> str:
 def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     """Print what would be done; gives it as data too."""
     from vremove_cli.job.estimate import estimate
+    from vremove_cli.job.places import make_request
     from vremove_cli.job.plan import make_plan
-    from vremove_cli.job.run import make_request
 
     with talk.watching() as event:
         plan = make_plan(make_request(source, output, dict(asked)), event)

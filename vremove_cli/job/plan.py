@@ -13,7 +13,8 @@ from vremove_cli.job.request import Request
 from vremove_cli.masks.base import Clicks
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encoders import EncodeSpec, choose
+from vremove_cli.media.encode import EncodeSpec
+from vremove_cli.media.encoders import choose
 from vremove_cli.media.read import open_clip
 from vremove_cli.media.streams import StreamPlan, plan_streams
 from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt, parse_when

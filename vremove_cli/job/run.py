@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,20 +9,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
+from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.exports import Exports, mask_frames, write_mask_sheet
 from vremove_cli.job.filling import fill_stage, plate_segment
 from vremove_cli.job.finish import Summary, finish
 from vremove_cli.job.folder import WorkFolder, write_json
+from vremove_cli.job.places import check_targets, make_request, sidecar_of, work_folder
 from vremove_cli.job.plan import Plan, Task, check_input, make_plan, nothing, same_job
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import import_masks, track_segment, uncertain
 from vremove_cli.masks.files import write_masks
-from vremove_cli.media import sequence
-from vremove_cli.media.clip import SEQUENCE
-from vremove_cli.media.encoders import CONTAINERS, container_of
+from vremove_cli.media.encoders import container_of
 from vremove_cli.media.write import check_free
 
 _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
@@ -42,57 +40,6 @@ class Tally:
 
     done: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
-
-
-def default_output(source: str) -> str:
-    """`clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs."""
-    path = Path(source)
-    if not sequence.is_sequence(source):
-        return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
-    if path.is_dir():
-        return str(path.with_name(f"{path.resolve().name}.clean"))
-    if sequence.has_number(source):
-        folder = path.parent.resolve()
-        return str(folder.with_name(f"{folder.name}.clean") / path.name)
-    return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
-
-
-def work_folder(output: str) -> Path:
-    """Where `erase` keeps its files unless told otherwise: `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
-    path = Path(output).absolute()
-    return path.with_name(f"{_plain_name(path)}.vremove")
-
-
-def _plain_name(path: Path) -> str:
-    """A file's name; of a pattern, what stands before the number."""
-    if not sequence.has_number(str(path)):
-        return path.name
-    return re.split(r"[%#]", path.name)[0].rstrip("._- ") or "frames"
-
-
-def make_request(source: str, output: str | None, options: dict[str, Any]) -> Request:
-    """A request with absolute paths, so that it can be carried out from anywhere.
-
-    Raises `MediaError` when there is no such input and `UsageError` when the output has no place.
-    """
-    source = os.path.abspath(source) if source else source
-    if not source or not (Path(source).exists() or sequence.has_number(source)):
-        raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
-    mask = options.pop("mask", None)
-    target = output or default_output(source)
-    if target.endswith("/") or (
-        Path(target).is_dir() and not Path(source).is_dir() and not sequence.is_sequence(source)
-    ):
-        target = str(Path(target) / Path(default_output(source)).name)
-    folder = Path(target).absolute().parent
-    if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:
-        raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
-    return Request(
-        input=source,
-        output=str(Path(target).absolute()),
-        mask=str(Path(mask).absolute()) if mask else None,
-        **options,
-    )
 
 
 def plan(
@@ -155,7 +102,7 @@ def erase(
     started, clock = time.monotonic(), time.time()
     request = make_request(source, output, options)
     exports = exports or Exports()
-    _check_targets(request, exports, overwrite=overwrite)
+    check_targets(request, exports, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else work_folder(request.output))
     with _occupied(folder, keep=keep_work):
         made = _open(folder, request, on_event)
@@ -202,31 +149,6 @@ def sidecar(made: Plan) -> Path:
     return sidecar_of(Path(made.request.output))
 
 
-def sidecar_of(path: Path) -> Path:
-    """The sidecar's name for an output; a folder keeps its whole name."""
-    stem = path.stem if path.suffix.lower() in CONTAINERS else _plain_name(path)
-    return path.with_name(f"{stem}.vremove.json")
-
-
-def _check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:
-    """Refuse early what would be refused at the end."""
-    exports.check(request, overwrite=overwrite)
-    target = Path(request.output)
-    if request.mask and target.resolve() == Path(request.mask).resolve():
-        raise UsageError(f"{target} is the mask", "choose another output with -o")
-    report = sidecar_of(target)
-    if report.exists() and not overwrite and not _is_report(report):
-        raise UsageError(f"{report} exists already", "add --overwrite to replace it, or choose another output with -o")
-    if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
-        return
-    if target.resolve() == Path(request.input).resolve():
-        raise UsageError(f"{target} is the input itself", "choose another output with -o")
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output with -o")
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder", "name a file with -o")
-
-
 @contextmanager
 def _occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
     """Hold a work folder while a job runs in it, so that no other process clears it away.
@@ -254,14 +176,6 @@ def _occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
     finally:
         if useless and not keep:
             folder.discard()
-
-
-def _is_report(path: Path) -> bool:
-    """Whether a file is a sidecar of ours, which a new one may replace."""
-    try:
-        return "plan" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
 
 
 def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:

@@ -3,18 +3,15 @@
 import io
 import os
 import re
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
-from vremove_cli.media.colour import Colour
-from vremove_cli.media.layout import SIBLINGS, Layout, layout_of
+from vremove_cli.media.encode import EncodeSpec, layout_for, set_up
 
 # x265 and SVT-AV1 write their own banners to stderr; these silence them.
 os.environ.setdefault("SVT_LOG", "0")
@@ -57,31 +54,7 @@ _CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvp
 _PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
 _PRORES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
 _QUALITY_CODECS = ("mjpeg", "mpeg4", "mpeg2video", "mpeg1video", "flv", "wmv2", "wmv1", "h263")
-_LOSSLESS = ("ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa")
-BT709 = 1
 _QSCALE_UNIT = 118  # FFmpeg's lambda units in one step of a quantiser scale
-
-
-@dataclass(frozen=True)
-class EncodeSpec:
-    """Everything that decides the encoded bits, frozen in the plan."""
-
-    container: str
-    encoder: str
-    pix_fmt: str
-    options: dict[str, str]
-    threads: int
-
-    @property
-    def lossless(self) -> bool:
-        return self.encoder in _LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        quality = f" crf {self.options['crf']}" if "crf" in self.options else ""
-        return f"{self.encoder} {self.pix_fmt}{quality}"
 
 
 @dataclass(frozen=True)
@@ -92,11 +65,6 @@ class Wishes:
     crf: int | None = None
     preset: str | None = None
     pix_fmt: str | None = None
-
-
-def _layout(pix_fmt: str) -> Layout:
-    """The layout of a format, or of the sibling that stands for it."""
-    return layout_of(SIBLINGS.get(pix_fmt, pix_fmt))
 
 
 def container_of(output: str, *, images: bool = False) -> str:
@@ -123,7 +91,7 @@ def choose(info: ClipInfo, output: str, wishes: Wishes, notes: list[str]) -> Enc
     spec = _choose(info, output, wishes, notes)
     if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif":
         notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
-    if info.layout.alpha and not _layout(spec.pix_fmt).alpha:
+    if info.layout.alpha and not layout_for(spec.pix_fmt).alpha:
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
     if info.hdr and spec.encoder not in ("libx265", "libsvtav1"):
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
@@ -228,10 +196,10 @@ def _candidate(info: ClipInfo, container: str, family: str, wishes: Wishes, *, e
 
 def nearest(pix_fmt: str, formats: list[str]) -> list[str]:
     """An encoder's formats by how little of `pix_fmt` they lose: depth first, then chroma, then colour model."""
-    source = _layout(pix_fmt)
+    source = layout_for(pix_fmt)
 
     def loss(name: str) -> tuple[bool, bool, int, int, int, int]:
-        layout = _layout(name)
+        layout = layout_for(name)
         grayed = layout.model == "gray" != source.model
         chroma = layout.sub_x + layout.sub_y - (source.sub_x + source.sub_y)
         depth = source.bits - layout.bits
@@ -287,50 +255,16 @@ def _special(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
     if encoder == "libvpx":
         return {"b": "60M", "deadline": "good", "cpu-used": "2"}
     if encoder == "prores_ks":
-        rich = _layout(pix_fmt).sub_x == 0
+        rich = layout_for(pix_fmt).sub_x == 0
         return {"profile": _PRORES.get(info.tag, "4" if rich else "3"), "vendor": "apl0"}
     if encoder == "dnxhd":
-        layout = _layout(pix_fmt)
+        layout = layout_for(pix_fmt)
         return {"profile": "dnxhr_444" if layout.sub_x == 0 else "dnxhr_hqx" if layout.bits > 8 else "dnxhr_hq"}
     if encoder == "ffv1":
         return {"level": "3", "slicecrc": "1"}
     if encoder in _QUALITY_CODECS:
         return {"flags": "+qscale", "global_quality": str(2 * _QSCALE_UNIT), "qmin": "1"}
     return {}
-
-
-def output_colour(info: ClipInfo, pix_fmt: str) -> Colour:
-    """The colour tags of the result: the source's own, unless samples change between RGB and YCbCr."""
-    had, gets = info.layout.model, _layout(pix_fmt).model
-    if had == "rgb" and gets == "yuv":
-        return replace(info.colour, matrix=BT709, range=2 if "yuvj" in pix_fmt else 1)
-    if had == "yuv" and gets == "rgb":
-        return replace(info.colour, matrix=0, range=2)
-    return replace(info.colour, range=2) if "yuvj" in pix_fmt else info.colour
-
-
-def to_format(raw: Any, info: ClipInfo, pix_fmt: str) -> Any:
-    """A decoded frame in the result's pixel format and tags; the same object when nothing changes."""
-    if raw.format.name == pix_fmt:
-        return raw
-    tags = output_colour(info, pix_fmt)
-    out = raw.reformat(
-        format=pix_fmt,
-        src_colorspace=_matrix_name(info.colour, info),
-        dst_colorspace=_matrix_name(tags, info),
-        src_color_range=2 if info.colour.full(info.layout) else 1,
-        dst_color_range=2 if tags.full(_layout(pix_fmt)) else 1,
-    )
-    out.color_primaries, out.color_trc = tags.primaries, tags.transfer
-    out.colorspace, out.color_range = tags.matrix, tags.range
-    return out
-
-
-def _matrix_name(tags: Colour, info: ClipInfo) -> str:
-    wide = info.height >= 720
-    return {1: "ITU709", 5: "ITU601", 6: "ITU601", 4: "FCC", 7: "SMPTE240M", 9: "BT2020"}.get(
-        tags.matrix, "ITU709" if wide else "ITU601"
-    )
 
 
 def _svt_hdr(hdr: dict[str, str]) -> list[str]:
@@ -344,20 +278,6 @@ def _svt_hdr(hdr: dict[str, str]) -> list[str]:
     if "max-cll" in hdr:
         out.append(f"content-light={hdr['max-cll']}")
     return out
-
-
-def set_up(context: Any, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:
-    """Give an encoder context the picture's size, format, timing and colour tags."""
-    context.width, context.height, context.pix_fmt = info.width, info.height, spec.pix_fmt
-    context.time_base = time_base
-    context.framerate = info.times.rate.limit_denominator(60000)
-    context.options = dict(spec.options)
-    context.thread_count = spec.threads
-    if info.aspect:
-        context.sample_aspect_ratio = info.aspect
-    tags = output_colour(info, spec.pix_fmt)
-    context.color_primaries, context.color_trc = tags.primaries, tags.transfer
-    context.colorspace, context.color_range = tags.matrix, tags.range
 
 
 def _opens(spec: EncodeSpec, info: ClipInfo) -> bool:

@@ -16,7 +16,8 @@ import av
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encoders import IMAGE_ENCODERS, EncodeSpec, image_suffix, set_up, to_format
+from vremove_cli.media.encode import EncodeSpec, set_up, to_format
+from vremove_cli.media.encoders import IMAGE_ENCODERS, image_suffix
 from vremove_cli.media.exif import exif_segment, with_segment
 from vremove_cli.media.read import Frame
 from vremove_cli.media.scan import open_input

@@ -1,0 +1,98 @@
+"""Where things go: the output's name, the work folder's, the sidecar's, and what must not be written over."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.job.exports import Exports
+from vremove_cli.job.request import Request
+from vremove_cli.media import sequence
+from vremove_cli.media.clip import SEQUENCE
+from vremove_cli.media.encoders import CONTAINERS, container_of
+
+
+def default_output(source: str) -> str:
+    """`clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs."""
+    path = Path(source)
+    if not sequence.is_sequence(source):
+        return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
+    if path.is_dir():
+        return str(path.with_name(f"{path.resolve().name}.clean"))
+    if sequence.has_number(source):
+        folder = path.parent.resolve()
+        return str(folder.with_name(f"{folder.name}.clean") / path.name)
+    return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
+
+
+def work_folder(output: str) -> Path:
+    """Where `erase` keeps its files unless told otherwise: `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
+    path = Path(output).absolute()
+    return path.with_name(f"{_plain_name(path)}.vremove")
+
+
+def _plain_name(path: Path) -> str:
+    """A file's name; of a pattern, what stands before the number."""
+    if not sequence.has_number(str(path)):
+        return path.name
+    return re.split(r"[%#]", path.name)[0].rstrip("._- ") or "frames"
+
+
+def sidecar_of(path: Path) -> Path:
+    """The sidecar's name for an output; a folder keeps its whole name."""
+    stem = path.stem if path.suffix.lower() in CONTAINERS else _plain_name(path)
+    return path.with_name(f"{stem}.vremove.json")
+
+
+def make_request(source: str, output: str | None, options: dict[str, Any]) -> Request:
+    """A request with absolute paths, so that it can be carried out from anywhere.
+
+    Raises `MediaError` when there is no such input and `UsageError` when the output has no place.
+    """
+    source = os.path.abspath(source) if source else source
+    if not source or not (Path(source).exists() or sequence.has_number(source)):
+        raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
+    mask = options.pop("mask", None)
+    target = output or default_output(source)
+    if target.endswith("/") or (
+        Path(target).is_dir() and not Path(source).is_dir() and not sequence.is_sequence(source)
+    ):
+        target = str(Path(target) / Path(default_output(source)).name)
+    folder = Path(target).absolute().parent
+    if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:
+        raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
+    return Request(
+        input=source,
+        output=str(Path(target).absolute()),
+        mask=str(Path(mask).absolute()) if mask else None,
+        **options,
+    )
+
+
+def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:
+    """Refuse early what would be refused at the end."""
+    exports.check(request, overwrite=overwrite)
+    target = Path(request.output)
+    if request.mask and target.resolve() == Path(request.mask).resolve():
+        raise UsageError(f"{target} is the mask", "choose another output with -o")
+    report = sidecar_of(target)
+    if report.exists() and not overwrite and not _is_report(report):
+        raise UsageError(f"{report} exists already", "add --overwrite to replace it, or choose another output with -o")
+    if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
+        return
+    if target.resolve() == Path(request.input).resolve():
+        raise UsageError(f"{target} is the input itself", "choose another output with -o")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output with -o")
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", "name a file with -o")
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a sidecar of ours, which a new one may replace."""
+    try:
+        return "plan" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
