@@ -156,6 +156,27 @@ def test_info_as_json(vremove, clip):
     assert facts["streams"] == ["#1 audio aac (und)"]
 
 
+def test_info_looks_at_what_cannot_be_erased_too(vremove, tmp_path):
+    clip = write_clip(tmp_path / "i.mp4", options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})
+    done = vremove("info", clip, "--json")
+    assert done.status == 0
+    assert "interlaced" in json.loads(done.stdout)["notes"][0]
+
+
+def test_the_parsers_complaints_are_one_sentence_too(vremove, clip):
+    done = vremove("erase", clip, "--crf", "lots", "--json")
+    assert done.status == 2
+    assert done.stderr.count("\n") == 1
+    assert "vremove erase --help" in done.stderr
+    assert json.loads(done.stdout)["exit"] == 2
+
+
+def test_no_arguments_show_the_help(vremove):
+    done = vremove()
+    assert done.status == 0
+    assert "erase" in done.stdout
+
+
 def test_doctor_finds_the_encoders(vremove):
     facts = json.loads(vremove("doctor", "--json").stdout)
     assert facts["encoders"] == "all here"

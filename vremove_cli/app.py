@@ -13,7 +13,7 @@ from vremove_cli.commands.look import doctor, frame, info
 from vremove_cli.commands.mask import mask
 from vremove_cli.commands.steps import finish, plan, work
 from vremove_cli.console import Console
-from vremove_cli.errors import VremoveError
+from vremove_cli.errors import UsageError, VremoveError
 
 app = typer.Typer(
     name="vremove",
@@ -49,14 +49,24 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminated)
+    sys.argv[1:] = sys.argv[1:] or ["--help"]
+    talk = Console(as_json="--json" in sys.argv)
     try:
-        defaults = settings.load()
-    except VremoveError as error:
-        sys.exit(int(Console().fail(error)))
-    try:
-        app(default_map=defaults)
-    except KeyboardInterrupt as error:
-        sys.exit(int(Console().fail(error)))
+        status = app(default_map=settings.load(), standalone_mode=False)
+    except (VremoveError, KeyboardInterrupt) as error:
+        sys.exit(int(talk.fail(error)))
+    except Exception as error:
+        sys.exit(int(talk.fail(_told_by_the_parser(error))))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _told_by_the_parser(error: Exception) -> Exception:
+    """The command line parser's own complaint as one of ours; any other exception as it is."""
+    message = getattr(error, "format_message", None)  # Typer brings its own copy of Click, or uses the one installed
+    if message is None:
+        return error
+    command = getattr(getattr(error, "ctx", None), "command_path", "vremove")
+    return UsageError(str(message()).rstrip("."), f"`{command} --help` says what there is")
 
 
 if __name__ == "__main__":

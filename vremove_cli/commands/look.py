@@ -63,9 +63,9 @@ def info(
     """Say what a clip is: frames, times, size, pixel format, colour, other streams, cuts."""
     talk = console(json=json, debug=debug)
     with exits(talk):
-        from vremove_cli.media.read import open_clip
+        from vremove_cli.media.scan import scan
 
-        clip = open_clip(source).info
+        clip = scan(source, look_only=True)
         talk.data(_facts(clip), "\n".join(f"{k}: {v}" for k, v in _facts(clip).items()))
 
 

@@ -45,11 +45,11 @@ def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
     started = time.monotonic()
     sheet = Sheet(plan, folder) if exports.preview else None
     clip = Clip(plan.clip)
+    write_side_files(plan, folder, exports, overwrite=overwrite)  # first: when they fail, no result claims success
     with open_writer(plan.request.output, plan.clip, plan.encode, plan.streams, overwrite=overwrite) as writer:
         for frame in edited(clip, patches(plan, folder, 0, plan.clip.frames), sheet):
             writer.write(frame)
             emit(Progress("write", frame.index + 1, plan.clip.frames))
-    write_side_files(plan, folder, exports, overwrite=overwrite)
     if sheet and exports.preview:
         sheet.write(exports.preview)
     counts = [

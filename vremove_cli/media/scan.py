@@ -23,16 +23,19 @@ from vremove_cli.media.whole import cut_off
 
 Progress = Callable[[int, int], None]
 SEQUENCE_RATE = 24
+_DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
 _ONE = 1 << 16  # 1.0 in a display matrix
 # Damage must surface as an error: by default FFmpeg paints over it and goes on.
 STRICT = {"err_detect": "explode"}
 
 
-def scan(path: str, *, skip_errors: bool = False, progress: Progress | None = None) -> ClipInfo:
+def scan(
+    path: str, *, skip_errors: bool = False, look_only: bool = False, progress: Progress | None = None
+) -> ClipInfo:
     """Decode a clip once and say what it is. `progress` gets (frames done, frames expected or 0).
 
     Raises `MediaError` for what cannot be read or edited, with what to do about it. With `skip_errors` a frame that
-    cannot be decoded repeats the one before it.
+    cannot be decoded repeats the one before it; with `look_only` interlaced video is only noted.
     """
     if sequence.is_sequence(path):
         return _scan_sequence(path, progress)
@@ -40,7 +43,7 @@ def scan(path: str, *, skip_errors: bool = False, progress: Progress | None = No
         raise MediaError(f"{path} does not exist", "check the path")
     try:
         with open_input(path) as container:
-            return _scan_video(path, container, skip_errors, progress)
+            return _scan_video(path, container, skip_errors, progress, look_only=look_only)
     except av.error.FFmpegError as error:
         raise unreadable(path, error) from error
 
@@ -92,8 +95,9 @@ class _Found:
 
 
 def _scan_video(
-    path: str, container: Any, skip_errors: bool, progress: Progress | None, *, careful: bool = False
-) -> ClipInfo:
+    path: str, container: Any, skip_errors: bool, progress: Progress | None, *, careful: bool = False,
+    look_only: bool = False,
+) -> ClipInfo:  # fmt: skip
     """`careful` decodes one frame at a time: threads lose good frames next to a damaged one."""
     stream = video_stream(container, path)
     if stream.codec_context is None:
@@ -104,8 +108,12 @@ def _scan_video(
     stream.codec_context.options = STRICT
     cuts = CutFinder()
     found = _Found()
+    interlaced = False
     for frame in _decode(container, stream, found):
         _check_frame(path, frame, found)
+        interlaced = interlaced or frame.interlaced_frame
+        if interlaced and not look_only:
+            raise MediaError(f"{path} is interlaced", _DEINTERLACE)
         cuts.add(frame)
         if frame.key_frame:
             found.keyframes.append(len(found.pts))
@@ -118,8 +126,8 @@ def _scan_video(
         raise MediaError(f"{path} {why} no frame that can be decoded", "play it to check it, or copy it again")
     if skip_errors and not careful and _is_damaged(found, stream):
         with open_input(path) as again:
-            return _scan_video(path, again, True, progress, careful=True)
-    notes: list[str] = []
+            return _scan_video(path, again, True, progress, careful=True, look_only=look_only)
+    notes = [f"interlaced: {_DEINTERLACE}"] if interlaced else []
     _check_whole(path, container, stream, found, skip_errors, notes)
     untimed = container.format.name == "avi"  # its presentation times are FFmpeg's guess: the order is all there is
     if untimed and len(found.packet_dts) == len(found.pts):
@@ -152,10 +160,6 @@ def _check_frame(path: str, frame: Any, found: _Found) -> None:
         layout = layout_of(SIBLINGS.get(frame.format.name, frame.format.name))
         if layout.model == "yuv":
             colour_of(frame).luma_weights(frame.height)
-    if frame.interlaced_frame:
-        raise MediaError(
-            f"{path} is interlaced", "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
-        )
     same = (frame.width, frame.height, frame.format.name) == (
         found.first.width,
         found.first.height,
