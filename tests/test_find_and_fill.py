@@ -83,6 +83,12 @@ def test_a_hidden_object_gives_no_mask(tmp_path):
     assert all(np.count_nonzero(found[t].mask) < 0.1 * np.pi * 24**2 for t in behind)
 
 
+def test_frames_where_it_was_lost_are_named(tmp_path, vremove):
+    path = write_clip(tmp_path / "post.mkv", codec="ffv1", size=SIZE, frames=14, picture=hidden_disc)
+    said = vremove("mask", path, "--point", "60,95", "-o", tmp_path / "m.mkv").stderr
+    assert "are uncertain: look at the preview, and add a point or a box there" in said
+
+
 def test_negative_points_keep_a_neighbour_out(tmp_path):
     def twins(t, width, height):
         out = red_disc(t, width, height)
@@ -106,6 +112,21 @@ def test_the_plate_brings_the_background_back(vremove, clip, tmp_path):
     ]
     telea = np.mean([((f.astype(float) - view(t, *SIZE))[truth(t)] ** 2).mean() for t, f in enumerate(filled)])
     assert psnr > 10 * np.log10(255**2 / telea) + 6
+
+
+def test_segments_hand_the_object_on_in_both_directions(clip, tmp_path, monkeypatch):
+    from vremove_cli import track
+    from vremove_cli.job import plan as planning
+    from vremove_cli.media.lossless import read_gray
+
+    prompt = "@12:{},{}".format(*centre(12))
+    track(str(clip), str(tmp_path / "whole.mkv"), points=[prompt])
+    monkeypatch.setattr(planning, "LONGEST", 5)
+    summary = track(str(clip), str(tmp_path / "pieces.mkv"), points=[prompt])
+    assert summary.done == 5
+    whole, pieces = (list(read_gray(tmp_path / f"{name}.mkv")) for name in ("whole", "pieces"))
+    assert all((a == b).all() for a, b in zip(whole, pieces, strict=True))
+    assert all(iou(m > 0, truth(t)) > 0.85 for t, m in enumerate(pieces))
 
 
 def test_two_named_objects_are_both_erased(vremove, tmp_path):

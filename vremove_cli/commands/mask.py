@@ -41,8 +41,5 @@ def mask(
                 source, output, work=work, keep_work=keep_work, overwrite=overwrite, preview=write_preview,
                 on_event=event, skip_errors=skip_errors, **asked,
             )  # fmt: skip
-        for note in result.notes[-3:]:
-            if "uncertain" in note or "doubtful" in note:
-                talk.say(note)
         talk.say(f"{result.frames} frames, {result.width}x{result.height}, {result.seconds:.1f} s")
         talk.data(asdict(result), result.output)

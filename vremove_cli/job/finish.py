@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vremove_cli.compose import blend
-from vremove_cli.job.events import Emit, Progress
+from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.exports import Exports, Sheet, write_side_files
 from vremove_cli.job.filling import Patch, patches
 from vremove_cli.job.folder import WorkFolder
@@ -52,6 +52,9 @@ def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
             emit(Progress("write", frame.index + 1, plan.clip.frames))
     if sheet and exports.preview:
         sheet.write(exports.preview)
+    doubts = uncertain(plan, folder)
+    for doubt in doubts:
+        emit(Note(doubt))
     counts = [
         sum((folder.result(t.id) or {}).get(key, 0) for t in plan.tasks) for key in ("recovered", "doubtful", "unseen")
     ]
@@ -69,7 +72,7 @@ def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
         doubtful=doubtful,
         unseen=unseen,
         seconds=time.monotonic() - started,
-        notes=tuple(uncertain(plan, folder)),
+        notes=tuple(doubts),
     )
 
 

@@ -54,6 +54,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     source = os.path.abspath(source) if source else source
     if not source or not (Path(source).exists() or sequence.has_number(source)):
         raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     mask = options.pop("mask", None)
     target = output or default_output(source)
     if target.endswith("/") or (

@@ -50,7 +50,7 @@ def plan(
     Gives the plan and the folder; `options` are the fields of `Request`.
     """
     request = make_request(source, output, options)
-    folder = WorkFolder(Path(work) if work else Path(source.rstrip("/")).with_suffix(".vremove"))
+    folder = WorkFolder(Path(work) if work else Path(request.input).with_suffix(".vremove"))
     with _occupied(folder):
         made = _open(folder, request, on_event)
         folder.settle()
@@ -135,11 +135,13 @@ def track(
         write_masks(output, mask_frames(made, folder), made.clip, overwrite=overwrite)
         if preview:
             write_mask_sheet(made, folder, preview)
-        notes = (*made.notes, *uncertain(made, folder))
+        doubts = uncertain(made, folder)
+        for doubt in doubts:
+            on_event(Note(doubt))
     return Summary(
         output=str(Path(output).absolute()), frames=made.clip.frames, width=made.clip.shown_size[0],
         height=made.clip.shown_size[1], encoder="ffv1" if output.endswith(".mkv") else "png", streams=(),
-        recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started, notes=notes,
+        recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started, notes=(*made.notes, *doubts),
         done=len(tally.done), reused=len(tally.reused),
     )  # fmt: skip
 
