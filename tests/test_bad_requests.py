@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import write_clip, write_masks, write_sequence
+from clips import mask_of, write_clip, write_masks, write_sequence
 from refusals import POINT, assert_refused, folder, touch
 
 
@@ -106,6 +106,15 @@ def test_masks(vremove, clip, tmp_path, name):
 def test_the_mask_is_never_the_output(vremove, clip, tmp_path):
     mask = write_clip(tmp_path / "m.mp4")
     assert_refused(vremove, tmp_path, 2, "is the mask", "erase", clip, "--mask", mask, "-o", mask, "--overwrite")
+
+
+def test_the_mask_is_never_the_output_of_finish_either(vremove, clip, tmp_path):
+    mask = write_clip(tmp_path / "m.mp4", picture=lambda t, w, h: np.repeat(mask_of(t, w, h)[..., None], 3, axis=2))
+    assert vremove("plan", clip, "--mask", mask, "--work", tmp_path / "w", "-o", tmp_path / "o.mp4").status == 0
+    assert vremove("work", tmp_path / "w").status == 0
+    done = vremove("finish", tmp_path / "w", "-o", mask, "--overwrite")
+    assert done.status == 2
+    assert "is the mask" in done.stderr
 
 
 def test_a_preview_is_never_a_picture_of_the_input(vremove, tmp_path):

@@ -1,5 +1,6 @@
 """Files that are legal and unusual."""
 
+import os
 from fractions import Fraction
 
 import av
@@ -10,6 +11,7 @@ from PIL import Image
 
 from vremove_cli import erase
 from vremove_cli.media.read import open_clip
+from vremove_cli.media.scan import scan
 
 
 def erased(clip, tmp_path, output=None, **options):
@@ -223,6 +225,26 @@ def test_a_sequence_keeps_its_numbers_across_a_gap(tmp_path):
     summary = erased(shot, tmp_path, tmp_path / "out.%05d.png")
     assert sorted(p.name for p in tmp_path.glob("out.*.png"))[2] == "out.01004.png"
     assert any("skips 1 number" in n for n in summary.notes)
+
+
+def test_skipping_errors_changes_nothing_in_a_sound_avi(tmp_path):
+    clip = write_clip(tmp_path / "clip.avi", codec="mpeg4", frames=20, options={"bf": "2"})
+    assert scan(str(clip), skip_errors=True) == scan(str(clip))
+
+
+def test_a_pattern_of_one_picture_keeps_its_number(tmp_path):
+    shot = write_sequence(tmp_path / "shot", frames=1)
+    write_masks(tmp_path / "masks", frames=1)
+    erased(f"{shot}/shot.%04d.png", tmp_path)
+    assert [p.name for p in (tmp_path / "shot.clean").glob("*.png")] == ["shot.1001.png"]
+
+
+def test_a_picture_folder_left_by_a_killed_run_goes(tmp_path):
+    shot = write_sequence(tmp_path / "shot", frames=3)
+    (tmp_path / ".shot.clean.999999999.part").mkdir()
+    (tmp_path / f".shot.clean.{os.getpid()}.part").mkdir()
+    erased(shot, tmp_path)
+    assert not list(tmp_path.glob(".shot.clean.*"))
 
 
 def test_one_picture_is_a_clip_of_one_frame(tmp_path):

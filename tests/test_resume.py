@@ -109,6 +109,16 @@ def test_two_processes_share_the_work(job, tmp_path):
     assert not (tmp_path / "out.mkv.vremove").exists()
 
 
+def test_each_of_two_processes_writes_what_it_was_asked_for(job, tmp_path):
+    clip, masks, _ = job
+    output = tmp_path / "out.mkv"
+    both = [run(clip, masks, output), run(clip, masks, output, "--write-mask", str(tmp_path / "mask.mkv"))]
+    for process in both:
+        process.communicate()
+    assert [p.returncode for p in both] == [0, 0]
+    assert (tmp_path / "mask.mkv").exists()
+
+
 def test_steps_equal_the_one_command(job, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "LONGEST", CUT)
     clip, masks, whole = job

@@ -69,7 +69,7 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, VremoveError):
         return error.code, str(error)
     if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED, "interrupted: run the same command again and it goes on from where it was."
+        return ExitCode.INTERRUPTED, "interrupted: run the same command again, and it goes on from what was done."
     if isinstance(error, MemoryError):
         return ExitCode.MEMORY, "out of memory: close other programs, or erase a shorter range with --start and --end."
     if isinstance(error, OSError):

@@ -42,7 +42,7 @@ class Exports:
             taken.add(Path(target).resolve())
             if _among_pictures(Path(target), request.input):
                 raise UsageError(f"{target} lies among the input's pictures", "put it elsewhere")
-            if not os.access(Path(target).absolute().parent, os.W_OK):
+            if Path(target).absolute().parent.is_dir() and not os.access(Path(target).absolute().parent, os.W_OK):
                 raise UsageError(f"{Path(target).absolute().parent} may not be written", "choose another folder")
             if not Path(target).absolute().parent.is_dir():
                 raise UsageError(f"the folder {Path(target).absolute().parent} does not exist", "make it first")

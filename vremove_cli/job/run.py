@@ -86,8 +86,10 @@ def complete(
         if container_of(output, images=made.clip.is_sequence) != made.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
     exports = exports or Exports()
-    exports.check(made.request, overwrite=overwrite)
-    return finish(made, folder, exports, overwrite=overwrite, emit=on_event)
+    check_targets(made.request, exports, overwrite=overwrite)
+    summary = finish(made, folder, exports, overwrite=overwrite, emit=on_event)
+    write_json(sidecar(made), {**asdict(summary), "plan": _provenance(made)})
+    return summary
 
 
 def erase(
@@ -299,7 +301,9 @@ def _finish_once(
         with folder.lease("finish") as mine:
             done = folder.result("finish")
             if done is not None and done["at"] > started and Path(made.request.output).exists():
-                return Summary.from_json(done)
+                if exports == Exports():
+                    return Summary.from_json(done)
+                overwrite = True  # the other process wrote the result, but not what this one was asked for beside it
             if mine:
                 summary = finish(made, folder, exports, overwrite=overwrite, emit=emit)
                 folder.finish("finish", {**asdict(summary), "at": time.time()})

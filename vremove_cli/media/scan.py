@@ -129,11 +129,12 @@ def _scan_video(
             return _scan_video(path, again, True, progress, careful=True, look_only=look_only)
     notes = [f"interlaced: {_DEINTERLACE}"] if interlaced else []
     _check_whole(path, container, stream, found, skip_errors, notes)
-    untimed = container.format.name == "avi"  # its presentation times are FFmpeg's guess: the order is all there is
-    if untimed and len(found.packet_dts) == len(found.pts):
-        in_order: list[int | None] = [*sorted(found.packet_dts)]
-        found.pts = in_order
-        found.keyframes = [0]
+    if container.format.name == "avi" and len(found.packet_dts) >= len(found.pts):
+        # Its presentation times are FFmpeg's guess: the order is all there is, so a lost frame cannot be placed.
+        in_order: list[int | None] = [*sorted(found.packet_dts)[: len(found.pts)]]
+        if len(found.packet_dts) > len(found.pts):
+            notes.append(f"{len(found.packet_dts) - len(found.pts)} frame(s) are missing: AVI does not say which")
+        found.pts, found.packet_pts, found.keyframes = in_order, set(), [0]
     times, repeats = _times(stream, found, skip_errors, notes)
     return _info(path, container, stream, found, times, cuts.cuts, repeats, notes)
 

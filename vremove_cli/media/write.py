@@ -87,7 +87,7 @@ class ImageWriter(Writer):
 
 def image_path(output: str, info: ClipInfo, spec: EncodeSpec, index: int) -> Path:
     """Where frame `index` of an image sequence is written."""
-    if info.frames == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS:
+    if info.frames == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS and not sequence.has_number(output):
         return Path(output)
     number = info.file_numbers[index] if info.files else index
     source = Path(info.files[index]) if info.files else Path(f"{number:06d}{image_suffix(output, info)}")
@@ -131,9 +131,14 @@ def hidden_name(target: Path) -> Path:
 def _sweep(target: Path) -> None:
     """Delete what killed runs left beside a target."""
     for left in target.parent.glob(f".{glob.escape(target.stem)}.*.part{glob.escape(target.suffix)}"):
-        pid = left.name.removesuffix(f".part{target.suffix}").rpartition(".")[2]
-        if pid.isdigit() and not process_lives(int(pid)):
+        if _abandoned(left.name.removesuffix(f".part{target.suffix}")):
             left.unlink(missing_ok=True)
+
+
+def _abandoned(name: str) -> bool:
+    """Whether the process whose number ends a hidden name is gone."""
+    pid = name.rpartition(".")[2]
+    return pid.isdigit() and not process_lives(int(pid))
 
 
 def process_lives(pid: int) -> bool:
@@ -172,6 +177,9 @@ def _image_writer(output: str, info: ClipInfo, spec: EncodeSpec) -> Iterator[Ima
     beside = target if target.exists() else target.parent
     beside.mkdir(parents=True, exist_ok=True)
     hidden = beside / f".{target.name}.{os.getpid()}.part"
+    for left in beside.glob(f".{glob.escape(target.name)}.*.part"):
+        if left == hidden or _abandoned(left.name.removesuffix(".part")):
+            shutil.rmtree(left, ignore_errors=True)
     hidden.mkdir()
     try:
         yield ImageWriter(hidden, output, info, spec)
