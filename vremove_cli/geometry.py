@@ -52,6 +52,12 @@ class Box:
             return self
         return Box(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
 
+    def align(self, step: int) -> "Box":
+        """The smallest box round this one whose sides lie on multiples of `step`."""
+        return Box(
+            self.x0 // step * step, self.y0 // step * step, -(-self.x1 // step) * step, -(-self.y1 // step) * step
+        )  # fmt: skip
+
     def scale(self, sx: int, sy: int) -> "Box":
         """The box on a plane subsampled by 2**sx horizontally and 2**sy vertically; the origin must be aligned."""
         return Box(self.x0 >> sx, self.y0 >> sy, -(-self.x1 >> sx), -(-self.y1 >> sy))
@@ -106,10 +112,9 @@ class Crops:
     @classmethod
     def around(cls, boxes: Iterable[Box]) -> "Crops":
         """The smallest aligned moving crop that holds every box (one for each frame)."""
-        a = cls.ALIGN
-        aligned = [Box(b.x0 // a * a, b.y0 // a * a, -(-b.x1 // a) * a, -(-b.y1 // a) * a) for b in boxes]
-        width = max((b.width for b in aligned), default=0) or a
-        height = max((b.height for b in aligned), default=0) or a
+        aligned = [b.align(cls.ALIGN) for b in boxes]
+        width = max((b.width for b in aligned), default=0) or cls.ALIGN
+        height = max((b.height for b in aligned), default=0) or cls.ALIGN
         return cls(width, height, tuple((b.x0, b.y0) for b in aligned))
 
     def box(self, i: int) -> Box:

@@ -73,7 +73,7 @@ def work(
 
         if list_tasks:
             place = WorkFolder(Path(folder))
-            states = {t.id: place.result(t.id) is not None for t in Plan.load(place.plan).tasks}
+            states = {t.id: place.finished(t.id) for t in Plan.load(place.plan).tasks}
             talk.data(states, "\n".join(f"{'done' if done else 'left'} {name}" for name, done in states.items()))
             return
         with talk.watching() as event:

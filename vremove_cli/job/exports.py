@@ -42,10 +42,11 @@ class Exports:
             taken.add(Path(target).resolve())
             if _among_pictures(Path(target), request.input):
                 raise UsageError(f"{target} lies among the input's pictures", "put it elsewhere")
-            if Path(target).absolute().parent.is_dir() and not os.access(Path(target).absolute().parent, os.W_OK):
-                raise UsageError(f"{Path(target).absolute().parent} may not be written", "choose another folder")
-            if not Path(target).absolute().parent.is_dir():
-                raise UsageError(f"the folder {Path(target).absolute().parent} does not exist", "make it first")
+            folder = Path(target).absolute().parent
+            if not folder.is_dir():
+                raise UsageError(f"the folder {folder} does not exist", "make it first")
+            if not os.access(folder, os.W_OK):
+                raise UsageError(f"{folder} may not be written", "choose another folder")
         for masks in (self.mask, self.matte):
             if masks:
                 check_target(masks, overwrite=overwrite)
@@ -112,14 +113,20 @@ class Sheet:
     def after(self, frame: Frame) -> None:
         t = frame.index
         assert self._before is not None
-        shown = self._plan.clip.orientation.display
-        mask = object_masks(self._plan, self._folder, t, t + 1).get(t)
-        full = mask.full(self._plan.clip.width, self._plan.clip.height) if mask else np.zeros((1, 1), np.uint8)
-        marked = outlined(self._before, shown(full)) if mask else self._before
-        self._rows.append(Row(f"frame {t}", (self._before, marked, shown(frame.rgb8()).copy())))
+        marked = _marked(self._plan, self._folder, t, self._before)
+        after = self._plan.clip.orientation.display(frame.rgb8()).copy()
+        self._rows.append(Row(f"frame {t}", (self._before, marked, after)))
 
     def write(self, path: str) -> None:
         write_rgb_image(Path(path), sheet(self._rows, ("before", "mask", "after")))
+
+
+def _marked(plan: Plan, folder: WorkFolder, t: int, rgb: Array) -> Array:
+    """A displayed frame (H, W, 3) uint8 with its mask outlined; the frame itself when there is none."""
+    mask = object_masks(plan, folder, t, t + 1).get(t)
+    if mask is None:
+        return rgb
+    return outlined(rgb, plan.clip.orientation.display(mask.full(plan.clip.width, plan.clip.height)))
 
 
 def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str) -> None:
@@ -127,13 +134,10 @@ def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str) -> None:
     rows = []
     wanted = sorted(_interesting(plan, folder))
     clip = Clip(plan.clip)
-    shown = plan.clip.orientation.display
     for t in wanted:
         (frame,) = clip.frames(t, t + 1)
-        rgb = shown(frame.rgb8()).copy()
-        mask = object_masks(plan, folder, t, t + 1).get(t)
-        marked = outlined(rgb, shown(mask.full(plan.clip.width, plan.clip.height))) if mask else rgb
-        rows.append(Row(f"frame {t}", (rgb, marked)))
+        rgb = plan.clip.orientation.display(frame.rgb8()).copy()
+        rows.append(Row(f"frame {t}", (rgb, _marked(plan, folder, t, rgb))))
     write_rgb_image(Path(path), sheet(rows, ("frame", "mask")))
 
 

@@ -117,6 +117,10 @@ class WorkFolder:
         except ValueError as error:
             raise VremoveError(f"the work file {path} is damaged ({error})", "delete it and run again") from error
 
+    def finished(self, task: str) -> bool:
+        """Whether a task has left its result; cheaper than reading it, which holds a box for every frame."""
+        return (self.path / "done" / f"{task}.json").exists()
+
     def finish(self, task: str, result: dict[str, Any]) -> None:
         """Mark a task as finished; the last thing it does."""
         write_json(self.path / "done" / f"{task}.json", result)

@@ -57,9 +57,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     mask = options.pop("mask", None)
     target = output or default_output(source)
-    if target.endswith("/") or (
-        Path(target).is_dir() and not Path(source).is_dir() and not sequence.is_sequence(source)
-    ):
+    if target.endswith("/") or (Path(target).is_dir() and not sequence.is_sequence(source)):
         target = str(Path(target) / Path(default_output(source)).name)
     folder = Path(target).absolute().parent
     if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:

@@ -75,7 +75,7 @@ def complete(
     folder = WorkFolder(Path(path))
     made = Plan.load(folder.plan)
     check_input(made)
-    missing = [t.id for t in made.tasks if folder.result(t.id) is None]
+    missing = [t.id for t in made.tasks if not folder.finished(t.id)]
     if missing:
         raise UsageError(f"{len(missing)} task(s) are not done ({missing[0]} ...)", f"run `vremove work {path}` first")
     _check_masks(made, folder)
@@ -88,7 +88,7 @@ def complete(
     exports = exports or Exports()
     check_targets(made.request, exports, overwrite=overwrite)
     summary = finish(made, folder, exports, overwrite=overwrite, emit=on_event)
-    write_json(sidecar(made), {**asdict(summary), "plan": _provenance(made)})
+    _write_report(made, summary)
     return summary
 
 
@@ -117,7 +117,7 @@ def erase(
         summary, seconds=time.monotonic() - started, done=len(tally.done), reused=len(tally.reused),
         notes=(*made.notes, *summary.notes),
     )  # fmt: skip
-    write_json(sidecar(made), {**asdict(total), "plan": _provenance(made)})
+    _write_report(made, total)
     return total
 
 
@@ -146,11 +146,6 @@ def track(
         recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started, notes=(*made.notes, *doubts),
         done=len(tally.done), reused=len(tally.reused),
     )  # fmt: skip
-
-
-def sidecar(made: Plan) -> Path:
-    """`clip.clean.vremove.json` beside `clip.clean.mp4`."""
-    return sidecar_of(Path(made.request.output))
 
 
 @contextmanager
@@ -202,7 +197,7 @@ def _same(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
     try:
         had = Plan.load(folder.plan)
         if same_job(had, request):
-            finished = sum(folder.result(t.id) is not None for t in had.tasks)
+            finished = sum(folder.finished(t.id) for t in had.tasks)
             emit(Note(f"going on with {folder.path}: {finished} of {len(had.tasks)} tasks are done"))
             for note in had.notes:
                 emit(Note(note))
@@ -230,13 +225,13 @@ def _work(
     tally = Tally()
     todo = [t for t in made.tasks if t.kind in kinds and (only is None or t.id == only)]
     for task in list(todo):
-        if folder.result(task.id) is not None:
+        if folder.finished(task.id):
             tally.reused.append(task.id)
             emit(TaskDone(task.id, reused=True))
             todo.remove(task)
     checked = False
     while todo:
-        ready = [t for t in todo if all(folder.result(n) is not None for n in t.needs)]
+        ready = [t for t in todo if all(folder.finished(n) for n in t.needs)]
         if not ready and only is not None:
             raise UsageError(f"task {only} needs {', '.join(todo[0].needs)} first", "run those tasks before")
         if not checked and all(t.kind not in ("mask", "track") for t in todo):
@@ -246,7 +241,7 @@ def _work(
         for task in ready:
             if _do(made, task, folder, emit):
                 tally.done.append(task.id)
-            elif folder.result(task.id) is None:
+            elif not folder.finished(task.id):
                 continue
             else:
                 tally.reused.append(task.id)
@@ -264,7 +259,7 @@ def _work(
 def _do(made: Plan, task: Task, folder: WorkFolder, emit: Emit) -> bool:
     """Do a task unless another process has it or has just finished it."""
     with folder.lease(task.id) as mine:
-        if not mine or folder.result(task.id) is not None:
+        if not mine or folder.finished(task.id):
             return False
         started = time.monotonic()
         result = _RUN[task.kind](made, task, folder, emit)
@@ -311,8 +306,14 @@ def _finish_once(
         time.sleep(_PATIENCE)
 
 
+def _write_report(made: Plan, summary: Summary) -> None:
+    """The sidecar, `clip.clean.vremove.json` beside `clip.clean.mp4`: what was done, and what made it."""
+    report = {**asdict(summary), "plan": _provenance(made)}
+    write_json(sidecar_of(Path(made.request.output)), report)
+
+
 def _provenance(made: Plan) -> dict[str, Any]:
-    """What made the result, for the sidecar: everything but the long lists."""
+    """The plan without its long lists."""
     data: dict[str, Any] = json.loads(json.dumps(made.to_json()))
     for clip in filter(None, (data["clip"], data["mask"])):
         clip["times"].pop("pts")

@@ -67,7 +67,7 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
 def _tracked_before(plan: Plan, task: Task, folder: WorkFolder) -> int:
     """Frames that finished tasks of the same object have done, for the progress bar."""
     same = [t for t in plan.tasks if t.kind == "track" and t.target == task.target and t.id != task.id]
-    return sum(t.run[1] - t.run[0] for t in same if folder.result(t.id) is not None)
+    return sum(t.run[1] - t.run[0] for t in same if folder.finished(t.id))
 
 
 def _forward(

@@ -87,7 +87,6 @@ class _Found:
     keyframes: list[int] = field(default_factory=list)
     packet_pts: set[int] = field(default_factory=set)
     packet_dts: list[int] = field(default_factory=list)
-    packets: int = 0
     errors: int = 0
     corrupt: int = 0
     first: Any = None
@@ -141,10 +140,8 @@ def _scan_video(
 
 def _decode(container: Any, stream: Any, found: _Found) -> Iterator[Any]:
     for packet in container.demux(stream):
-        if packet.size and packet.pts is not None:
-            found.packets += 1
-            if not packet.is_discard:
-                found.packet_pts.add(packet.pts)
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            found.packet_pts.add(packet.pts)
         if packet.size and packet.dts is not None:
             found.packet_dts.append(packet.dts)
         try:

@@ -47,10 +47,8 @@ def matte_of(mask: Array, feather: float) -> Array:
 def hole_box(mask: Placed, info: ClipInfo, feather: float) -> Box:
     """The box of a mask's hole: its soft border and a known rim included, on whole chroma samples, in the frame."""
     room = int(np.ceil(feather)) + 1 + _RIM
-    around = mask.box.grow(room)
-    a = 1 << max(info.layout.sub_x, info.layout.sub_y)
-    aligned = Box(around.x0 // a * a, around.y0 // a * a, -(-around.x1 // a) * a, -(-around.y1 // a) * a)
-    return aligned.clip(info.width, info.height)
+    step = 1 << max(info.layout.sub_x, info.layout.sub_y)
+    return mask.box.grow(room).align(step).clip(info.width, info.height)
 
 
 def affordable(
