@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from vremove_cli.errors import ExitCode, explain
 
-_VERBS = {"scan": "reading", "track": "tracking", "plate": "recovering", "fill": "generating", "write": "writing"}
+_VERBS = {"scan": "reading", "track": "tracking", "effects": "looking for shadows",
+          "plate": "recovering", "fill": "generating", "write": "writing"}  # fmt: skip
 _LINE_EVERY = 0.5  # seconds between JSON progress lines of one stage
 
 

@@ -174,6 +174,11 @@ class Placed:
     values: Array
 
     @classmethod
+    def nothing(cls) -> "Placed":
+        """No values anywhere."""
+        return cls(NOWHERE, np.zeros((0, 0), np.uint8))
+
+    @classmethod
     def tight(cls, full: Array) -> "Placed":
         """The non-zero part of a whole-frame array (H, W)."""
         box = bounds(full)
@@ -182,6 +187,11 @@ class Placed:
     @property
     def empty(self) -> bool:
         return self.box.empty or not self.values.any()
+
+    def united(self, other: "Placed") -> "Placed":
+        """The larger of both values everywhere."""
+        box = self.box.union(other.box)
+        return Placed(box, np.maximum(self.on(box), other.on(box)))
 
     def full(self, width: int, height: int) -> Array:
         """The whole frame (height, width, ...)."""

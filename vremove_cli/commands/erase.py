@@ -27,6 +27,7 @@ def erase(
     end: o.End = None,
     grow: o.Grow = "auto",
     feather: o.Feather = 2.0,
+    effects: o.Effects = "auto",
     tracker: o.TrackerName = "auto",
     remover: o.RemoverName = "auto",
     seed: o.Seed = 0,
@@ -53,7 +54,7 @@ def erase(
     with exits(talk):
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
         asked |= {
-            "grow": grow_pixels(grow), "feather": feather, "remover": remover, "seed": seed,
+            "grow": grow_pixels(grow), "feather": feather, "effects": effects, "remover": remover, "seed": seed,
             "skip_errors": skip_errors, "codec": codec, "crf": crf, "preset": preset, "pix_fmt": pix_fmt,
             "drop_streams": drop_streams,
         }  # fmt: skip

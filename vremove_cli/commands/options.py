@@ -36,6 +36,9 @@ Feather = Annotated[
     float,
     typer.Option("--feather", metavar="PX", help="Width of the soft border.", min=0, max=100, rich_help_panel=_HOW),
 ]
+Effects = Annotated[
+    str, typer.Option("--effects", metavar="auto|off|FILE", help="Its shadow, reflection ...", rich_help_panel=_HOW)
+]
 TrackerName = Annotated[
     str, typer.Option("--tracker", metavar="auto|flow", help="Follows points.", rich_help_panel=_HOW)
 ]

@@ -25,6 +25,7 @@ def plan(
     end: o.End = None,
     grow: o.Grow = "auto",
     feather: o.Feather = 2.0,
+    effects: o.Effects = "auto",
     tracker: o.TrackerName = "auto",
     remover: o.RemoverName = "auto",
     seed: o.Seed = 0,
@@ -47,7 +48,8 @@ def plan(
 
         with talk.watching() as event:
             made, folder = make(
-                source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, remover=remover,
+                source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, effects=effects,
+                remover=remover,
                 seed=seed, skip_errors=skip_errors, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt,
                 drop_streams=drop_streams, **asked,
             )  # fmt: skip

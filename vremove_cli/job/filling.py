@@ -8,11 +8,11 @@ import numpy as np
 from vremove_cli.compose import blend, paint, place
 from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
+from vremove_cli.job.erasing import effect_masks, erase_masks
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.patches import PatchWriter, gray_path, load_masks, load_patches
 from vremove_cli.job.plan import Plan, Task, reach
-from vremove_cli.job.tracking import erase_masks
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.plate.fuse import DOUBTFUL, RECOVERED, UNSEEN
@@ -41,7 +41,8 @@ def plate_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     nothing = np.zeros((0, 0), np.uint8)
     path = folder.file("plate", f"{task.id}.mkv")
     with PatchWriter(path, plan.clip.layout, boxes, ("matte", "status")) as patches:
-        for _, found in recover(Clip(plan.clip), task.run, (low, high), masks, plan.request.feather, tick):
+        wary = plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.run))
+        for _, found in recover(Clip(plan.clip), task.run, (low, high), masks, plan.request.feather, wary, tick):
             if found is None:
                 patches.write((), nothing, nothing)
                 continue

@@ -17,7 +17,7 @@ from vremove_cli.media.write import process_lives
 
 HEARTBEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one after which a lease counts as abandoned
-_FOLDERS = ("masks", "states", "plate", "fill", "done", "leases")
+_FOLDERS = ("masks", "states", "effects", "plate", "fill", "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
 _OURS = (*_FOLDERS, _TEMPORARY, "plan.json")
 

@@ -55,7 +55,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     if not source or not (Path(source).exists() or sequence.has_number(source)):
         raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    mask = options.pop("mask", None)
+    mask, effects = options.pop("mask", None), options.pop("effects", "auto")
     target = output or default_output(source)
     if target.endswith("/") or (Path(target).is_dir() and not sequence.is_sequence(source)):
         target = str(Path(target) / Path(default_output(source)).name)
@@ -66,6 +66,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         input=source,
         output=str(Path(target).absolute()),
         mask=str(Path(mask).absolute()) if mask else None,
+        effects=effects if effects in ("auto", "off") else str(Path(effects).absolute()),
         **options,
     )
 

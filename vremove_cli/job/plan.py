@@ -22,14 +22,14 @@ from vremove_cli.removers import registry
 from vremove_cli.removers.base import ShotInfo, Stage
 from vremove_cli.windows import context, segments
 
-SCHEMA = 1
+SCHEMA = 2
 LONGEST = 120  # frames of a segment
 REACH = 60  # frames on both sides in which the plate looks for the background
 
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: `kind` is track, plate or fill; `run` its frames; `needs` ids of tasks that come before."""
+    """One piece of work: `kind` is mask, track, effects, plate or fill; `run` its frames; `needs` ids of others."""
 
     id: str
     kind: str
@@ -50,6 +50,7 @@ class Plan:
     encode: EncodeSpec
     streams: tuple[StreamPlan, ...]
     mask: ClipInfo | None
+    effects: ClipInfo | None
     tracker: str
     remover: str
     run: tuple[int, int]
@@ -63,7 +64,9 @@ class Plan:
             "schema": SCHEMA, "version": self.version, "request": self.request.to_json(),
             "fingerprint": self.fingerprint, "clip": self.clip.to_json(), "encode": self.encode.to_json(),
             "streams": [asdict(s) for s in self.streams],
-            "mask": self.mask.to_json() if self.mask else None, "tracker": self.tracker, "remover": self.remover,
+            "mask": self.mask.to_json() if self.mask else None,
+            "effects": self.effects.to_json() if self.effects else None,
+            "tracker": self.tracker, "remover": self.remover,
             "run": self.run, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
             "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
@@ -97,6 +100,7 @@ class Plan:
             encode=EncodeSpec(**data["encode"]),
             streams=tuple(StreamPlan(**s) for s in data["streams"]),
             mask=ClipInfo.from_json(data["mask"]) if data["mask"] else None,
+            effects=ClipInfo.from_json(data["effects"]) if data["effects"] else None,
             tracker=data["tracker"],
             remover=data["remover"],
             run=(data["run"][0], data["run"][1]),
@@ -133,7 +137,7 @@ def same_job(old: Plan, new: Request) -> bool:
 
 
 def _fingerprints(plan: Plan) -> str:
-    return " ".join(fingerprint(i.path, i.files) for i in (plan.clip, plan.mask) if i)
+    return " ".join(fingerprint(i.path, i.files) for i in (plan.clip, plan.mask, plan.effects) if i)
 
 
 def make_plan(request: Request, emit: Emit) -> Plan:
@@ -150,7 +154,10 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     mask = open_clip(request.mask).info if request.mask else None
     if mask:
         notes += MaskFile(mask, clip).notes
-    digests = (fingerprint(i.path, i.files) for i in (clip, mask) if i)
+    effects = open_clip(request.effects).info if request.effects not in ("auto", "off") else None
+    if effects:
+        notes += MaskFile(effects, clip, what="effects").notes
+    digests = (fingerprint(i.path, i.files) for i in (clip, mask, effects) if i)
     tracker = _tracker(request, notes)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
@@ -158,14 +165,16 @@ def make_plan(request: Request, emit: Emit) -> Plan:
         (a + run[0], b + run[0]) for a, b in segments(run[1] - run[0], [c - run[0] for c in clip.cuts], LONGEST)
     )
     tasks = _track_tasks(clicks, pieces, clip, notes) if not request.mask else _mask_tasks(pieces)
-    plates = _plate_tasks(tasks, pieces, clip, run)
+    if request.effects != "off":
+        tasks += _around("effects", tasks, pieces, clip, run)
+    plates = _around("plate", tasks, pieces, clip, run)
     stages = registry.make(remover).stages(ShotInfo(pieces, clip.width, clip.height))
     fills = [_fill_task(s, plates) for s in stages]
     for text in notes:
         emit(Note(text))
     return Plan(
-        request, __version__, " ".join(digests), clip, encode, streams, mask, tracker, remover, run, pieces, clicks,
-        (*tasks, *plates, *fills), tuple(notes),
+        request, __version__, " ".join(digests), clip, encode, streams, mask, effects, tracker, remover, run, pieces,
+        clicks, (*tasks, *plates, *fills), tuple(notes),
     )  # fmt: skip
 
 
@@ -298,15 +307,16 @@ def reach(piece: tuple[int, int], run: tuple[int, int], clip: ClipInfo) -> tuple
     return max(low, run[0]), min(high, run[1])
 
 
-def _plate_tasks(
-    tasks: list[Task], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, run: tuple[int, int]
+def _around(
+    kind: str, tasks: list[Task], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, run: tuple[int, int]
 ) -> list[Task]:
+    """A task for each segment that needs all of the given ones within its reach."""
     out = []
     for k, piece in enumerate(pieces):
         low, high = reach(piece, run, clip)
         needs = tuple(t.id for t in tasks if t.run[0] < high and t.run[1] > low)
         if needs:
-            out.append(Task(f"plate-{k:04d}", "plate", piece, needs))
+            out.append(Task(f"{kind}-{k:04d}", kind, piece, needs))
     return out
 
 
@@ -317,7 +327,9 @@ def _fill_task(stage: Stage, plates: list[Task]) -> Task:
 
 def check_input(plan: Plan) -> None:
     """Raise `MediaError` when the input is no longer the one that was planned for."""
-    what = f"the input {plan.clip.path}" + (f" or its mask {plan.mask.path}" if plan.mask else "")
+    what = " or ".join(
+        [f"the input {plan.clip.path}", *(f"its mask {i.path}" for i in (plan.mask, plan.effects) if i is not None)]
+    )
     try:
         now = _fingerprints(plan)
     except OSError as error:

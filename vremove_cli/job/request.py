@@ -11,7 +11,8 @@ class Request:
     """One clip and what to do with it. Prompts are kept as text; None means: decide for me.
 
     `grow` are pixels, `feather` the width in pixels of the soft border outside the grown mask, `start` and `end` the
-    half-open range that is edited. `recover` off gives the remover the whole hole.
+    half-open range that is edited. `recover` off gives the remover the whole hole. `effects` is auto, off, or a mask
+    file of the object's shadows and reflections.
     """
 
     input: str
@@ -28,6 +29,7 @@ class Request:
     tracker: str = "auto"
     remover: str = "auto"
     recover: bool = True
+    effects: str = "auto"
     seed: int = 0
     codec: str | None = None
     crf: int | None = None

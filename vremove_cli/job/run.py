@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import NothingError, UsageError, VremoveError
+from vremove_cli.job.erasing import effects_segment
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.exports import Exports, mask_frames, write_mask_sheet
@@ -27,6 +28,7 @@ from vremove_cli.media.write import check_free
 _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
     "mask": import_masks,
     "track": track_segment,
+    "effects": effects_segment,
     "plate": plate_segment,
     "fill": fill_stage,
 }
@@ -219,7 +221,7 @@ def _work(
     folder: WorkFolder,
     only: str | None,
     emit: Emit,
-    kinds: tuple[str, ...] = ("mask", "track", "plate", "fill"),
+    kinds: tuple[str, ...] = tuple(_RUN),
 ) -> Tally:
     """Do every task that is left, in an order its needs allow; what another process is doing is waited for."""
     tally = Tally()
@@ -315,7 +317,7 @@ def _write_report(made: Plan, summary: Summary) -> None:
 def _provenance(made: Plan) -> dict[str, Any]:
     """The plan without its long lists."""
     data: dict[str, Any] = json.loads(json.dumps(made.to_json()))
-    for clip in filter(None, (data["clip"], data["mask"])):
+    for clip in filter(None, (data["clip"], data["mask"], data["effects"])):
         clip["times"].pop("pts")
         for key in ("keyframes", "files", "file_numbers"):
             clip.pop(key)

@@ -13,7 +13,7 @@ from vremove_cli.job.plan import Plan, Task
 from vremove_cli.masks.base import Clicks, State, Tracked, Tracker
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.flow import FlowTracker
-from vremove_cli.masks.morphology import auto_grow, grow, tidy
+from vremove_cli.masks.morphology import tidy
 from vremove_cli.media.read import Clip
 
 UNSURE = 0.35
@@ -129,35 +129,7 @@ def object_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[in
         stored = load_masks(where, result["masks"], first - task.run[0], last - task.run[0])
         for t, mask in enumerate(stored, first):
             if not mask.empty:
-                out[t] = _united(out[t], mask) if t in out else mask
-    return out
-
-
-def _united(a: Placed, b: Placed) -> Placed:
-    box = a.box.union(b.box)
-    return Placed(box, np.maximum(a.on(box), b.on(box)))
-
-
-def grow_by(plan: Plan, masks: dict[int, Placed]) -> int:
-    """Pixels that a segment's masks are grown by: as asked, or from the object's usual size in it."""
-    if plan.request.grow is not None:
-        return plan.request.grow
-    areas = [np.count_nonzero(m.values) for m in masks.values()]
-    return auto_grow(float(np.median(areas)), tracked=plan.tracker != "file") if areas else 0
-
-
-def erase_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
-    """The masks that are erased: grown, inside the frame."""
-    found = object_masks(plan, folder, low, high)
-    px = grow_by(plan, found)
-    size = (plan.clip.width, plan.clip.height)
-    out = {}
-    for t in list(found):
-        mask = found.pop(t)
-        box = mask.box.grow(max(px, 0)).clip(*size)
-        grown = Placed(box, grow(mask.on(box), px))
-        if not grown.empty:
-            out[t] = grown
+                out[t] = out[t].united(mask) if t in out else mask
     return out
 
 

@@ -23,7 +23,7 @@ class MaskFile:
     scaled, which `notes` says.
     """
 
-    def __init__(self, own: ClipInfo, info: ClipInfo, *, invert: bool = False) -> None:
+    def __init__(self, own: ClipInfo, info: ClipInfo, *, invert: bool = False, what: str = "mask") -> None:
         self._clip = Clip(own)
         self._info, self._invert = info, invert
         self._alpha = own.layout.alpha and _alpha_speaks(self._clip)
@@ -31,12 +31,12 @@ class MaskFile:
         self._single = own.frames == 1 and info.frames > 1
         if own.frames != info.frames and not self._single:
             raise UsageError(
-                f"the mask has {own.frames} frames and the clip {info.frames}",
-                "export the mask for every frame of the clip, or give one image for all",
+                f"the {what} has {own.frames} frames and the clip {info.frames}",
+                f"export the {what} for every frame of the clip, or give one image for all",
             )
         if own.shown_size != info.shown_size:
             had, gets = ("x".join(map(str, s)) for s in (own.shown_size, info.shown_size))
-            self.notes.append(f"the mask is {had} and was scaled to the clip's {gets}")
+            self.notes.append(f"the {what} is {had} and was scaled to the clip's {gets}")
 
     def read(self, start: int, stop: int) -> Iterator[Array]:
         """Masks (H, W) uint8, 0 or 255, of frames start <= i < stop, in the clip's stored orientation."""

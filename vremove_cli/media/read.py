@@ -43,9 +43,10 @@ class Frame:
         """Luma for analysis, (H, W) uint8."""
         return colour.gray8(self.planes(), self.layout)
 
-    def rgb8(self) -> Array:
-        """The picture for analysis and previews, (H, W, 3) uint8."""
-        return self.raw.reformat(format="rgb24").to_ndarray()
+    def rgb8(self, size: tuple[int, int] | None = None) -> Array:
+        """The picture for analysis and previews, (H, W, 3) uint8, or made smaller to a (width, height)."""
+        width, height = size or (self.raw.width, self.raw.height)
+        return self.raw.reformat(width, height, format="rgb24", interpolation="AREA").to_ndarray()
 
     def rgb(self, box: Box) -> Array:
         """R'G'B' of a box, (h, w, 3) float32, exact to the clip's tags."""

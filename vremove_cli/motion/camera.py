@@ -1,12 +1,59 @@
 """The camera's step from one frame to another, as a homography of the background."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, bounds
+from vremove_cli.motion.warp import warp_back
 
 CORNERS = 600
 FEW = 12  # matches below which no step is believed
+NEAR = 48  # pixels round the object in which a step is judged
+_LOST = 30.0  # levels beyond which a difference counts no more: something else moves there
+
+
+@dataclass(frozen=True)
+class Step:
+    """The camera's step from frame a to frame b: `matrix` takes pixels of a to b, and `light` is the level (of 255)
+    by which the background is brighter in b."""
+
+    matrix: Array
+    light: float
+
+
+def best_step(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Step:
+    """The step found at full or at half size, whichever makes the frames more alike round the object.
+
+    Gray frames (H, W) uint8 and what is not background in them, (H, W) uint8. Small pictures bear blur and fast
+    motion, large ones are exact: on a whip pan the half size is better by 1 dB of the plate, on a calm shot the other.
+    """
+    large = camera_step(a, b, busy_a, busy_b)
+    size = (max(1, a.shape[1] // 2), max(1, a.shape[0] // 2))
+    less = [cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (a, b, busy_a, busy_b)]
+    small = _enlarged(camera_step(less[0], less[1], *((x > 0).astype(np.uint8) * 255 for x in less[2:])))
+    judged = [_judge(a, b, busy_a, busy_b, matrix) for matrix in (large, small)]
+    return Step(large, judged[0][1]) if judged[0][0] <= judged[1][0] else Step(small, judged[1][1])
+
+
+def _enlarged(matrix: Array) -> Array:
+    """A step between half-size frames, for the whole ones."""
+    scale = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]], np.float64)
+    return np.asarray(scale @ matrix @ np.linalg.inv(scale))
+
+
+def _judge(a: Array, b: Array, busy_a: Array, busy_b: Array, matrix: Array) -> tuple[float, float]:
+    """How different the background round the object is after a step, in levels, and how much brighter it became."""
+    box = bounds(busy_a).union(bounds(busy_b)).grow(NEAR).clip(a.shape[1], a.shape[0])
+    shift = matrix @ np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+    seen = warp_back(b, shift, box.width, box.height)
+    busy = (warp_back(busy_b, shift, box.width, box.height, nearest=True) > 0) | (busy_a[box.slices] > 0)
+    change = (seen.astype(np.int16) - a[box.slices])[~busy]
+    if not len(change):
+        return float("inf"), 0.0
+    light = float(np.median(change))
+    return float(np.minimum(np.abs(change - light), _LOST).mean()), light
 
 
 def camera_step(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array, Box, bounds
+from vremove_cli.geometry import NOWHERE, Array, Box, bounds
 from vremove_cli.motion.complete import membrane
 from vremove_cli.motion.warp import grid, project, sample, warp_back
 
@@ -41,21 +41,43 @@ def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, camera: Array) -
     the same smooth fill), so that the object cannot drag the flow with it. DIS flow then measures what is left beside
     the camera's step, and the hole itself is filled by a membrane from its rim.
     """
-    height, width = a.shape
     need = bounds(hole_a)
     if need.empty:
-        return HoleFlow(camera, need, np.zeros((0, 0, 2), np.float16))
-    box = need.grow(MARGIN).clip(width, height)
-    shift = np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
-    seen_b = warp_back(b, camera @ shift, box.width, box.height)
-    gone_b = warp_back(hole_b, camera @ shift, box.width, box.height, nearest=True) > 0
-    seen_a, gone_a = a[box.slices], hole_a[box.slices] > 0
-    first, second = _neutral(seen_a, seen_b, gone_a, gone_b)
-    flow = _dis(first, second)
+        return still(camera)
+    box = need.grow(MARGIN).clip(a.shape[1], a.shape[0])
+    seen_b = _seen(b, camera, box)
+    gone_b = _seen(hole_b, camera, box, nearest=True) > 0
+    gone_a = hole_a[box.slices] > 0
+    flow = _dis(*_neutral(a[box.slices], seen_b, gone_a, gone_b))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _STALE + 1,) * 2)
     unknown = cv2.dilate((gone_a | gone_b).astype(np.uint8), kernel) > 0
     flow = membrane(flow, unknown) if not unknown.all() else np.zeros_like(flow)
-    keep = need.grow(_NEAR).clip(width, height)  # points are only ever followed from inside the hole
+    return _kept(camera, need, box, flow, a.shape)
+
+
+def filled_flow(a: Array, b: Array, need: Box, camera: Array) -> HoleFlow:
+    """Flow from gray `a` to gray `b` (H, W) uint8 in and round the box `need`, where both show the background whole."""
+    if need.empty:
+        return still(camera)
+    box = need.grow(MARGIN).clip(a.shape[1], a.shape[0])
+    flow = dense_flow(a[box.slices], _seen(b, camera, box))
+    return _kept(camera, need, box, flow, a.shape)
+
+
+def still(camera: Array) -> HoleFlow:
+    """The camera's step alone."""
+    return HoleFlow(camera, NOWHERE, np.zeros((0, 0, 2), np.float16))
+
+
+def _seen(image: Array, camera: Array, box: Box, *, nearest: bool = False) -> Array:
+    """The part of the first frame in `box`, as the second frame's `image` shows it."""
+    shift = np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+    return warp_back(image, camera @ shift, box.width, box.height, nearest=nearest)
+
+
+def _kept(camera: Array, need: Box, box: Box, flow: Array, shape: tuple[int, ...]) -> HoleFlow:
+    """The part of a flow that is ever asked for: points are followed from inside the hole only."""
+    keep = need.grow(_NEAR).clip(shape[1], shape[0])
     inner = Box(keep.x0 - box.x0, keep.y0 - box.y0, keep.x1 - box.x0, keep.y1 - box.y0)
     return HoleFlow(camera, keep, flow[inner.slices].astype(np.float16))
 
@@ -83,6 +105,14 @@ def _dis(a: Array, b: Array) -> Array:
 def dense_flow(a: Array, b: Array) -> Array:
     """Flow (H, W, 2) float32 from gray `a` to gray `b` (H, W) uint8: a(x) looks like b(x + flow)."""
     return _dis(np.ascontiguousarray(a), np.ascontiguousarray(b))
+
+
+def fast_flow(a: Array, b: Array) -> Array:
+    """The same, coarser and four times as fast."""
+    if min(a.shape) < 16:
+        return np.zeros((*a.shape, 2), np.float32)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return flow.calc(np.ascontiguousarray(a), np.ascontiguousarray(b), None)
 
 
 def carry(values: Array, flow: Array) -> Array:

@@ -57,13 +57,13 @@ class Fused:
     status: Array
 
 
-def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightings, peak: int) -> Fused:
+def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightings, peak: int, *, wary: bool) -> Fused:
     """Fill `hole` (h, w) bool of `known` (C, h, w) from two directions of time; N counts the hole in row order.
 
     Colours are weighted by 1 / distance; so are gradients, taken where each sample was seen, and the picture is the
-    one whose gradients come closest to them, given the rim (weighted Poisson equation). Where the hole's soft border
-    (outside `core`, the mask itself) does not look like what other frames saw there, a shadow, a reflection or a rest
-    of the object lies on it: that part of the rim is not trusted, and the colours are held to what was seen.
+    one whose gradients come closest to them, given the rim (weighted Poisson equation). With `wary`, where the hole's
+    soft border (outside `core`, the mask itself) does not look like what other frames saw there, a shadow, a reflection
+    or a rest of the object lies on it: that part of the rim is not trusted, and the colours are held to what was seen.
     """
     levels = np.float32(255 / peak)
     weight_a, weight_b = _nearness(ahead.distance), _nearness(back.distance)
@@ -87,8 +87,10 @@ def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightin
     if not seen.all():
         start = _patch(start, hole, seen)
     travel = (ahead.travel * weight_a + back.travel * weight_b) / np.maximum(total, 1e-6)
-    dirt = _dirt(known[:, hole], colour.T, ~core[hole] & seen, hole, levels, travel)
-    rim = np.exp(-((dirt / DIRTY) ** 2))
+    rim = np.ones(hole.shape, np.float32)
+    if wary:
+        dirt = _dirt(known[:, hole], colour.T, ~core[hole] & seen, hole, levels, travel)
+        rim = np.exp(-((dirt / DIRTY) ** 2))
     weight_x, weight_y = spread.edges(trust, rim[hole])
     anchor = np.where(spread.full(seen), HOLD * _outward(1 - rim, hole & ~core), 0).astype(np.float32)
     grad_x = spread.gradient(step(ahead.right, back.right, 1), step(ahead.left, back.left, -1), axis=1)

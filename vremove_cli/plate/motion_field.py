@@ -1,8 +1,12 @@
-"""All background motion that a run of frames needs, worked out once, in both directions of time."""
+"""All background motion that a run of frames needs, worked out once, in both directions of time.
 
-from collections.abc import Callable, Mapping
+Three steps: the camera's step between neighbours, the flow of the background with the object kept out of it, and, once
+the holes have been filled with what that flow finds, the flow of the filled frames (one round of refinement).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,23 +14,41 @@ import numpy as np
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
-from vremove_cli.motion.camera import camera_step
-from vremove_cli.motion.flow import HoleFlow, hole_flow
+from vremove_cli.motion.camera import Step, best_step
+from vremove_cli.motion.complete import membrane
+from vremove_cli.motion.flow import HoleFlow, filled_flow, hole_flow
+from vremove_cli.motion.trace import mask_lookup, trace
+from vremove_cli.motion.warp import sample
 
 LONG_SIDE = 960  # motion is measured at this size at most; it is smooth, and colours are sampled at full size anyway
-_WORKERS = 2
+WORKERS = 2
+_RIM = 8  # pixels round a hole that its unseen parts are continued from
 
 
 @dataclass(frozen=True)
 class MotionField:
     """Flow of the hidden background to the next (`ahead`) and the previous frame (`back`), by frame.
 
-    `scale` is the size of a working pixel's grid against the frame's: working = frame * scale.
+    `scale` is the size of a working pixel's grid against the frame's: working = frame * scale. `light` is the level
+    (8-bit, luma) by which the picture has become brighter since the first frame.
     """
 
     ahead: Mapping[int, HoleFlow]
     back: Mapping[int, HoleFlow]
+    light: Mapping[int, float]
     scale: float
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A frame at working size: gray (h, w) uint8, and its mask (0 or 255)."""
+
+    gray: Array
+    mask: Placed
+
+    @property
+    def hole(self) -> Array:
+        return self.mask.full(self.gray.shape[1], self.gray.shape[0])
 
 
 def working_scale(info: ClipInfo) -> float:
@@ -39,27 +61,95 @@ def measure(
 ) -> MotionField:
     """Motion of frames start <= t < stop; `masks` are binary (0 or 255) and full size. `tick` is called once a frame.
 
-    Two neighbouring frames are in memory at a time; pairs in which nothing is hidden are skipped.
+    The gray frames of the run are in memory at working size; pairs in which nothing is hidden are passed over.
     """
-    info = clip.info
-    scale = working_scale(info)
-    size = (max(1, round(info.width * scale)), max(1, round(info.height * scale)))
-    ahead: dict[int, HoleFlow] = {}
-    back: dict[int, HoleFlow] = {}
-    last: tuple[Array, Array] | None = None
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for frame in clip.frames(start, stop):
-            t = frame.index
-            gray = frame.gray()
-            mask = masks[t].full(info.width, info.height) if t in masks else np.zeros(gray.shape, np.uint8)
-            if scale < 1:
-                gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-                mask = (cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8) * 255
-            if last is not None and (mask.any() or last[1].any()):
-                camera = camera_step(last[0], gray, last[1], mask)
-                one = pool.submit(hole_flow, last[0], gray, last[1], mask, camera)
-                two = pool.submit(hole_flow, gray, last[0], mask, last[1], np.linalg.inv(camera))
-                ahead[t - 1], back[t] = one.result(), two.result()
-            last = (gray, mask)
+    scale = working_scale(clip.info)
+    frames = dict(_shrunk(clip, start, stop, masks, scale))
+    pairs = [t for t in range(start, stop - 1) if not (frames[t].mask.empty and frames[t + 1].mask.empty)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        steps = dict(zip(pairs, pool.map(lambda t: _step(frames, t), pairs), strict=True))
+        way = {(t, t + 1): step.matrix for t, step in steps.items()}
+        way |= {(t + 1, t): np.linalg.inv(step.matrix) for t, step in steps.items()}
+        field = _field(pool, way, lambda t, s: hole_flow(*_both(frames, t, s), way[t, s]), steps, (start, stop))
+        filled = dict(frames)
+        for t, gray in zip(frames, pool.map(lambda t: _filled(frames, t, field), frames), strict=True):
+            filled[t] = replace(frames[t], gray=gray)
             tick()
-    return MotionField(ahead, back, scale)
+
+        def again(t: int, s: int) -> HoleFlow:
+            return filled_flow(filled[t].gray, filled[s].gray, filled[t].mask.box, way[t, s])
+
+        return replace(_field(pool, way, again, steps, (start, stop)), scale=scale)
+
+
+def _shrunk(
+    clip: Clip, start: int, stop: int, masks: Mapping[int, Placed], scale: float
+) -> Iterator[tuple[int, _Small]]:
+    info = clip.info
+    size = (max(1, round(info.width * scale)), max(1, round(info.height * scale)))
+    for frame in clip.frames(start, stop):
+        gray = frame.gray()
+        mask = masks.get(frame.index, Placed.nothing())
+        if scale < 1:
+            gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(mask.full(info.width, info.height), size, interpolation=cv2.INTER_AREA)
+            mask = Placed.tight((small > 0).astype(np.uint8) * 255)
+        yield frame.index, _Small(np.array(gray), mask)
+
+
+def _step(frames: Mapping[int, _Small], t: int) -> Step:
+    a, b = frames[t], frames[t + 1]
+    return best_step(a.gray, b.gray, a.hole, b.hole)
+
+
+def _both(frames: Mapping[int, _Small], t: int, s: int) -> tuple[Array, Array, Array, Array]:
+    return frames[t].gray, frames[s].gray, frames[t].hole, frames[s].hole
+
+
+def _field(
+    pool: ThreadPoolExecutor,
+    way: Mapping[tuple[int, int], Array],
+    flow: Callable[[int, int], HoleFlow],
+    steps: Mapping[int, Step],
+    run: tuple[int, int],
+) -> MotionField:
+    """The flow of every step that is on the way, by the given rule."""
+    flows = dict(zip(way, pool.map(lambda pair: flow(*pair), way), strict=True))
+    light = {run[0]: 0.0}
+    for t in range(run[0], run[1] - 1):
+        light[t + 1] = light[t] + (steps[t].light if t in steps else 0.0)
+    ahead = {t: f for (t, s), f in flows.items() if s > t}
+    return MotionField(ahead, {t: f for (t, s), f in flows.items() if s < t}, light, 1.0)
+
+
+def _filled(frames: Mapping[int, _Small], t: int, field: MotionField) -> Array:
+    """A gray frame (h, w) uint8 with its hole as other frames show it: both sightings, weighted by nearness in time."""
+    here = frames[t]
+    if here.mask.empty:
+        return here.gray
+    rows, columns = np.nonzero(here.mask.values)
+    points = np.stack([columns + here.mask.box.x0, rows + here.mask.box.y0], axis=1).astype(np.float32)
+    height, width = here.gray.shape
+
+    def hidden(s: int, at: Array) -> Array:
+        mask = frames[s].mask
+        return mask_lookup(mask.values, (mask.box.x0, mask.box.y0), at)
+
+    total = np.zeros(len(points), np.float32)
+    weight = np.zeros_like(total)
+    for step, stop, flows in ((1, max(frames) + 1, field.ahead), (-1, min(frames) - 1, field.back)):
+        ends = trace(points, t, step, stop, flows, hidden, (width, height), 1.0)
+        for s in np.unique(ends.frame[ends.frame >= 0]):
+            which = ends.frame == s
+            seen = sample(frames[int(s)].gray, ends.points[which], cubic=True) + (field.light[t] - field.light[int(s)])
+            total[which] += seen / ends.distance[which]
+            weight[which] += 1 / ends.distance[which]
+    out = here.gray.astype(np.float32)
+    at = (rows + here.mask.box.y0, columns + here.mask.box.x0)
+    out[at] = total / np.maximum(weight, 1e-6)
+    if (weight == 0).any():
+        unknown = np.zeros(out.shape, bool)
+        unknown[at] = weight == 0
+        room = here.mask.box.grow(_RIM).clip(width, height).slices
+        out[room] = membrane(out[room][..., None], unknown[room])[..., 0]
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8)

@@ -72,11 +72,13 @@ def recover(
     reach: tuple[int, int],
     masks: Mapping[int, Placed],
     feather: float,
+    wary: bool = True,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Recovered | None]]:
     """Fill the masks of frames `run` from the frames of `reach` (both half-open); (index, None) where there is none.
 
-    `masks` are binary (0 or 255) for every frame of `reach` that has one. `tick` is called once for each frame of
+    `masks` are binary (0 or 255) for every frame of `reach` that has one. `wary` when a shadow or a rest of the object
+    may lie on the holes' rims: see `fuse`. `tick` is called once for each frame of
     `reach` measured and once for each frame of `run` filled.
     """
     motion = measure(clip, *reach, masks, tick)
@@ -84,7 +86,7 @@ def recover(
     size = 0
     for t in range(*run):
         if t not in masks or masks[t].empty:
-            yield from _finish(clip, pending, reach, tick)
+            yield from _finish(clip, pending, reach, wary, tick)
             pending, size = [], 0
             tick()
             yield t, None
@@ -94,13 +96,13 @@ def recover(
         pending.append(hole)
         size += hole.bytes
         if size > BATCH_BYTES:
-            yield from _finish(clip, pending, reach, tick)
+            yield from _finish(clip, pending, reach, wary, tick)
             pending, size = [], 0
-    yield from _finish(clip, pending, reach, tick)
+    yield from _finish(clip, pending, reach, wary, tick)
 
 
 def _finish(
-    clip: Clip, holes: "list[_Hole]", reach: tuple[int, int], tick: Callable[[], None]
+    clip: Clip, holes: "list[_Hole]", reach: tuple[int, int], wary: bool, tick: Callable[[], None]
 ) -> Iterator[tuple[int, Recovered]]:
     """Read the frames that any of the holes needs, once, and solve."""
     if not holes:
@@ -114,7 +116,7 @@ def _finish(
                 hole.look(frame)
     for hole in holes:
         tick()
-        yield hole.index, hole.solve(clip)
+        yield hole.index, hole.solve(clip, wary)
 
 
 @dataclass
@@ -128,7 +130,9 @@ class _Group:
     core: Array
     rim_x: Array
     rim_y: Array
+    index: int
     points: Array = field(init=False)
+    light: Mapping[int, float] = field(init=False)
     ends: tuple[Ends, Ends] = field(init=False)
     seen: tuple[Sightings, Sightings] = field(init=False)
     order: tuple[tuple[Array, Array], ...] = field(init=False)
@@ -140,8 +144,10 @@ class _Group:
         y = (rows << self.sub[1]) + box.y0 + self.offset[1]
         return np.stack([x, y], axis=1).astype(np.float32)
 
-    def settle(self, points: Array, ends: tuple[Ends, Ends]) -> None:
+    def settle(self, points: Array, ends: tuple[Ends, Ends], light: Mapping[int, float], peak: int) -> None:
+        """Take note of where the samples are seen; `light` by frame is what brightness is matched by."""
         self.points, self.ends = points, ends
+        self.light = {t: level * peak / 255 if 0 in self.components else 0.0 for t, level in light.items()}
         self.seen = tuple(Sightings.none(len(e.frame), len(self.components)) for e in ends)  # type: ignore[assignment]
         sorting = [np.argsort(e.frame, kind="stable") for e in ends]
         self.order = tuple((o, e.frame[o]) for o, e in zip(sorting, ends, strict=True))
@@ -168,8 +174,9 @@ class _Group:
         box = Box(int(low[0]), int(low[1]), min(int(high[0]), width), min(int(high[1]), height))
         local = at - low.astype(np.float32)
         on_rim_x, on_rim_y = self.rim_x[which], self.rim_y[which]
+        brighter = np.float32(self.light[self.index] - self.light[frame.index])
         for c, component in enumerate(self.components):
-            part = planes[component][box.slices].astype(np.float32)
+            part = planes[component][box.slices] + brighter
             seen.colour[which, c] = sample(part, local, cubic=True)
             seen.right[which, c] = sample(part, local + _RIGHT, cubic=True)
             seen.below[which, c] = sample(part, local + _DOWN, cubic=True)
@@ -201,7 +208,7 @@ class _Hole:
             offset = (left * ((1 << part.sub_x) - 1), ((1 << part.sub_y) - 1) / 2)
             hole = coarse(matte > 0, part.sub_x, part.sub_y)
             core = coarse(mask.on(box) > 0, part.sub_x, part.sub_y)
-            groups.append(_Group(components, (part.sub_x, part.sub_y), offset, hole, core, *_rims(hole)))
+            groups.append(_Group(components, (part.sub_x, part.sub_y), offset, hole, core, *_rims(hole), index))
         return cls(index, box, matte, groups)
 
     @property
@@ -223,7 +230,7 @@ class _Hole:
             points = group.positions(self.box)
             ahead = trace(points, self.index, 1, reach[1], motion.ahead, hidden, size, motion.scale)
             back = trace(points, self.index, -1, reach[0] - 1, motion.back, hidden, size, motion.scale)
-            group.settle(points, (ahead, back))
+            group.settle(points, (ahead, back), motion.light, clip.info.layout.peak)
 
     def sources(self) -> set[int]:
         return {int(f) for g in self.groups for e in g.ends for f in np.unique(e.frame) if f >= 0}
@@ -234,13 +241,13 @@ class _Hole:
         for group in self.groups:
             group.look(frame)
 
-    def solve(self, clip: Clip) -> Recovered:
+    def solve(self, clip: Clip, wary: bool) -> Recovered:
         layout = clip.info.layout
         planes = list(self.known)
         status = np.zeros(self.matte.shape, np.uint8)
         for n, group in enumerate(self.groups):
             known = np.stack([self.known[c] for c in group.components]).astype(np.float32)
-            fused = fuse(known, group.hole, group.core, *group.seen, layout.peak)
+            fused = fuse(known, group.hole, group.core, *group.seen, layout.peak, wary=wary)
             whole = np.clip(np.rint(fused.values), 0, layout.peak).astype(layout.dtype)
             for c, component in enumerate(group.components):
                 planes[component] = whole[c]

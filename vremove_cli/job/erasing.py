@@ -1,0 +1,128 @@
+"""What is erased: the objects, grown, and their shadows and reflections; and the task that finds the latter."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vremove_cli.geometry import Array, Placed
+from vremove_cli.job.events import Emit, Progress
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.patches import load_masks, save_masks
+from vremove_cli.job.plan import Plan, Task, reach
+from vremove_cli.job.tracking import object_masks, spans_of
+from vremove_cli.masks.files import MaskFile
+from vremove_cli.masks.morphology import auto_grow, grow
+from vremove_cli.media.read import Clip
+from vremove_cli.plate.effects import WIDTH, find_effects
+
+_FRINGE = 2  # small pixels round the object that are not looked at: its soft border
+
+
+def effects_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
+    """Find the shadows and reflections of a segment's objects, or read them from the user's file."""
+    start, stop = task.run
+
+    def tick(done: int) -> None:
+        emit(Progress("effects", start - plan.run[0] + min(done, stop - start), plan.run[1] - plan.run[0]))
+
+    if plan.effects is not None:
+        source = MaskFile(plan.effects, plan.clip)
+        found = [Placed.tight(mask) for mask in source.read(start, stop)]
+        verdict = "shadows and reflections are those of the file given"
+    else:
+        found, verdict = _found(plan, task, folder, tick)
+    where = save_masks(folder.file("effects", f"{task.id}.mkv"), found)
+    tick(stop - start)
+    return {"effects": where, "found": any(not m.empty for m in found), "verdict": verdict}
+
+
+def _found(plan: Plan, task: Task, folder: WorkFolder, tick: Any) -> tuple[list[Placed], str]:
+    low, high = reach(task.run, plan.run, plan.clip)
+    objects = _grown_objects(plan, folder, low, high)
+    clip = plan.clip
+    scale = min(1.0, WIDTH / max(clip.width, clip.height))
+    size = (max(1, round(clip.width * scale)), max(1, round(clip.height * scale)))
+    rgb = np.empty((high - low, size[1], size[0], 3), np.uint8)
+    masks = np.zeros(rgb.shape[:3], bool)
+    for frame in Clip(clip).frames(low, high):
+        rgb[frame.index - low] = frame.rgb8(size)
+        if frame.index in objects:
+            masks[frame.index - low] = _shrunk(objects[frame.index].full(clip.width, clip.height), size)
+    start, stop = task.run
+    effects = find_effects(rgb, masks, (start - low, stop - low), tick)
+    empty = Placed.nothing()
+    found = [_enlarged(effects.masks[t], clip.width, clip.height) if t in effects.masks else empty
+             for t in range(start - low, stop - low)]  # fmt: skip
+    return found, effects.verdict
+
+
+def _shrunk(mask: Array, size: tuple[int, int]) -> Array:
+    small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grow((small > 0).astype(np.uint8), _FRINGE) > 0)
+
+
+def _enlarged(mask: Array, width: int, height: int) -> Placed:
+    soft = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Placed.tight((soft > 127).astype(np.uint8) * 255)
+
+
+def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
+    """Shadows and reflections, binary, for frames low <= t < high; frames without any are left out."""
+    out: dict[int, Placed] = {}
+    for task in plan.tasks:
+        if task.kind != "effects" or task.run[0] >= high or task.run[1] <= low:
+            continue
+        result = folder.result(task.id)
+        assert result is not None
+        first, last = max(low, task.run[0]), min(high, task.run[1])
+        stored = load_masks(
+            folder.file("effects", f"{task.id}.mkv"), result["effects"], first - task.run[0], last - task.run[0]
+        )
+        out |= {t: mask for t, mask in enumerate(stored, first) if not mask.empty}
+    return out
+
+
+def effects_said(plan: Plan, folder: WorkFolder) -> list[str]:
+    """What was decided about shadows and reflections, with the frames it is true of."""
+    said: dict[str, list[int]] = {}
+    for task in plan.tasks:
+        result = folder.result(task.id) if task.kind == "effects" else None
+        if result is not None:
+            said.setdefault(result["verdict"], []).extend(range(*task.run))
+    if len(said) == 1:
+        return [f"effects: {verdict}" for verdict in said]
+    return [
+        f"effects, frames {', '.join(f'{a}-{b}' for a, b in spans_of(frames))}: {verdict}"
+        for verdict, frames in said.items()
+    ]
+
+
+def _grow_by(plan: Plan, masks: dict[int, Placed]) -> int:
+    """Pixels that a segment's masks are grown by: as asked, or from the object's usual size in it."""
+    if plan.request.grow is not None:
+        return plan.request.grow
+    areas = [np.count_nonzero(m.values) for m in masks.values()]
+    return auto_grow(float(np.median(areas)), tracked=plan.tracker != "file") if areas else 0
+
+
+def _grown_objects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
+    found = object_masks(plan, folder, low, high)
+    px = _grow_by(plan, found)
+    size = (plan.clip.width, plan.clip.height)
+    out = {}
+    for t in list(found):
+        mask = found.pop(t)
+        box = mask.box.grow(max(px, 0)).clip(*size)
+        grown = Placed(box, grow(mask.on(box), px))
+        if not grown.empty:
+            out[t] = grown
+    return out
+
+
+def erase_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
+    """All that is erased in frames low <= t < high, inside the frame: grown objects and their effects."""
+    out = _grown_objects(plan, folder, low, high)
+    for t, effect in effect_masks(plan, folder, low, high).items():
+        out[t] = out[t].united(effect) if t in out else effect
+    return out
