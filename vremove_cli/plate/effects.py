@@ -18,9 +18,10 @@ from vremove_cli.geometry import Array
 from vremove_cli.motion.camera import camera_step
 from vremove_cli.motion.flow import fast_flow
 from vremove_cli.motion.warp import grid, project, warp_back
+from vremove_cli.windows import evenly
 
 WIDTH = 320  # pixels of the longer side at which effects are looked for: they are soft, and masks grow again
-WITNESSES = 7  # frames on each side that the plate is the median of
+WITNESSES = 14  # frames that the plate is the median of
 NEAREST, FARTHEST = 3, 40  # frames away
 FEWEST = 3  # witnesses below which a pixel is unknown
 WINDOW = 16  # frames on each side over which differences are averaged in the object's coordinates
@@ -160,14 +161,16 @@ def _centre(mask: Array) -> tuple[float, float, float] | None:
     return (float(columns.mean()), float(rows.mean()), float(np.sqrt(len(rows)))) if len(rows) else None
 
 
-def _offsets() -> list[int]:
-    """How far away the witnesses are, in frames: the nearer, the denser."""
-    return sorted({round(NEAREST * (FARTHEST / NEAREST) ** (k / (WITNESSES - 1))) for k in range(WITNESSES)})
+def _witnesses(t: int, count: int) -> list[int]:
+    """Frames that frame t of `count` is compared with: the nearer, the denser; at an end, more from the other side."""
+    steps = [NEAREST * (FARTHEST / NEAREST) ** (k / (WITNESSES - 1)) for k in range(WITNESSES)]
+    near = list(dict.fromkeys(s for o in steps for s in (t - round(o), t + round(o)) if 0 <= s < count))
+    return [near[k] for k in evenly(0, len(near), WITNESSES)]
 
 
 def _compare(scene: Scene, t: int, hidden: Array, margin: tuple[float, float]) -> Evidence:
     """A frame against the median of its witnesses."""
-    seen = [_witness(scene, t, s, hidden) for o in _offsets() for s in (t - o, t + o) if 0 <= s < len(scene.rgb)]
+    seen = [_witness(scene, t, s, hidden) for s in _witnesses(t, len(scene.rgb))]
     errors = np.array([e for _, _, e in seen])
     good = [seen[k] for k in np.flatnonzero(errors <= _WORSE * errors.min() + _WORSE)]
     plate, spread, count = _median(np.stack([v for v, _, _ in good]), np.stack([k for _, k, _ in good]))
