@@ -10,6 +10,7 @@ from vremove_cli.motion.complete import membrane
 from vremove_cli.motion.warp import grid, project, sample, warp_back
 
 MARGIN = 48  # pixels of surroundings that the flow sees round a hole
+FINE = 64  # parts of a pixel that flow is kept in: 512 pixels either way
 _STALE = 2  # pixels round a hole in which flow is not believed
 _NEAR = 8  # pixels round a hole from which points are followed: its soft border
 
@@ -18,8 +19,8 @@ _NEAR = 8  # pixels round a hole from which points are followed: its soft border
 class HoleFlow:
     """Background flow from one frame to another where the object hides it.
 
-    A point x of the first frame is at `camera`(x + r(x)) in the second; `residual` r is (h, w, 2) float16 on `box`,
-    outside of which it is zero.
+    A point x of the first frame is at `camera`(x + r(x)) in the second; `residual` r is (h, w, 2) int16 on `box`, in
+    1/64 of a pixel (`FINE`), which OpenCV samples without a conversion. Outside of the box it is zero.
     """
 
     camera: Array
@@ -30,7 +31,7 @@ class HoleFlow:
         """Points (N, 2) of the first frame, in the second."""
         if not self.box.empty:
             local = points - np.array([self.box.x0, self.box.y0], np.float32)
-            points = points + sample(self.residual.astype(np.float32), local, outside=0.0)
+            points = points + sample(self.residual, local, outside=0.0) * np.float32(1 / FINE)
         return project(self.camera, points)
 
 
@@ -66,7 +67,7 @@ def filled_flow(a: Array, b: Array, need: Box, camera: Array) -> HoleFlow:
 
 def still(camera: Array) -> HoleFlow:
     """The camera's step alone."""
-    return HoleFlow(camera, NOWHERE, np.zeros((0, 0, 2), np.float16))
+    return HoleFlow(camera, NOWHERE, np.zeros((0, 0, 2), np.int16))
 
 
 def _seen(image: Array, camera: Array, box: Box, *, nearest: bool = False) -> Array:
@@ -79,7 +80,8 @@ def _kept(camera: Array, need: Box, box: Box, flow: Array, shape: tuple[int, ...
     """The part of a flow that is ever asked for: points are followed from inside the hole only."""
     keep = need.grow(_NEAR).clip(shape[1], shape[0])
     inner = Box(keep.x0 - box.x0, keep.y0 - box.y0, keep.x1 - box.x0, keep.y1 - box.y0)
-    return HoleFlow(camera, keep, flow[inner.slices].astype(np.float16))
+    fine = np.clip(np.rint(flow[inner.slices] * FINE), -(1 << 15), (1 << 15) - 1).astype(np.int16)
+    return HoleFlow(camera, keep, np.ascontiguousarray(fine))
 
 
 def _neutral(a: Array, b: Array, gone_a: Array, gone_b: Array) -> tuple[Array, Array]:

@@ -25,14 +25,15 @@ WITNESSES = 14  # frames that the plate is the median of
 NEAREST, FARTHEST = 3, 40  # frames away
 FEWEST = 3  # witnesses below which a pixel is unknown
 WINDOW = 16  # frames on each side over which differences are averaged in the object's coordinates
-STEP = 2  # every how many frames are compared
+STEPS = (4, 2)  # every how many frames are compared, the first and the second time
 ROOM = 1.5  # how far from the object effects are looked for, in its longer sides
 TRAVEL = 0.5  # sizes of itself that the object must travel for its background to be known
 
 _FULL = 10.0  # 8-bit levels of difference that count as certain
 _FIRST, _SECOND = (0.4, 5.0), (1.5, 4.0)  # share of the witnesses' spread and levels that are no difference
-_SEED = 0.3  # persistence of what the second plate leaves out
-_JUDGED, _TAKEN = (0.6, 0.3), (0.4, 0.1)  # persistence of a region's core and of all its pixels: to judge, to take
+# Persistence of a region's core and of all its pixels: to be left out of the second plate, to be judged, to be taken.
+_SUSPECTED, _JUDGED, _TAKEN = (0.4, 0.3), (0.6, 0.3), (0.4, 0.1)
+_NOTHING = "no shadow or reflection of the object was found"
 _WORSE = 2.0  # witnesses this much worse aligned than the best, and as many levels, are not asked
 # The verdict: how far regions stand out from the rest, how much of them is a darkened plate and keeps its texture. On
 # composites of people without shadows, people who walk along, and shadows painted in, these divide the two kinds.
@@ -116,22 +117,26 @@ def find_effects(
             {}, "the object hardly moves, so its shadow or reflection cannot be told from the picture", False
         )
     low, high = max(0, run[0] - WINDOW), min(len(rgb), run[1] + WINDOW)
-    frames = [t for t in range(low, high, STEP) if scene.centre[t] is not None]
+    total = sum((high - low) // step for step in STEPS)
     done = 0
 
-    def compare(hidden: Array, margin: tuple[float, float]) -> dict[int, Evidence]:
+    def compare(hidden: Array, margin: tuple[float, float], step: int) -> dict[int, Evidence]:
         nonlocal done
+        frames = [t for t in range(low, high, step) if scene.centre[t] is not None]
         found = {}
         with ThreadPoolExecutor(_WORKERS) as pool:
             for t, one in zip(frames, pool.map(lambda t: _compare(scene, t, hidden, margin), frames), strict=True):
                 found[t] = one
-                done += STEP
-                tick(done // 2)
+                done += 1
+                tick((run[1] - run[0]) * done // max(1, total))
         return found
 
-    first = _persistence(scene, compare(masks, _FIRST))
-    hidden = masks | _everywhere(scene, {t: _grown(p > _SEED, 5) for t, p in first.items()})
-    evidence = compare(hidden, _SECOND)
+    first = _persistence(scene, compare(masks, _FIRST, STEPS[0]))
+    suspected = {t: _regions(p, masks[t], *_SUSPECTED) for t, p in first.items()}
+    if not any(r.any() for r in suspected.values()):
+        return Effects({}, _NOTHING, False)
+    hidden = masks | _everywhere(scene, {t: _grown(p > _SUSPECTED[1], 5) for t, p in first.items()})
+    evidence = compare(hidden, _SECOND, STEPS[1])
     lasting = _persistence(scene, evidence)
     sure = {t: _regions(p, masks[t], *_JUDGED) for t, p in lasting.items()}
     measures = _measure(scene, evidence, lasting, sure)
@@ -147,7 +152,7 @@ def find_effects(
 def judge(measures: Measures) -> tuple[str, bool]:
     """A sentence on what was found, and whether it is to be believed."""
     if measures.area == 0:
-        return "no shadow or reflection of the object was found", False
+        return _NOTHING, False
     if measures.strength < _CLEAR * (measures.ambient + 0.005):
         return "the picture changes all over, so a shadow or reflection cannot be told from the rest", False
     if measures.shade < _SHADY or measures.torn > _TORN:

@@ -18,6 +18,7 @@ ONE_SIDED = 8.0  # difference assumed where there is only one sighting
 DIRTY = 8.0  # 8-bit levels by which a rim may differ from how it was seen elsewhere
 STRAY = 10.0  # pixels of travel over which the belief in that difference halves: alignment errors grow with the path
 HOLD = 0.015  # pull towards the colours seen, against the unit pull of a trusted gradient
+_COARSE = 48
 DOUBTFUL_FAR, DOUBTFUL_DIFFERENT = 15.0, 20.0
 
 RECOVERED, DOUBTFUL, UNSEEN = 1, 2, 3
@@ -87,12 +88,12 @@ def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightin
     if not seen.all():
         start = _patch(start, hole, seen)
     travel = (ahead.travel * weight_a + back.travel * weight_b) / np.maximum(total, 1e-6)
-    rim = np.ones(hole.shape, np.float32)
+    rim, anchor = np.ones(hole.shape, np.float32), np.zeros(hole.shape, np.float32)
     if wary:
         dirt = _dirt(known[:, hole], colour.T, ~core[hole] & seen, hole, levels, travel)
         rim = np.exp(-((dirt / DIRTY) ** 2))
+        anchor = np.where(spread.full(seen), HOLD * _outward(1 - rim, hole & ~core), 0).astype(np.float32)
     weight_x, weight_y = spread.edges(trust, rim[hole])
-    anchor = np.where(spread.full(seen), HOLD * _outward(1 - rim, hole & ~core), 0).astype(np.float32)
     grad_x = spread.gradient(step(ahead.right, back.right, 1), step(ahead.left, back.left, -1), axis=1)
     grad_y = spread.gradient(step(ahead.below, back.below, 1), step(ahead.above, back.above, -1), axis=0)
     values = solve_poisson(start, hole, grad_x, grad_y, weight_x, weight_y, anchor)
@@ -144,8 +145,12 @@ def _dirt(known: Array, seen: Array, border: Array, hole: Array, levels: np.floa
 def _outward(values: Array, border: Array) -> Array:
     """Values known on a border (h, w), spread over the picture by nearness: a wide normalised blur."""
     weight = border.astype(np.float32)
-    sigma = max(3.0, max(border.shape) / 6)
-    return cv2.GaussianBlur(values * weight, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)
+    height, width = border.shape
+    size = (min(width, _COARSE), min(height, _COARSE))  # it is smooth: a small picture of it will do
+    top, bottom = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (values * weight, weight))
+    sigma = max(1.0, max(size) / 6)
+    spread = cv2.GaussianBlur(top, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(bottom, (0, 0), sigma), 1e-6)
+    return cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _patch(start: Array, hole: Array, seen: Array) -> Array:

@@ -6,6 +6,7 @@ its own planes and depth, and the two sightings are fused (`fuse`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import cv2
@@ -17,7 +18,7 @@ from vremove_cli.media.read import Clip, Frame
 from vremove_cli.motion.trace import Ends, mask_lookup, trace
 from vremove_cli.motion.warp import sample
 from vremove_cli.plate.fuse import Sightings, fuse
-from vremove_cli.plate.motion_field import MotionField, measure, working_scale
+from vremove_cli.plate.motion_field import WORKERS, MotionField, measure, working_scale
 
 BATCH_BYTES = 300 << 20  # memory for the sightings of the frames that are worked on together
 _RIGHT, _DOWN = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
@@ -82,41 +83,44 @@ def recover(
     `reach` measured and once for each frame of `run` filled.
     """
     motion = measure(clip, *reach, masks, tick)
-    pending: list[_Hole] = []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for holes in _batches(clip, run, masks, feather):
+            todo = [hole for hole in holes.values() if hole is not None]
+            list(pool.map(lambda hole: hole.follow(motion, masks, reach, clip), todo))
+            _look(clip, todo, reach)
+            solved = pool.map(lambda hole: hole.solve(clip, wary), todo)
+            for t, hole in holes.items():
+                yield t, None if hole is None else next(solved)
+                tick()
+
+
+def _batches(
+    clip: Clip, run: tuple[int, int], masks: Mapping[int, Placed], feather: float
+) -> "Iterator[dict[int, _Hole | None]]":
+    """The holes of a run of frames, in order, as many at a time as `BATCH_BYTES` hold."""
+    batch: dict[int, _Hole | None] = {}
     size = 0
     for t in range(*run):
-        if t not in masks or masks[t].empty:
-            yield from _finish(clip, pending, reach, wary, tick)
-            pending, size = [], 0
-            tick()
-            yield t, None
-            continue
-        hole = _Hole.at(clip, t, masks[t], feather)
-        hole.follow(motion, masks, reach, clip)
-        pending.append(hole)
-        size += hole.bytes
+        hole = _Hole.at(clip, t, masks[t], feather) if t in masks and not masks[t].empty else None
+        batch[t] = hole
+        size += hole.bytes if hole else 0
         if size > BATCH_BYTES:
-            yield from _finish(clip, pending, reach, wary, tick)
-            pending, size = [], 0
-    yield from _finish(clip, pending, reach, wary, tick)
+            yield batch
+            batch, size = {}, 0
+    yield batch
 
 
-def _finish(
-    clip: Clip, holes: "list[_Hole]", reach: tuple[int, int], wary: bool, tick: Callable[[], None]
-) -> Iterator[tuple[int, Recovered]]:
-    """Read the frames that any of the holes needs, once, and solve."""
-    if not holes:
-        return
+def _look(clip: Clip, holes: "list[_Hole]", reach: tuple[int, int]) -> None:
+    """Read the frames that any of the holes needs, once."""
     wanted = {hole.index for hole in holes}
     for hole in holes:
         wanted |= hole.sources()
+    if not wanted:
+        return
     for frame in clip.frames(max(reach[0], min(wanted)), min(reach[1], max(wanted) + 1)):
         if frame.index in wanted:
             for hole in holes:
                 hole.look(frame)
-    for hole in holes:
-        tick()
-        yield hole.index, hole.solve(clip, wary)
 
 
 @dataclass
