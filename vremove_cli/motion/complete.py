@@ -5,7 +5,7 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 
-_SWEEPS = 24
+_SWEEPS, _LAST_SWEEPS, _SMALL = 24, 8, 64  # a large level starts from a good guess: only its seams need smoothing
 _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
 
 
@@ -34,12 +34,13 @@ def _solve(weighted: Array, known: Array) -> Array:
         values = np.where(some[..., None], small / np.maximum(small_known, 1e-6)[..., None], 0)
         out = cv2.resize(_solve(values.astype(np.float32), some.astype(np.float32)), (width, height))
         out = out.reshape(height, width, -1)
-    fixed = known[..., None] > 0
+    fixed = (known > 0)[..., None]
     source = np.where(fixed, weighted / np.maximum(known, 1e-6)[..., None], 0).astype(np.float32)
-    out = np.where(fixed, source, out)
+    free = np.ascontiguousarray(np.broadcast_to(~fixed, source.shape), np.float32)
+    out = source + out * free
     if fixed.all():
         return out
-    for _ in range(_SWEEPS):
+    for _ in range(_SWEEPS if max(height, width) <= _SMALL else _LAST_SWEEPS):
         relaxed = cv2.filter2D(out, -1, _CROSS, borderType=cv2.BORDER_REPLICATE).reshape(out.shape)
-        out = np.where(fixed, source, relaxed)
+        out = cv2.add(cv2.multiply(relaxed, free), source).reshape(source.shape)
     return out
