@@ -111,7 +111,7 @@ def test_several_segments_join_without_a_seam(tmp_path, monkeypatch):
     registry.register("oracle", lambda: Oracle(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
-    assert summary.done == 9  # three segments, each masked, recovered and filled
+    assert summary.done == 12  # three segments, each masked, searched for effects, recovered and filled
     assert max(closest(summary.output, truth)) <= 2
 
 

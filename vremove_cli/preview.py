@@ -11,6 +11,7 @@ from vremove_cli.geometry import Array
 
 CELL = 426  # widest a picture gets on a sheet
 _OUTLINE = (255, 0, 160)
+_DOUBT, _EFFECT = (255, 40, 20), (20, 90, 255)
 _LABEL = 22
 
 
@@ -30,6 +31,14 @@ def outlined(rgb: Array, mask: Array) -> Array:
     cv2.drawContours(out, contours, -1, (255, 255, 255), thick + 2)
     cv2.drawContours(out, contours, -1, _OUTLINE, thick)
     return out
+
+
+def tinted(rgb: Array, doubtful: Array, effect: Array) -> Array:
+    """A picture (H, W, 3) uint8 with doubtful pixels (H, W) in red and effects (H, W) in blue, half transparent."""
+    out = rgb.astype(np.float32)
+    for where, colour in ((effect, _EFFECT), (doubtful, _DOUBT)):
+        out[where > 0] = out[where > 0] * 0.5 + np.array(colour, np.float32) * 0.5
+    return np.asarray(out.astype(np.uint8))
 
 
 def sheet(rows: Sequence[Row], headings: Sequence[str]) -> Array:

@@ -28,6 +28,7 @@ def erase(
     grow: o.Grow = "auto",
     feather: o.Feather = 2.0,
     effects: o.Effects = "auto",
+    reference: o.References = None,
     tracker: o.TrackerName = "auto",
     remover: o.RemoverName = "auto",
     seed: o.Seed = 0,
@@ -43,6 +44,9 @@ def erase(
     keep_work: o.KeepWork = False,
     write_mask: o.WriteMask = None,
     write_matte: o.WriteMatte = None,
+    write_effects: o.WriteEffects = None,
+    write_plate: o.WritePlate = None,
+    write_patch: o.WritePatch = None,
     write_preview: o.WritePreview = None,
     json: o.Json = False,
     progress: o.ProgressMode = "auto",
@@ -54,11 +58,15 @@ def erase(
     with exits(talk):
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
         asked |= {
-            "grow": grow_pixels(grow), "feather": feather, "effects": effects, "remover": remover, "seed": seed,
+            "grow": grow_pixels(grow), "feather": feather, "effects": effects,
+            "references": tuple(reference or ()), "remover": remover, "seed": seed,
             "skip_errors": skip_errors, "codec": codec, "crf": crf, "preset": preset, "pix_fmt": pix_fmt,
             "drop_streams": drop_streams,
         }  # fmt: skip
-        beside = {"mask": write_mask, "matte": write_matte, "preview": write_preview}
+        beside = {
+            "mask": write_mask, "matte": write_matte, "effects": write_effects, "plate": write_plate,
+            "patch": write_patch, "preview": write_preview,
+        }  # fmt: skip
         if len(inputs) == 1:
             one = _target(output, inputs[0])
             if dry_run:

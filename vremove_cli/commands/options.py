@@ -39,6 +39,10 @@ Feather = Annotated[
 Effects = Annotated[
     str, typer.Option("--effects", metavar="auto|off|FILE", help="Its shadow, reflection ...", rich_help_panel=_HOW)
 ]
+References = Annotated[
+    list[str] | None,
+    typer.Option("--reference", metavar="FILE[@WHEN]", help="A clean picture of a frame.", rich_help_panel=_HOW),
+]
 TrackerName = Annotated[
     str, typer.Option("--tracker", metavar="auto|flow", help="Follows points.", rich_help_panel=_HOW)
 ]
@@ -68,6 +72,15 @@ WriteMask = Annotated[
 ]
 WriteMatte = Annotated[
     str | None, typer.Option("--write-matte", metavar="FILE.mkv|FOLDER", help="Also the matte.", rich_help_panel=_OUT)
+]
+WriteEffects = Annotated[
+    str | None, typer.Option("--write-effects", metavar="FILE.mkv|FOLDER", help="Also shadows.", rich_help_panel=_OUT)
+]
+WritePlate = Annotated[
+    str | None, typer.Option("--write-plate", metavar="FILE.mkv|FOLDER", help="Also clean RGB.", rich_help_panel=_OUT)
+]
+WritePatch = Annotated[
+    str | None, typer.Option("--write-patch", metavar="FILE.mkv|FOLDER", help="Also RGBA fills.", rich_help_panel=_OUT)
 ]
 WritePreview = Annotated[
     str | None,

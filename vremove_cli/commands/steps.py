@@ -26,6 +26,7 @@ def plan(
     grow: o.Grow = "auto",
     feather: o.Feather = 2.0,
     effects: o.Effects = "auto",
+    reference: o.References = None,
     tracker: o.TrackerName = "auto",
     remover: o.RemoverName = "auto",
     seed: o.Seed = 0,
@@ -49,6 +50,7 @@ def plan(
         with talk.watching() as event:
             made, folder = make(
                 source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, effects=effects,
+                references=tuple(reference or ()),
                 remover=remover,
                 seed=seed, skip_errors=skip_errors, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt,
                 drop_streams=drop_streams, **asked,
@@ -89,6 +91,9 @@ def finish(
     overwrite: o.Overwrite = False,
     write_mask: o.WriteMask = None,
     write_matte: o.WriteMatte = None,
+    write_effects: o.WriteEffects = None,
+    write_plate: o.WritePlate = None,
+    write_patch: o.WritePatch = None,
     write_preview: o.WritePreview = None,
     json: o.Json = False,
     progress: o.ProgressMode = "auto",
@@ -101,7 +106,7 @@ def finish(
         from vremove_cli.job.exports import Exports
         from vremove_cli.job.run import complete
 
-        beside = Exports(write_mask, write_matte, write_preview)
+        beside = Exports(write_mask, write_matte, write_effects, write_plate, write_patch, write_preview)
         with talk.watching() as event:
             result = complete(folder, output, overwrite=overwrite, exports=beside, on_event=event)
         talk.say(summary_text(result))

@@ -29,15 +29,15 @@ def effects_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> d
     if plan.effects is not None:
         source = MaskFile(plan.effects, plan.clip)
         found = [Placed.tight(mask) for mask in source.read(start, stop)]
-        verdict = "shadows and reflections are those of the file given"
+        verdict, clear = "shadows and reflections are those of the file given", True
     else:
-        found, verdict = _found(plan, task, folder, tick)
+        found, verdict, clear = _found(plan, task, folder, tick)
     where = save_masks(folder.file("effects", f"{task.id}.mkv"), found)
     tick(stop - start)
-    return {"effects": where, "found": any(not m.empty for m in found), "verdict": verdict}
+    return {"effects": where, "found": any(not m.empty for m in found), "verdict": verdict, "clear": clear}
 
 
-def _found(plan: Plan, task: Task, folder: WorkFolder, tick: Any) -> tuple[list[Placed], str]:
+def _found(plan: Plan, task: Task, folder: WorkFolder, tick: Any) -> tuple[list[Placed], str, bool]:
     low, high = reach(task.run, plan.run, plan.clip)
     objects = _grown_objects(plan, folder, low, high)
     clip = plan.clip
@@ -54,7 +54,7 @@ def _found(plan: Plan, task: Task, folder: WorkFolder, tick: Any) -> tuple[list[
     empty = Placed.nothing()
     found = [_enlarged(effects.masks[t], clip.width, clip.height) if t in effects.masks else empty
              for t in range(start - low, stop - low)]  # fmt: skip
-    return found, effects.verdict
+    return found, effects.verdict, effects.clear
 
 
 def _shrunk(mask: Array, size: tuple[int, int]) -> Array:

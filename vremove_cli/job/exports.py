@@ -1,4 +1,4 @@
-"""What can be written beside the result: the mask, the matte, and a sheet to check by."""
+"""What can be written beside the result: masks, matte, plate and patch for compositors, and a sheet to check by."""
 
 import os
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
-from vremove_cli.geometry import Array, Placed
-from vremove_cli.job.filling import patches
+from vremove_cli.geometry import Array, Box, Placed
+from vremove_cli.job.erasing import effect_masks
+from vremove_cli.job.filling import Patch, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
@@ -17,8 +19,10 @@ from vremove_cli.job.tracking import object_masks
 from vremove_cli.masks.files import check_target, write_masks
 from vremove_cli.media import sequence
 from vremove_cli.media.images import write_rgb_image
+from vremove_cli.media.layers import write_layers
 from vremove_cli.media.read import Clip, Frame
-from vremove_cli.preview import Row, outlined, sheet
+from vremove_cli.plate.confidence import unseen
+from vremove_cli.preview import Row, outlined, sheet, tinted
 from vremove_cli.windows import evenly
 
 _ROWS = 5
@@ -31,12 +35,20 @@ class Exports:
 
     mask: str | None = None
     matte: str | None = None
+    effects: str | None = None
+    plate: str | None = None
+    patch: str | None = None
     preview: str | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All but the preview."""
+        return tuple(p for p in (self.mask, self.matte, self.effects, self.plate, self.patch) if p)
 
     def check(self, request: Request, *, overwrite: bool) -> None:
         """Raise `UsageError` for a path that cannot or must not be written, before any work."""
         taken = {Path(p).resolve() for p in (request.input, request.output, request.mask) if p}
-        for target in (t for t in (self.mask, self.matte, self.preview) if t):
+        for target in (*self.layers, *filter(None, (self.preview,))):
             if Path(target).resolve() in taken:
                 raise UsageError(f"{target} is used already", "give every output a name of its own")
             taken.add(Path(target).resolve())
@@ -47,9 +59,8 @@ class Exports:
                 raise UsageError(f"the folder {folder} does not exist", "make it first")
             if not os.access(folder, os.W_OK):
                 raise UsageError(f"{folder} may not be written", "choose another folder")
-        for masks in (self.mask, self.matte):
-            if masks:
-                check_target(masks, overwrite=overwrite)
+        for layer in self.layers:
+            check_target(layer, overwrite=overwrite)
         if self.preview:
             if Path(self.preview).suffix.lower() != ".png":
                 raise UsageError(f"the preview {self.preview} must be a .png", "name it sheet.png")
@@ -90,12 +101,48 @@ def matte_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
         yield np.zeros(size[::-1], np.uint8)
 
 
+def effect_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
+    """The shadows' and reflections' masks (H, W) uint8 of every frame of the clip."""
+    size = (plan.clip.width, plan.clip.height)
+    for start in range(0, plan.clip.frames, _CHUNK):
+        stop = min(start + _CHUNK, plan.clip.frames)
+        found = effect_masks(plan, folder, start, stop)
+        for t in range(start, stop):
+            yield found[t].full(*size) if t in found else np.zeros(size[::-1], np.uint8)
+
+
+def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
+    """Displayed pictures of every frame: the clean plate (H, W, 3), or the patches with straight alpha (H, W, 4)."""
+    clip = plan.clip
+    full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
+    everything = Box(0, 0, clip.width, clip.height)
+    changes = dict[int, Patch | None]()
+    for frame in Clip(clip).frames():
+        if frame.index not in changes:
+            changes = dict(patches(plan, folder, frame.index, min(frame.index + _CHUNK, clip.frames)))
+        patch = changes.get(frame.index)
+        changes.setdefault(frame.index, None)
+        alpha = np.zeros((clip.height, clip.width, 1), np.float32)
+        if patch is not None:
+            box, planes, matte = patch
+            blend(frame.editable(), frame.layout, box, planes, matte if whole else np.where(matte > 0, 255, 0))
+            alpha[box.slices] = matte[..., None] / np.float32(255)
+        picture = frame.rgb(everything)
+        if not whole:
+            picture = np.concatenate([picture * (alpha > 0), alpha], axis=2)
+        yield clip.orientation.display(np.clip(np.rint(picture * full), 0, full).astype(dtype))
+
+
 def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool) -> None:
-    """Write the mask and the matte, where asked for."""
-    if exports.mask:
-        write_masks(exports.mask, mask_frames(plan, folder), plan.clip, overwrite=overwrite)
-    if exports.matte:
-        write_masks(exports.matte, matte_frames(plan, folder), plan.clip, overwrite=overwrite)
+    """Write what is asked for beside the result."""
+    for path, frames in (
+        (exports.mask, mask_frames), (exports.matte, matte_frames), (exports.effects, effect_frames)
+    ):  # fmt: skip
+        if path:
+            write_masks(path, frames(plan, folder), plan.clip, overwrite=overwrite)
+    for path, whole in ((exports.plate, True), (exports.patch, False)):
+        if path:
+            write_layers(path, _layers(plan, folder, whole=whole), plan.clip)
 
 
 class Sheet:
@@ -122,11 +169,16 @@ class Sheet:
 
 
 def _marked(plan: Plan, folder: WorkFolder, t: int, rgb: Array) -> Array:
-    """A displayed frame (H, W, 3) uint8 with its mask outlined; the frame itself when there is none."""
+    """A displayed frame (H, W, 3) uint8 with its mask outlined, and in colour what was found doubtful, and effects."""
+    size, display = (plan.clip.width, plan.clip.height), plan.clip.orientation.display
+    if folder.started and any(t.kind == "plate" and folder.finished(t.id) for t in plan.tasks):
+        for _, patch, sure in plate_patches(plan, folder, t, t + 1):
+            if patch is not None:
+                effect = effect_masks(plan, folder, t, t + 1).get(t, Placed.nothing())
+                doubt = Placed(patch[0], unseen(sure).astype(np.uint8))
+                rgb = tinted(rgb, display(doubt.full(*size)), display(effect.full(*size)))
     mask = object_masks(plan, folder, t, t + 1).get(t)
-    if mask is None:
-        return rgb
-    return outlined(rgb, plan.clip.orientation.display(mask.full(plan.clip.width, plan.clip.height)))
+    return rgb if mask is None else outlined(rgb, display(mask.full(*size)))
 
 
 def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str) -> None:

@@ -1,5 +1,6 @@
 """The tasks that make pixels: the plate, and what a remover generates; and the patches as the writer sees them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,11 @@ from vremove_cli.job.patches import PatchWriter, gray_path, load_masks, load_pat
 from vremove_cli.job.plan import Plan, Task, reach
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.read import Clip, Frame
-from vremove_cli.plate.fuse import DOUBTFUL, RECOVERED, UNSEEN
-from vremove_cli.plate.recover import affordable, coarse, hole_box, recover
+from vremove_cli.plate.coarse import coarse
+from vremove_cli.plate.confidence import NEVER, halved, recovered, unseen
+from vremove_cli.plate.hole import hole_box
+from vremove_cli.plate.recover import affordable, recover
+from vremove_cli.plate.reference import clean_planes
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
 
@@ -29,7 +33,7 @@ def plate_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     masks = erase_masks(plan, folder, low, high)
     low, high = affordable(plan.clip, task.run, (low, high), masks)
     boxes = [hole_box(masks[t], plan.clip, plan.request.feather) if t in masks else NOWHERE for t in range(*task.run)]
-    counts = dict.fromkeys((RECOVERED, DOUBTFUL, UNSEEN), 0)
+    counts = Counter[str]()
     steps, length, done = (high - low) + (task.run[1] - task.run[0]), task.run[1] - task.run[0], 0
     before = sum(t.run[1] - t.run[0] for t in plan.tasks if t.kind == "plate" and t.run[0] < task.run[0])
 
@@ -40,44 +44,59 @@ def plate_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
 
     nothing = np.zeros((0, 0), np.uint8)
     path = folder.file("plate", f"{task.id}.mkv")
-    with PatchWriter(path, plan.clip.layout, boxes, ("matte", "status")) as patches:
+    clean = _clean(plan, low, high, masks)
+    clear = bool(clean) or all((folder.result(n) or {}).get("clear", True) for n in task.needs)
+    with PatchWriter(path, plan.clip.layout, boxes, ("matte", "sure")) as patches:
         wary = plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.run))
-        for _, found in recover(Clip(plan.clip), task.run, (low, high), masks, plan.request.feather, wary, tick):
+        for _, found in recover(
+            Clip(plan.clip), task.run, (low, high), masks, plan.request.feather, clean, wary=wary, tick=tick
+        ):
             if found is None:
                 patches.write((), nothing, nothing)
                 continue
-            patches.write(found.planes, found.matte, found.status)
-            for code in counts:
-                counts[code] += int(np.count_nonzero(found.status == code))
-    return {
-        "where": patches.where,
-        "recovered": counts[RECOVERED],
-        "doubtful": counts[DOUBTFUL],
-        "unseen": counts[UNSEEN],
-    }
+            sure = found.sure if clear else halved(found.sure)
+            patches.write(found.planes, found.matte, sure)
+            counts += _counted(sure)
+    return {"where": patches.where, **{key: counts[key] for key in ("recovered", "doubtful", "unseen")}}
+
+
+def _clean(plan: Plan, low: int, high: int, masks: dict[int, Placed]) -> dict[int, tuple[Array, ...]]:
+    """Components of the frames that the user gave a clean picture of."""
+    clip, out = Clip(plan.clip), {}
+    for t, picture in plan.references.items():
+        if low <= t < high and t in masks:
+            (frame,) = clip.frames(t, t + 1)
+            out[t] = clean_planes(Clip(picture), clip, frame, masks[t])
+    return out
+
+
+def _counted(sure: Array) -> Counter[str]:
+    """Pixels of a hole by how they were found."""
+    good, never = int(recovered(sure).sum()), int((sure == NEVER).sum())
+    return Counter(recovered=good, doubtful=int((sure > 0).sum()) - good - never, unseen=never)
 
 
 def _plate_files(
     plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int
 ) -> Iterator[tuple[int, Patch | None, Array]]:
-    """(frame, patch, status) of a plate task's frames start <= t < stop."""
+    """(frame, patch, how sure) of a plate task's frames start <= t < stop."""
     result = folder.result(task.id)
     assert result is not None
     low, high = start - task.run[0], stop - task.run[0]
     path, where = folder.file("plate", f"{task.id}.mkv"), result["where"]
     planes = load_patches(path, where, plan.clip.layout, low, high)
     mattes = load_masks(gray_path(path, "matte"), where, low, high)
-    states = load_masks(gray_path(path, "status"), where, low, high)
-    for t, (patch, matte, status) in enumerate(zip(planes, mattes, states, strict=True), start):
+    sures = load_masks(gray_path(path, "sure"), where, low, high)
+    for t, (patch, matte, sure) in enumerate(zip(planes, mattes, sures, strict=True), start):
         if patch is None:
             yield t, None, np.zeros((0, 0), np.uint8)
         else:
             box, parts = patch
-            yield t, (box, parts, matte.on(box)), status.on(box)
+            yield t, (box, parts, matte.on(box)), sure.on(box)
 
 
 def plate_patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None, Array]]:
-    """(frame, patch, status) of every planned frame in start <= t < stop, in order."""
+    """(frame, patch, how sure) of every planned frame in start <= t < stop, in order."""
     for task in plan.tasks:
         if task.kind == "plate":
             low, high = max(start, task.run[0]), min(stop, task.run[1])
@@ -90,7 +109,7 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
     remover = registry.make(plan.remover)
     stage = _stage(plan, task)
     base = list(plate_patches(plan, folder, *task.run))
-    asked = [_ask(patch, status, plan.request.recover) for _, patch, status in base]
+    asked = [_ask(patch, sure, plan.request.recover) for _, patch, sure in base]
     region = _region(asked, base, remover.spec, plan)
     if region.empty:
         return {"nothing": True}
@@ -118,12 +137,12 @@ def _load_fill(folder: WorkFolder, stage: str) -> Fill:
     return Fill(np.load(folder.file("fill", f"{stage}.npy")).astype(np.float32))
 
 
-def _ask(patch: Patch | None, status: Array, recovered: bool) -> Placed:
+def _ask(patch: Patch | None, sure: Array, recovered_kept: bool) -> Placed:
     """The pixels a remover is asked for."""
     if patch is None:
         return Placed(NOWHERE, np.zeros((0, 0), bool))
     box, _, matte = patch
-    wanted = np.isin(status, (DOUBTFUL, UNSEEN)) if recovered else matte > 0
+    wanted = unseen(sure) if recovered_kept else matte > 0
     return Placed(box, wanted)
 
 

@@ -66,9 +66,15 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         input=source,
         output=str(Path(target).absolute()),
         mask=str(Path(mask).absolute()) if mask else None,
+        references=tuple(_absolute(r) for r in options.pop("references", ())),
         effects=effects if effects in ("auto", "off") else str(Path(effects).absolute()),
         **options,
     )
+
+
+def _absolute(reference: str) -> str:
+    """FILE or FILE@WHEN with an absolute path."""
+    return str(Path(reference).absolute())
 
 
 def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:

@@ -51,6 +51,7 @@ class Plan:
     streams: tuple[StreamPlan, ...]
     mask: ClipInfo | None
     effects: ClipInfo | None
+    references: dict[int, ClipInfo]
     tracker: str
     remover: str
     run: tuple[int, int]
@@ -59,6 +60,11 @@ class Plan:
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
 
+    @property
+    def inputs(self) -> list[ClipInfo]:
+        """All files that the job reads: the clip, its masks, its clean pictures."""
+        return [i for i in (self.clip, self.mask, self.effects, *self.references.values()) if i is not None]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA, "version": self.version, "request": self.request.to_json(),
@@ -66,6 +72,7 @@ class Plan:
             "streams": [asdict(s) for s in self.streams],
             "mask": self.mask.to_json() if self.mask else None,
             "effects": self.effects.to_json() if self.effects else None,
+            "references": {str(t): i.to_json() for t, i in self.references.items()},
             "tracker": self.tracker, "remover": self.remover,
             "run": self.run, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
@@ -101,6 +108,7 @@ class Plan:
             streams=tuple(StreamPlan(**s) for s in data["streams"]),
             mask=ClipInfo.from_json(data["mask"]) if data["mask"] else None,
             effects=ClipInfo.from_json(data["effects"]) if data["effects"] else None,
+            references={int(t): ClipInfo.from_json(i) for t, i in data["references"].items()},
             tracker=data["tracker"],
             remover=data["remover"],
             run=(data["run"][0], data["run"][1]),
@@ -137,7 +145,7 @@ def same_job(old: Plan, new: Request) -> bool:
 
 
 def _fingerprints(plan: Plan) -> str:
-    return " ".join(fingerprint(i.path, i.files) for i in (plan.clip, plan.mask, plan.effects) if i)
+    return " ".join(fingerprint(i.path, i.files) for i in plan.inputs)
 
 
 def make_plan(request: Request, emit: Emit) -> Plan:
@@ -157,7 +165,8 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     effects = open_clip(request.effects).info if request.effects not in ("auto", "off") else None
     if effects:
         notes += MaskFile(effects, clip, what="effects").notes
-    digests = (fingerprint(i.path, i.files) for i in (clip, mask, effects) if i)
+    references = _references(request, clip, run, notes)
+    digests = (fingerprint(i.path, i.files) for i in (clip, mask, effects, *references.values()) if i)
     tracker = _tracker(request, notes)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
@@ -173,8 +182,8 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     for text in notes:
         emit(Note(text))
     return Plan(
-        request, __version__, " ".join(digests), clip, encode, streams, mask, effects, tracker, remover, run, pieces,
-        clicks, (*tasks, *plates, *fills), tuple(notes),
+        request, __version__, " ".join(digests), clip, encode, streams, mask, effects, references, tracker,
+        remover, run, pieces, clicks, (*tasks, *plates, *fills), tuple(notes),
     )  # fmt: skip
 
 
@@ -190,6 +199,23 @@ def parse_prompts(request: Request) -> list[Prompt]:
         if not any(p.positive for p in prompts if p.name == name):
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
     return prompts
+
+
+def _references(request: Request, clip: ClipInfo, run: tuple[int, int], notes: list[str]) -> dict[int, ClipInfo]:
+    """Clean pictures by the frame they are for; without @WHEN, the first that is edited."""
+    out: dict[int, ClipInfo] = {}
+    for text in request.references:
+        path, _, when = (text, "", "") if Path(text).exists() else text.rpartition("@")
+        picture = open_clip(path or text).info
+        if picture.frames != 1:
+            raise UsageError(f"the reference {path} has {picture.frames} frames", "give one picture: FILE.png@WHEN")
+        frame = frame_of(parse_when(when), clip.times, clip.file_numbers) if when else run[0]
+        if frame in out or not run[0] <= frame < run[1]:
+            raise UsageError(f"the reference {text} is for a frame that is not edited or has one", "check WHEN")
+        if picture.shown_size != clip.shown_size:
+            notes.append(f"the reference {path} was scaled to the clip's size")
+        out[frame] = picture
+    return out
 
 
 def _range(request: Request, clip: ClipInfo) -> tuple[int, int]:
@@ -327,9 +353,7 @@ def _fill_task(stage: Stage, plates: list[Task]) -> Task:
 
 def check_input(plan: Plan) -> None:
     """Raise `MediaError` when the input is no longer the one that was planned for."""
-    what = " or ".join(
-        [f"the input {plan.clip.path}", *(f"its mask {i.path}" for i in (plan.mask, plan.effects) if i is not None)]
-    )
+    what = " or ".join(f"{'its' if n else 'the'} input {i.path}" for n, i in enumerate(plan.inputs))
     try:
         now = _fingerprints(plan)
     except OSError as error:

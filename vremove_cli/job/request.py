@@ -12,7 +12,7 @@ class Request:
 
     `grow` are pixels, `feather` the width in pixels of the soft border outside the grown mask, `start` and `end` the
     half-open range that is edited. `recover` off gives the remover the whole hole. `effects` is auto, off, or a mask
-    file of the object's shadows and reflections.
+    file of the object's shadows and reflections; `references` are clean pictures, FILE or FILE@WHEN.
     """
 
     input: str
@@ -30,6 +30,7 @@ class Request:
     remover: str = "auto"
     recover: bool = True
     effects: str = "auto"
+    references: tuple[str, ...] = ()
     seed: int = 0
     codec: str | None = None
     crf: int | None = None

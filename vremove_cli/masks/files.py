@@ -84,7 +84,7 @@ def check_target(output: str, *, overwrite: bool) -> None:
         raise UsageError(f"masks are not written to {suffix}", "write to .mkv (lossless) or to a folder of PNG files")
     if suffix and suffix != ".mkv":
         raise UsageError(
-            f"'{target.name}' is no place for masks", "write to .mkv (lossless) or to a folder of PNG files"
+            f"'{target.name}' is no place for pictures", "write to .mkv (lossless) or to a folder of PNG files"
         )
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output")

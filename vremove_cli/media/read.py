@@ -110,6 +110,8 @@ class Clip:
                         if start <= position < stop:
                             yield self._wrap(position, _copy(last))
                         position += 1
+                    if position >= stop:
+                        return
                     if index != position or (begin and raw.is_corrupt):
                         raise _Landed
                     last = _copy(raw) if index + 1 in repeated else None

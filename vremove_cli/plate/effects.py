@@ -27,17 +27,20 @@ FEWEST = 3  # witnesses below which a pixel is unknown
 WINDOW = 16  # frames on each side over which differences are averaged in the object's coordinates
 STEPS = (4, 2)  # every how many frames are compared, the first and the second time
 ROOM = 1.5  # how far from the object effects are looked for, in its longer sides
-TRAVEL = 0.5  # sizes of itself that the object must travel for its background to be known
+TRAVEL = 1.0  # sizes of itself that the object must travel for its background to be known
 
 _FULL = 10.0  # 8-bit levels of difference that count as certain
 _FIRST, _SECOND = (0.4, 5.0), (1.5, 4.0)  # share of the witnesses' spread and levels that are no difference
 # Persistence of a region's core and of all its pixels: to be left out of the second plate, to be judged, to be taken.
 _SUSPECTED, _JUDGED, _TAKEN = (0.4, 0.3), (0.6, 0.3), (0.4, 0.1)
 _NOTHING = "no shadow or reflection of the object was found"
+_STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture: left alone"
+_COMPANY = "something goes along with the object that is neither a shadow nor a reflection: left alone"
 _WORSE = 2.0  # witnesses this much worse aligned than the best, and as many levels, are not asked
 # The verdict: how far regions stand out from the rest, how much of them is a darkened plate and keeps its texture. On
 # composites of people without shadows, people who walk along, and shadows painted in, these divide the two kinds.
 _CLEAR, _SHADY, _TORN = 24.0, 0.6, 0.65
+_LEAST = 0.1  # of the object's size: what is smaller is left out of account
 _WORKERS = 2
 
 
@@ -53,23 +56,28 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Effects:
-    """What was found: masks (h, w) bool by frame, on the small grid, and what to tell the user about it."""
+    """What was found: masks (h, w) bool by frame, on the small grid, and what to tell the user about it.
+
+    `clear` is False when an effect may be there that could not be told apart: what lies near the object is in doubt.
+    """
 
     masks: Mapping[int, Array]
     verdict: str
-    found: bool
+    clear: bool
 
 
 @dataclass(frozen=True)
 class Measures:
     """What the verdict is drawn from, over all frames: `strength` is the mean persistence of the regions, `ambient`
-    that of the rest of the picture, `shade` and `torn` the regions' means, `area` their share of the picture."""
+    that of the rest of the picture, `shade` and `torn` the regions' means, `area` their share of the picture,
+    `size` the object's."""
 
     strength: float
     ambient: float
     shade: float
     torn: float
     area: float
+    size: float
 
 
 class Scene:
@@ -134,7 +142,7 @@ def find_effects(
     first = _persistence(scene, compare(masks, _FIRST, STEPS[0]))
     suspected = {t: _regions(p, masks[t], *_SUSPECTED) for t, p in first.items()}
     if not any(r.any() for r in suspected.values()):
-        return Effects({}, _NOTHING, False)
+        return Effects({}, _NOTHING, True)
     hidden = masks | _everywhere(scene, {t: _grown(p > _SUSPECTED[1], 5) for t, p in first.items()})
     evidence = compare(hidden, _SECOND, STEPS[1])
     lasting = _persistence(scene, evidence)
@@ -142,7 +150,7 @@ def find_effects(
     measures = _measure(scene, evidence, lasting, sure)
     verdict, believed = judge(measures)
     if not believed:
-        return Effects({}, verdict, False)
+        return Effects({}, verdict, verdict != _COMPANY)
     least = max(_TAKEN[1], 12 * measures.ambient)
     taken = {t: _grown(_regions(p, masks[t], _TAKEN[0], least), 2) for t, p in lasting.items()}
     whole = _everywhere(scene, taken)
@@ -151,12 +159,12 @@ def find_effects(
 
 def judge(measures: Measures) -> tuple[str, bool]:
     """A sentence on what was found, and whether it is to be believed."""
-    if measures.area == 0:
+    if measures.area < _LEAST * measures.size:
         return _NOTHING, False
     if measures.strength < _CLEAR * (measures.ambient + 0.005):
-        return "the picture changes all over, so a shadow or reflection cannot be told from the rest", False
+        return "the picture changes all over, so a shadow or reflection cannot be told from the rest: left alone", False
     if measures.shade < _SHADY or measures.torn > _TORN:
-        return "something goes along with the object that is neither a shadow nor a reflection: it stays", False
+        return _COMPANY, False
     return f"a shadow or reflection was found ({100 * measures.area:.1f} % of the picture)", True
 
 
@@ -290,18 +298,20 @@ def _measure(
         far = ~_grown(scene.masks[t] | region, 12) & (evidence[t].differ >= 0)
         ambient = float(lasting[t][far].mean()) if far.any() else 0.0
         on = region & (evidence[t].differ > 0.5) & ~scene.masks[t]
-        size = int(region.sum())
-        pixels += size
+        count = int(region.sum())
+        pixels += count
         if on.sum() >= 10:
             one = evidence[t]
-            rows.append((size, lasting[t][region].mean(), ambient, one.shade[on].mean(), one.torn[on].mean()))
+            rows.append((count, lasting[t][region].mean(), ambient, one.shade[on].mean(), one.torn[on].mean()))
         else:
             rows.append((0, 0, ambient, 0, 0))
     table = np.array(rows, np.float64).reshape(-1, 5)
     weight = table[:, 0] / max(1, table[:, 0].sum())
     strength, shade, torn = (float((table[:, k] * weight).sum()) for k in (1, 3, 4))
     area = pixels / max(1, len(regions) * scene.gray[0].size) if weight.any() else 0.0
-    return Measures(strength, float(table[:, 2].mean()) if len(table) else 0.0, shade, torn, area)
+    ambient = float(table[:, 2].mean()) if len(table) else 0.0
+    size = float(np.mean([scene.masks[t].mean() for t in regions])) if regions else 0.0
+    return Measures(strength, ambient, shade, torn, area, size)
 
 
 def _everywhere(scene: Scene, found: Mapping[int, Array]) -> Array:

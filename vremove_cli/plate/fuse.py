@@ -7,6 +7,7 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.motion.complete import membrane
+from vremove_cli.plate.confidence import confidence, stored
 from vremove_cli.plate.poisson import solve_poisson
 
 # Trust in a pixel falls with the frames it was followed through and with how much its two sightings differ.
@@ -19,9 +20,6 @@ DIRTY = 8.0  # 8-bit levels by which a rim may differ from how it was seen elsew
 STRAY = 10.0  # pixels of travel over which the belief in that difference halves: alignment errors grow with the path
 HOLD = 0.015  # pull towards the colours seen, against the unit pull of a trusted gradient
 _COARSE = 48
-DOUBTFUL_FAR, DOUBTFUL_DIFFERENT = 15.0, 20.0
-
-RECOVERED, DOUBTFUL, UNSEEN = 1, 2, 3
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Sightings:
 
     `colour` is the sample itself; `right` and `below` its neighbours' values where it was seen, `left` and `above`
     likewise for samples on the hole's left and upper rim only. `distance` is in frames, 0 where nothing was seen;
-    `travel` in pixels.
+    `travel` in pixels. `guessed` (bool) where it was not seen but made up.
     """
 
     distance: Array
@@ -40,22 +38,21 @@ class Sightings:
     below: Array
     left: Array
     above: Array
+    guessed: Array
 
     @classmethod
     def none(cls, count: int, channels: int) -> "Sightings":
-        return cls(
-            np.zeros(count, np.float32),
-            np.zeros(count, np.float32),
-            *(np.zeros((count, channels), np.float32) for _ in range(5)),
-        )
+        distance, travel = np.zeros((2, count), np.float32)
+        colour, right, below, left, above = np.zeros((5, count, channels), np.float32)
+        return cls(distance, travel, colour, right, below, left, above, np.zeros(count, bool))
 
 
 @dataclass(frozen=True)
 class Fused:
-    """The finished samples (C, h, w) float32, and for each pixel of the hole how it was found (h, w) uint8."""
+    """The finished samples (C, h, w) float32, and how much each is to be believed (h, w) uint8 (see `confidence`)."""
 
     values: Array
-    status: Array
+    sure: Array
 
 
 def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightings, peak: int, *, wary: bool) -> Fused:
@@ -97,11 +94,24 @@ def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightin
     grad_x = spread.gradient(step(ahead.right, back.right, 1), step(ahead.left, back.left, -1), axis=1)
     grad_y = spread.gradient(step(ahead.below, back.below, 1), step(ahead.above, back.above, -1), axis=0)
     values = solve_poisson(start, hole, grad_x, grad_y, weight_x, weight_y, anchor)
-    found = np.where(~seen, UNSEEN, RECOVERED)
-    found = np.where((nearest > DOUBTFUL_FAR) & (differ > DOUBTFUL_DIFFERENT) & seen, DOUBTFUL, found)
-    status = np.zeros(hole.shape, np.uint8)
-    status[hole] = found
-    return Fused(values, status)
+    sure = np.zeros(hole.shape, np.uint8)
+    sure[hole] = stored(_chance(values[:, hole].T, hole, ahead, back, levels), seen & ~ahead.guessed)
+    return Fused(values, sure)
+
+
+def _chance(values: Array, hole: Array, ahead: Sightings, back: Sightings, levels: np.float32) -> Array:
+    """How likely the fused samples (N, C) are right."""
+    first = _nearness(ahead.distance) > _nearness(back.distance)
+
+    def texture(end: Sightings) -> Array:
+        return np.abs(end.right - end.colour).mean(axis=1) + np.abs(end.below - end.colour).mean(axis=1)
+
+    def pull(end: Sightings) -> Array:
+        return np.where(end.distance > 0, np.abs(end.colour - values).mean(axis=1), np.inf)
+
+    nearer = np.minimum(pull(ahead), pull(back))
+    nearer = np.where(np.isfinite(nearer), nearer, 0)
+    return confidence(nearer * levels, np.where(first, texture(ahead), texture(back)) * levels, hole)
 
 
 def _nearness(distance: Array) -> Array:

@@ -1,0 +1,98 @@
+"""What no frame shows, continued from the surroundings: the healing brush of a retouching program, found by itself.
+
+Each gap is covered with the nearby piece of the picture whose border fits best (masked template matching), moved over
+with its gradients and tied to the gap's own rim (Perez et al., "Poisson image editing", 2003). Where nothing nearby
+fits, the rim is continued smoothly instead.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vremove_cli.geometry import Array, Box, bounds, take
+from vremove_cli.media.layout import Layout
+from vremove_cli.motion.complete import membrane
+from vremove_cli.plate.coarse import coarse
+from vremove_cli.plate.poisson import solve_poisson
+
+_RIM = 6  # pixels round a gap that a piece must fit
+_REACH = 1.5  # how far pieces come from, in the gap's longer sides
+_MISFIT = 40.0  # cost, in 8-bit levels, beyond which no piece is taken
+_STRANGE = 0.7  # weight of the difference to the smooth continuation: a piece should not bring another object along
+_NEARER = 0.02  # levels of misfit that a pixel of distance costs
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A gap (H, W) bool of the frame, and the step (x, y) to the piece that covers it; None: nothing fits."""
+
+    gap: Array
+    step: tuple[int, int] | None
+
+
+def heal(planes: tuple[Array, ...], layout: Layout, gray: Array, gaps: Array) -> tuple[Array, ...]:
+    """A frame's components with `gaps` (H, W) bool filled; `gray` (H, W) uint8 is the frame for the matching.
+
+    The samples given inside the gaps do not count.
+    """
+    sub_x, sub_y = max(c.sub_x for c in layout.components), max(c.sub_y for c in layout.components)
+    pieces = [_piece(gray, gaps, gap, 1 << sub_x, 1 << sub_y) for gap in _parts(gaps)]
+    out = list(planes)
+    for n, part in enumerate(layout.components):
+        plane = planes[n].astype(np.float32)
+        for piece in pieces:
+            plane = _healed(plane, piece, part.sub_x, part.sub_y)
+        out[n] = np.clip(np.rint(plane), 0, layout.peak).astype(layout.dtype)
+    return tuple(out)
+
+
+def _parts(gaps: Array) -> list[Array]:
+    """Gaps that touch, or nearly, are one."""
+    near = cv2.dilate(gaps.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8))
+    count, labels = cv2.connectedComponents(near, connectivity=8)
+    return [gaps & (labels == k) for k in range(1, count)]
+
+
+def _piece(gray: Array, gaps: Array, gap: Array, step_x: int, step_y: int) -> _Piece:
+    height, width = gray.shape
+    own = bounds(gap).grow(_RIM).clip(width, height)
+    room = own.grow(int(_REACH * max(own.width, own.height))).clip(width, height)
+    inner = gap[own.slices].astype(np.float32)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM + 1,) * 2)
+    rim = (cv2.dilate(gap[own.slices].astype(np.uint8), disc) > 0) & ~gaps[own.slices]
+    if not rim.any() or room == own:
+        return _Piece(gap, None)
+    picture, template = gray[room.slices].astype(np.float32), gray[own.slices].astype(np.float32)
+    misfit = cv2.matchTemplate(picture, template, cv2.TM_SQDIFF, mask=rim.astype(np.float32)) / rim.sum()
+    blocked = cv2.matchTemplate(gaps[room.slices].astype(np.float32), inner, cv2.TM_CCORR) > 0.5
+    rows, columns = np.indices(misfit.shape)
+    dx, dy = columns + room.x0 - own.x0, rows + room.y0 - own.y0
+    blocked |= (dx % step_x != 0) | (dy % step_y != 0)
+    smooth = np.where(inner > 0, membrane(template[..., None], inner > 0)[..., 0], template)
+    strange = cv2.matchTemplate(picture, smooth, cv2.TM_SQDIFF, mask=inner) / inner.sum()
+    fit = np.sqrt(np.maximum(misfit, 0)) + _STRANGE * np.sqrt(np.maximum(strange, 0))
+    cost = np.where(blocked, np.inf, fit + _NEARER * np.hypot(dx, dy))
+    best = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    return _Piece(gap, (int(dx[best]), int(dy[best])) if cost[best] < _MISFIT else None)
+
+
+def _healed(plane: Array, piece: _Piece, sub_x: int, sub_y: int) -> Array:
+    """A component (h, w) float32 with one gap filled."""
+    height, width = plane.shape
+    gap = coarse(piece.gap, sub_x, sub_y)
+    box = bounds(gap).grow(4).clip(width, height)
+    hole, start = gap[box.slices], plane[box.slices].copy()
+    start[hole] = membrane(start[..., None], hole)[..., 0][hole]
+    flat = np.zeros_like(start)
+    across, down = flat, flat
+    if piece.step is not None:
+        dx, dy = piece.step[0] >> sub_x, piece.step[1] >> sub_y
+        source = take(plane, Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy))
+        across = np.diff(source, axis=1, append=source[:, -1:])
+        down = np.diff(source, axis=0, append=source[-1:])
+    ones = np.ones_like(start)
+    solved = solve_poisson(start[None], hole, across[None], down[None], ones, ones, flat)[0]
+    out = plane.copy()
+    out[box.slices] = np.where(hole, solved, plane[box.slices])
+    return out
