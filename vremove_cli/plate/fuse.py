@@ -58,13 +58,14 @@ class Fused:
 def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightings, peak: int, *, wary: bool) -> Fused:
     """Fill `hole` (h, w) bool of `known` (C, h, w) from two directions of time; N counts the hole in row order.
 
-    Colours are weighted by 1 / distance; so are gradients, taken where each sample was seen, and the picture is the
-    one whose gradients come closest to them, given the rim (weighted Poisson equation). With `wary`, where the hole's
-    soft border (outside `core`, the mask itself) does not look like what other frames saw there, a shadow, a reflection
-    or a rest of the object lies on it: that part of the rim is not trusted, and the colours are held to what was seen.
+    Colours are weighted by 1 / distance squared (1 / distance alone is softer); so are gradients, taken where each
+    sample was seen, and the picture is the one whose gradients come closest to them, given the rim (weighted Poisson
+    equation). With `wary`, where the hole's soft border (outside `core`, the mask itself) does not look like what other
+    frames saw there, a shadow, a reflection or a rest of the object lies on it: that part of the rim is not trusted,
+    and the colours are held to what was seen.
     """
     levels = np.float32(255 / peak)
-    weight_a, weight_b = _nearness(ahead.distance), _nearness(back.distance)
+    weight_a, weight_b = _nearness(ahead.distance) ** 2, _nearness(back.distance) ** 2
     total = weight_a + weight_b
     seen = total > 0
     colour = _mean(ahead.colour, back.colour, weight_a, weight_b, total)
