@@ -47,7 +47,7 @@ def plate_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     clean = _clean(plan, low, high, masks)
     clear = bool(clean) or all((folder.result(n) or {}).get("clear", True) for n in task.needs)
     with PatchWriter(path, plan.clip.layout, boxes, ("matte", "sure")) as patches:
-        wary = plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.run))
+        wary = not clear or plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.run))
         for _, found in recover(
             Clip(plan.clip), task.run, (low, high), masks, plan.request.feather, clean, wary=wary, tick=tick
         ):

@@ -18,7 +18,7 @@ from vremove_cli.plate.poisson import solve_poisson
 
 _RIM = 6  # pixels round a gap that a piece must fit
 _REACH = 1.5  # how far pieces come from, in the gap's longer sides
-_MISFIT = 40.0  # cost, in 8-bit levels, beyond which no piece is taken
+_MISFIT = 30.0  # 8-bit levels (root mean square on the rim) beyond which no piece is taken
 _STRANGE = 0.7  # weight of the difference to the smooth continuation: a piece should not bring another object along
 _NEARER = 0.02  # levels of misfit that a pixel of distance costs
 
@@ -60,21 +60,22 @@ def _piece(gray: Array, gaps: Array, gap: Array, step_x: int, step_y: int) -> _P
     room = own.grow(int(_REACH * max(own.width, own.height))).clip(width, height)
     inner = gap[own.slices].astype(np.float32)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM + 1,) * 2)
-    rim = (cv2.dilate(gap[own.slices].astype(np.uint8), disc) > 0) & ~gaps[own.slices]
+    whole = cv2.dilate(gap[own.slices].astype(np.uint8), disc)
+    rim = (whole > 0) & ~gaps[own.slices]
     if not rim.any() or room == own:
         return _Piece(gap, None)
     picture, template = gray[room.slices].astype(np.float32), gray[own.slices].astype(np.float32)
     misfit = cv2.matchTemplate(picture, template, cv2.TM_SQDIFF, mask=rim.astype(np.float32)) / rim.sum()
-    blocked = cv2.matchTemplate(gaps[room.slices].astype(np.float32), inner, cv2.TM_CCORR) > 0.5
+    blocked = cv2.matchTemplate(gaps[room.slices].astype(np.float32), whole.astype(np.float32), cv2.TM_CCORR) > 0.5
     rows, columns = np.indices(misfit.shape)
     dx, dy = columns + room.x0 - own.x0, rows + room.y0 - own.y0
     blocked |= (dx % step_x != 0) | (dy % step_y != 0)
     smooth = np.where(inner > 0, membrane(template[..., None], inner > 0)[..., 0], template)
     strange = cv2.matchTemplate(picture, smooth, cv2.TM_SQDIFF, mask=inner) / inner.sum()
-    fit = np.sqrt(np.maximum(misfit, 0)) + _STRANGE * np.sqrt(np.maximum(strange, 0))
-    cost = np.where(blocked, np.inf, fit + _NEARER * np.hypot(dx, dy))
+    misfit, strange = np.sqrt(np.maximum(misfit, 0)), np.sqrt(np.maximum(strange, 0))
+    cost = np.where(blocked, np.inf, misfit + _STRANGE * strange + _NEARER * np.hypot(dx, dy))
     best = np.unravel_index(int(np.argmin(cost)), cost.shape)
-    return _Piece(gap, (int(dx[best]), int(dy[best])) if cost[best] < _MISFIT else None)
+    return _Piece(gap, (int(dx[best]), int(dy[best])) if cost[best] < np.inf and misfit[best] < _MISFIT else None)
 
 
 def _healed(plane: Array, piece: _Piece, sub_x: int, sub_y: int) -> Array:
