@@ -12,9 +12,12 @@ _WORLD = np.clip(
 )  # fmt: skip
 
 
-def ground(t: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
-    """The stage alone, (H, W, 3) uint8, under a camera that pans one pixel a frame."""
-    return _WORLD[40 : 40 + height, 30 + t : 30 + t + width].astype(np.uint8)
+def ground(t: int, width: int = SIZE[0], height: int = SIZE[1], *, deep: bool = False) -> np.ndarray:
+    """The stage alone, (H, W, 3) uint8, under a camera that pans one pixel a frame; the nearer part three if `deep`."""
+    out = _WORLD[40 : 40 + height, 30 + t : 30 + t + width].astype(np.uint8)
+    if deep:
+        out[70:] = _WORLD[110 : 40 + height, 30 + 3 * t : 30 + 3 * t + width]
+    return out
 
 
 def place(t: int) -> tuple[int, int]:
@@ -40,9 +43,11 @@ def companion(t: int) -> np.ndarray:
     return cv2.rectangle(np.zeros(SIZE[::-1], np.uint8), (x + 24, y - 18), (x + 46, y + 22), 1, -1) > 0
 
 
-def picture(t: int, *, shaded: bool = False, accompanied: bool = False, drawn: bool = True) -> np.ndarray:
+def picture(
+    t: int, *, shaded: bool = False, accompanied: bool = False, deep: bool = False, drawn: bool = True
+) -> np.ndarray:
     """Frame t, (H, W, 3) uint8; without the actor and the shadow unless `drawn`."""
-    out = ground(t).astype(np.float32)
+    out = ground(t, deep=deep).astype(np.float32)
     if shaded and drawn:
         out *= shadow(t)[..., None]
     if accompanied:
