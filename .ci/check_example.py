@@ -1,5 +1,6 @@
-"""Checks the erased example: same frames and sound, and no orange ball left."""
+"""Checks the erased example: same frames and sound, no orange ball left, and no shadow of it either."""
 
+import importlib.util
 import sys
 
 import av
@@ -29,3 +30,15 @@ print(
 )
 assert min(balls) > 1500, "the ball should be there before"
 assert max(rests) < 60, "some of the ball is left"
+
+spec = importlib.util.spec_from_file_location("make_clip", "examples/make_clip.py")
+maker = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(maker)
+empty = maker.street(np.random.default_rng(3))
+errors = []
+for t in range(0, len(after), 8):
+    truth = maker.frame(empty, t).astype(int)
+    touched = np.abs(maker.frame(maker.with_ball(empty, t), t).astype(int) - truth).max(axis=2) > 12
+    errors.append(np.abs(after[t][1] - truth)[touched].mean())
+print(f"where ball and shadow were: {np.mean(errors):.1f} levels from the clip without them (most: {max(errors):.1f})")
+assert max(errors) < 12, "something of the ball or of its shadow is left"

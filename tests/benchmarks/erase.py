@@ -2,7 +2,7 @@
 
     python tests/benchmarks/erase.py
 
-Draws the example with and without its ball (examples/make_clip.py), erases ball and shadow as the README does, prints
+Draws the example with and without its ball (examples/make_clip.py), erases the ball as the README does, prints
   PSNR under the mask of both, against the clip without it: ours, and cv2.inpaint (Telea) with the same mask;
   frames a second of each stage, and how many times the cost of one DIS optical flow (medium preset) that is.
 """
@@ -61,8 +61,6 @@ def main() -> None:
             str(folder / "street.mp4"),
             str(folder / "out.mp4"),
             points=("150,275",),
-            boxes=("shadow=110,300,230,332",),
-            grow=8,
             work=job,
         )
         work(job)

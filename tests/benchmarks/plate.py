@@ -102,7 +102,8 @@ class Ours:
                 self.sure[t][patch[0].slices] = np.where(patch[2] == 255, sure, 0)
         return np.stack([f.rgb8() for f in open_clip(str(folder / "out.mkv")).frames()])
 
-    def _measure(self, clip, start, stop, masks, tick=lambda: None) -> MotionField:
+    def _measure(self, clip, run, reach, masks, tick=lambda: None) -> MotionField:
+        start, stop = reach
         gray = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in self._truth]
         pairs = [(t, s) for t in masks for s in (t - 1, t + 1) if start <= s < stop]
         flows = {(t, s): filled_flow(gray[t], gray[s], masks[t].box, np.eye(3)) for t, s in pairs}

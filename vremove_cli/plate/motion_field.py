@@ -24,6 +24,7 @@ from vremove_cli.motion.warp import sample
 LONG_SIDE = 960  # motion is measured at this size at most; it is smooth, and colours are sampled at full size anyway
 WORKERS = 2
 ROUNDS = 2  # of refinement: the first gains 0.3 dB on real clips, the second 0.14
+_NEAR = 20  # frames round a run in which motion is refined: most of what is hidden is seen within them
 _RIM = 8  # pixels round a hole that its unseen parts are continued from
 
 
@@ -59,12 +60,18 @@ def working_scale(info: ClipInfo) -> float:
 
 
 def measure(
-    clip: Clip, start: int, stop: int, masks: Mapping[int, Placed], tick: Callable[[], None] = lambda: None
+    clip: Clip,
+    run: tuple[int, int],
+    reach: tuple[int, int],
+    masks: Mapping[int, Placed],
+    tick: Callable[[], None] = lambda: None,
 ) -> MotionField:
-    """Motion of frames start <= t < stop; `masks` are binary (0 or 255) and full size. `tick` is called once a frame.
+    """Motion of frames reach[0] <= t < reach[1], refined in and near `run`; `masks` are binary (0 or 255), full size.
 
-    The gray frames of the run are in memory at working size; pairs in which nothing is hidden are passed over.
+    The gray frames of `reach` are in memory at working size; pairs in which nothing is hidden are passed over. `tick`
+    is called once for each frame of `reach`.
     """
+    start, stop = reach
     scale = working_scale(clip.info)
     frames = dict(_shrunk(clip, start, stop, masks, scale))
     pairs = [t for t in range(start, stop - 1) if not (frames[t].mask.empty and frames[t + 1].mask.empty)]
@@ -72,19 +79,24 @@ def measure(
         steps = dict(zip(pairs, pool.map(lambda t: _step(frames, t), pairs), strict=True))
         way = {(t, t + 1): step.matrix for t, step in steps.items()}
         way |= {(t + 1, t): np.linalg.inv(step.matrix) for t, step in steps.items()}
-        field = _field(pool, way, lambda t, s: hole_flow(*_both(frames, t, s), way[t, s]), steps, (start, stop))
+        flows: dict[tuple[int, int], HoleFlow] = {}
+        rough = pool.map(lambda pair: hole_flow(*_both(frames, *pair), way[pair]), way)
+        for pair, flow in zip(way, rough, strict=True):
+            flows[pair] = flow
+            if pair[1] > pair[0]:
+                tick()
+        for _ in range(stop - start - len(pairs)):
+            tick()
+        near = range(max(start, run[0] - _NEAR), min(stop, run[1] + _NEAR))
+        close = [pair for pair in way if min(pair) >= near[0] and max(pair) <= near[-1]]
+        light = _brightness(steps, start, stop)
         filled = dict(frames)
-
-        def again(t: int, s: int) -> HoleFlow:
-            return filled_flow(filled[t].gray, filled[s].gray, filled[t].mask.box, way[t, s])
-
-        for round_ in range(ROUNDS):
-            for t, gray in zip(frames, pool.map(partial(_filled, frames, field), frames), strict=True):
+        for _ in range(ROUNDS):
+            field = _field(flows, light)
+            for t, gray in zip(near, pool.map(partial(_filled, frames, field), near), strict=True):
                 filled[t] = replace(frames[t], gray=gray)
-                if round_ == 0:
-                    tick()
-            field = _field(pool, way, again, steps, (start, stop))
-        return replace(field, scale=scale)
+            flows |= dict(zip(close, pool.map(lambda pair: _refined(filled, pair, way[pair]), close), strict=True))
+        return replace(_field(flows, light), scale=scale)
 
 
 def _shrunk(
@@ -111,18 +123,20 @@ def _both(frames: Mapping[int, _Small], t: int, s: int) -> tuple[Array, Array, A
     return frames[t].gray, frames[s].gray, frames[t].hole, frames[s].hole
 
 
-def _field(
-    pool: ThreadPoolExecutor,
-    way: Mapping[tuple[int, int], Array],
-    flow: Callable[[int, int], HoleFlow],
-    steps: Mapping[int, Step],
-    run: tuple[int, int],
-) -> MotionField:
-    """The flow of every step that is on the way, by the given rule."""
-    flows = dict(zip(way, pool.map(lambda pair: flow(*pair), way), strict=True))
-    light = {run[0]: 0.0}
-    for t in range(run[0], run[1] - 1):
+def _refined(filled: Mapping[int, _Small], pair: tuple[int, int], camera: Array) -> HoleFlow:
+    t, s = pair
+    return filled_flow(filled[t].gray, filled[s].gray, filled[t].mask.box, camera)
+
+
+def _brightness(steps: Mapping[int, Step], start: int, stop: int) -> dict[int, float]:
+    """How much brighter each frame is than the first."""
+    light = {start: 0.0}
+    for t in range(start, stop - 1):
         light[t + 1] = light[t] + (steps[t].light if t in steps else 0.0)
+    return light
+
+
+def _field(flows: Mapping[tuple[int, int], HoleFlow], light: Mapping[int, float]) -> MotionField:
     ahead = {t: f for (t, s), f in flows.items() if s > t}
     return MotionField(ahead, {t: f for (t, s), f in flows.items() if s < t}, light, 1.0)
 

@@ -58,7 +58,7 @@ def recover(
     are known without the object. `wary` when a shadow or a rest of the object may lie on the holes' rims: see `fuse`.
     `tick` is called once for each frame of `reach` measured and once for each frame of `run` filled.
     """
-    sources = Sources(clip.info, measure(clip, *reach, masks, tick), masks, reach, clean or {})
+    sources = Sources(clip.info, measure(clip, run, reach, masks, tick), masks, reach, clean or {})
     sources = replace(sources, guess=_guess(clip, run, sources, feather))
     with ThreadPoolExecutor(WORKERS) as pool:
         for holes in _batches(run, sources, feather):
