@@ -8,13 +8,14 @@ from pathlib import Path
 from vremove_cli.errors import VremoveError
 from vremove_cli.job.plan import LONGEST, REACH, Plan
 from vremove_cli.plate.motion_field import LONG_SIDE
-from vremove_cli.plate.recover import BATCH_BYTES
+from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 
 _BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
 # Measured on 640x360 clips with two cores (tests/benchmarks/erase.py prints them for any machine): frames a second.
-_TRACK, _PLATE, _WRITE = 6.0, 4.0, 40.0
+_TRACK, _EFFECTS, _PLATE, _WRITE = 10.0, 18.0, 7.0, 40.0
 _STUDY_PIXELS = 640 * 360
+_EFFECT_BYTES = 600_000  # a frame: pictures, differences and their means, at the size effects are looked for
 _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
 
 
@@ -35,13 +36,16 @@ def estimate(plan: Plan) -> Estimate:
     frame = int(pixels * max(clip.layout.bytes_per_pixel, 1))
     edited = plan.run[1] - plan.run[0]
     scale = min(1.0, LONG_SIDE / max(clip.width, clip.height))
-    flows = int((LONGEST + 2 * REACH) * pixels * scale**2 * _HOLE * 2 * 8)
-    patches = int(LONGEST * frame * _HOLE * 2)
+    reached = min(LONGEST, edited) + 2 * min(REACH, max(0, edited - LONGEST))
+    motion = int(reached * pixels * scale**2 * (2 + _HOLE * FLOW_BYTES_PER_PIXEL))
+    patches = int(min(LONGEST, edited) * frame * _HOLE * 2)
+    effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
-    memory = _BASE + max(flows + patches + BATCH_BYTES, lookahead)
+    memory = _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead)
     factor = pixels / _STUDY_PIXELS
     track = 0 if plan.tracker == "file" else edited / _TRACK * (1 + 0.1 * factor)
-    seconds = track + edited / _PLATE * max(1.0, factor**0.5) + clip.frames / _WRITE * factor
+    search = 0 if plan.request.effects == "off" else edited / _EFFECTS
+    seconds = track + search + edited / _PLATE * max(1.0, factor**0.5) + clip.frames / _WRITE * factor
     lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
     output = int(clip.frames * (frame * 0.6 if lossless else pixels * _FILE_BITS / 8))
     return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds)
