@@ -116,3 +116,15 @@ def test_effects_of_ones_own_are_taken(shaded, vremove, tmp_path):
     done = vremove("erase", clip, "--mask", mask, "-o", tmp_path / "o.mkv", "--effects", own, "--write-effects", out)
     assert "those of the file given" in done.stderr
     assert ((planes_of(out)[9][0] > 127) == companion(9)).all()
+
+
+def test_two_frames_and_no_object_are_no_error():
+    fast = [0, 30]
+    found = find_effects(np.stack([picture(t) for t in fast]), masks()[fast], (0, 2))
+    assert not found.masks
+    assert find_effects(stage(), np.zeros_like(masks()), (0, FRAMES)).clear
+
+
+def test_flat_pictures_do_not_crash_the_flow():
+    strip = np.ascontiguousarray(stage(shaded=True)[:, 50:66])
+    assert not find_effects(strip, np.ascontiguousarray(masks()[:, 50:66]), (0, FRAMES)).masks

@@ -188,3 +188,50 @@ def test_brightening_is_measured():
     box = np.zeros(a.shape, np.uint8)
     box[50:70, 70:90] = 255
     assert abs(best_step(a, a + np.uint8(9), box, box).light - 9) < 0.6
+
+
+def test_chroma_is_left_alone_when_the_light_changes(tmp_path):
+    def brighter(t: int, w: int, h: int) -> np.ndarray:
+        return np.clip(picture(t).astype(int) + 2 * t - 30, 0, 255).astype(np.uint8)
+
+    clip = write_clip(
+        tmp_path / "c.mkv", codec="ffv1", pix_fmt="yuv444p", size=SIZE, frames=30, picture=brighter
+    )  # fmt: skip
+    mask = write_clip(
+        tmp_path / "m.mkv", codec="ffv1", pix_fmt="gray", size=SIZE, frames=30,
+        picture=lambda t, w, h: np.repeat((actor(t) * np.uint8(255))[..., None], 3, axis=2),
+    )  # fmt: skip
+    erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask))
+    expected = np.clip(ground(26).astype(int) + 2 * 26 - 30, 0, 255)
+    off = (frame_of(tmp_path / "o.mkv", 26) - expected)[actor(26)]
+    assert np.abs(off.mean(axis=0)).max() < 5
+
+
+@pytest.mark.parametrize("option", ["--write-preview", "--write-mask", "-o"])
+def test_what_the_user_gave_is_never_written_over(standing, vremove, tmp_path, option):
+    clip, mask = standing
+    own = tmp_path / ("clean.png" if option == "--write-preview" else "own.mkv")
+    if own.suffix == ".png":
+        write_rgb_image(own, ground(0))
+        given = ("--reference", own)
+    else:
+        own.write_bytes(mask.read_bytes())
+        given = ("--effects", own)
+    before = own.read_bytes()
+    target = () if option == "-o" else ("-o", tmp_path / "o.mkv")
+    done = vremove("erase", clip, "--mask", mask, *given, *target, option, own, "--overwrite")
+    assert done.status == 2
+    assert own.read_bytes() == before
+
+
+def test_a_reference_where_nothing_is_erased_is_named(vremove, tmp_path):
+    clip = write_clip(
+        tmp_path / "c.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=12, picture=lambda t, w, h: picture(t)
+    )
+    mask = write_clip(
+        tmp_path / "m.mkv", codec="ffv1", pix_fmt="gray", size=SIZE, frames=12,
+        picture=lambda t, w, h: np.repeat((actor(t) * np.uint8(255 * (t > 4)))[..., None], 3, axis=2),
+    )  # fmt: skip
+    write_rgb_image(tmp_path / "clean.png", ground(0))
+    done = vremove("erase", clip, "--mask", mask, "-o", tmp_path / "o.mkv", "--reference", tmp_path / "clean.png")
+    assert "it was not used" in done.stderr

@@ -98,6 +98,15 @@ def effects_said(plan: Plan, folder: WorkFolder) -> list[str]:
     ]
 
 
+def references_unused(plan: Plan, folder: WorkFolder) -> list[str]:
+    """Sentences about clean pictures of frames in which nothing is erased."""
+    return [
+        f"the reference {picture.path} is for frame {t}, where nothing is erased: it was not used (add @WHEN)"
+        for t, picture in plan.references.items()
+        if t not in erase_masks(plan, folder, t, t + 1)
+    ]
+
+
 def _grow_by(plan: Plan, masks: dict[int, Placed]) -> int:
     """Pixels that a segment's masks are grown by: as asked, or from the object's usual size in it."""
     if plan.request.grow is not None:

@@ -47,7 +47,7 @@ class Exports:
 
     def check(self, request: Request, *, overwrite: bool) -> None:
         """Raise `UsageError` for a path that cannot or must not be written, before any work."""
-        taken = {Path(p).resolve() for p in (request.input, request.output, request.mask) if p}
+        taken = {Path(p).resolve() for p in (request.input, request.output, *request.given)}
         for target in (*self.layers, *filter(None, (self.preview,))):
             if Path(target).resolve() in taken:
                 raise UsageError(f"{target} is used already", "give every output a name of its own")
@@ -61,6 +61,9 @@ class Exports:
                 raise UsageError(f"{folder} may not be written", "choose another folder")
         for layer in self.layers:
             check_target(layer, overwrite=overwrite)
+            is_folder = Path(layer).is_dir()
+            if Path(layer).exists() and is_folder == (Path(layer).suffix.lower() == ".mkv"):
+                raise UsageError(f"{layer} is a {'folder' if is_folder else 'file'}", "choose another name")
         if self.preview:
             if Path(self.preview).suffix.lower() != ".png":
                 raise UsageError(f"the preview {self.preview} must be a .png", "name it sheet.png")
@@ -116,12 +119,12 @@ def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
     clip = plan.clip
     full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
     everything = Box(0, 0, clip.width, clip.height)
-    changes = dict[int, Patch | None]()
+    changes = patches(plan, folder, 0, clip.frames)
+    upcoming = next(changes, None)
     for frame in Clip(clip).frames():
-        if frame.index not in changes:
-            changes = dict(patches(plan, folder, frame.index, min(frame.index + _CHUNK, clip.frames)))
-        patch = changes.get(frame.index)
-        changes.setdefault(frame.index, None)
+        patch: Patch | None = None
+        if upcoming is not None and upcoming[0] == frame.index:
+            patch, upcoming = upcoming[1], next(changes, None)
         alpha = np.zeros((clip.height, clip.width, 1), np.float32)
         if patch is not None:
             box, planes, matte = patch

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vremove_cli.compose import blend
-from vremove_cli.job.erasing import effects_said
+from vremove_cli.job.erasing import effects_said, references_unused
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.exports import Exports, Sheet, write_side_files
 from vremove_cli.job.filling import Patch, patches
@@ -53,7 +53,7 @@ def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
             emit(Progress("write", frame.index + 1, plan.clip.frames))
     if sheet and exports.preview:
         sheet.write(exports.preview)
-    doubts = uncertain(plan, folder) + effects_said(plan, folder)
+    doubts = uncertain(plan, folder) + effects_said(plan, folder) + references_unused(plan, folder)
     for doubt in doubts:
         emit(Note(doubt))
     counts = [

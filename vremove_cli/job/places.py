@@ -81,8 +81,8 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
     """Refuse early what would be refused at the end."""
     exports.check(request, overwrite=overwrite)
     target = Path(request.output)
-    if request.mask and target.resolve() == Path(request.mask).resolve():
-        raise UsageError(f"{target} is the mask", "choose another output with -o")
+    if target.resolve() in {Path(p).resolve() for p in request.given}:
+        raise UsageError(f"{target} is a mask or a clean picture", "choose another output with -o")
     report = sidecar_of(target)
     if report.exists() and not overwrite and not _is_report(report):
         raise UsageError(f"{report} exists already", "add --overwrite to replace it, or choose another output with -o")

@@ -1,6 +1,7 @@
 """What the user asks for, exactly as it goes into the plan."""
 
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from vremove_cli.media.encoders import Wishes
@@ -42,6 +43,13 @@ class Request:
     @property
     def wishes(self) -> Wishes:
         return Wishes(self.codec, self.crf, self.preset, self.pix_fmt)
+
+    @property
+    def given(self) -> list[str]:
+        """Files that are read beside the input: masks and clean pictures."""
+        effects = () if self.effects in ("auto", "off") else (self.effects,)
+        pictures = (r if Path(r).exists() else r.rpartition("@")[0] or r for r in self.references)
+        return [p for p in (self.mask, *effects, *pictures) if p]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -24,7 +24,8 @@ def write_layers(output: str, pictures: Iterable[Array], info: ClipInfo) -> None
     whole or not at all; raises `MediaError` when it cannot be written.
     """
     target = Path(output)
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.part")
+    hidden = target.with_name(f".{target.name}.part")
+    shutil.rmtree(hidden, ignore_errors=True)  # a killed run's
     try:
         if target.suffix.lower() == ".mkv":
             _video(hidden, pictures, info)

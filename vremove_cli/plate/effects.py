@@ -119,6 +119,8 @@ def find_effects(
 
     The masks should hold the whole object: what sticks out of them is taken for an effect.
     """
+    if not masks.any():
+        return Effects({}, _NOTHING, True)
     scene = Scene(rgb, masks)
     if scene.travelled() < TRAVEL:
         return Effects(
@@ -184,6 +186,9 @@ def _witnesses(t: int, count: int) -> list[int]:
 def _compare(scene: Scene, t: int, hidden: Array, margin: tuple[float, float]) -> Evidence:
     """A frame against the median of its witnesses."""
     seen = [_witness(scene, t, s, hidden) for s in _witnesses(t, len(scene.rgb))]
+    if not seen:
+        nothing = np.zeros(hidden.shape[1:], np.float32)
+        return Evidence(nothing - 1, nothing > 0, nothing.astype(np.float16))
     errors = np.array([e for _, _, e in seen])
     good = [seen[k] for k in np.flatnonzero(errors <= _WORSE * errors.min() + _WORSE)]
     plate, spread, count = _median(np.stack([v for v, _, _ in good]), np.stack([k for _, k, _ in good]))

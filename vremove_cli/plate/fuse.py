@@ -84,7 +84,7 @@ def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightin
     start = known.copy()
     start[:, hole] = np.where(seen[:, None], colour, 0).T
     if not seen.all():
-        start = _patch(start, hole, seen)
+        start = _patch(start, hole, seen, peak)
     travel = (ahead.travel * weight_a + back.travel * weight_b) / np.maximum(total, 1e-6)
     rim, anchor = np.ones(hole.shape, np.float32), np.zeros(hole.shape, np.float32)
     if wary:
@@ -164,10 +164,12 @@ def _outward(values: Array, border: Array) -> Array:
     return cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _patch(start: Array, hole: Array, seen: Array) -> Array:
+def _patch(start: Array, hole: Array, seen: Array, peak: int) -> Array:
     """A first guess for what was never seen: the smooth continuation of what surrounds it."""
     unknown = np.zeros(hole.shape, bool)
     unknown[hole] = ~seen
+    if unknown.all():  # nothing to continue: gray, not what zeros mean
+        return np.full_like(start, (peak + 1) // 2)
     smooth = membrane(np.ascontiguousarray(start.transpose(1, 2, 0)), unknown)
     return np.where(unknown, smooth.transpose(2, 0, 1), start)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array, Box, bounds, take
+from vremove_cli.geometry import Array, Box, Placed, bounds, take
 from vremove_cli.media.layout import Layout
 from vremove_cli.motion.complete import membrane
 from vremove_cli.plate.coarse import coarse
@@ -25,9 +25,9 @@ _NEARER = 0.02  # levels of misfit that a pixel of distance costs
 
 @dataclass(frozen=True)
 class _Piece:
-    """A gap (H, W) bool of the frame, and the step (x, y) to the piece that covers it; None: nothing fits."""
+    """A gap (bool, with the `_RIM` round it), and the step (x, y) to the piece that covers it; None: nothing fits."""
 
-    gap: Array
+    gap: Placed
     step: tuple[int, int] | None
 
 
@@ -40,27 +40,31 @@ def heal(planes: tuple[Array, ...], layout: Layout, gray: Array, gaps: Array) ->
     pieces = [_piece(gray, gaps, gap, 1 << sub_x, 1 << sub_y) for gap in _parts(gaps)]
     out = list(planes)
     for n, part in enumerate(layout.components):
+        if gaps.all():
+            out[n] = np.full_like(planes[n], (layout.peak + 1) // 2)
+            continue
         plane = planes[n].astype(np.float32)
         for piece in pieces:
-            plane = _healed(plane, piece, part.sub_x, part.sub_y)
+            _mend(plane, piece, part.sub_x, part.sub_y)
         out[n] = np.clip(np.rint(plane), 0, layout.peak).astype(layout.dtype)
     return tuple(out)
 
 
-def _parts(gaps: Array) -> list[Array]:
+def _parts(gaps: Array) -> list[Placed]:
     """Gaps that touch, or nearly, are one."""
     near = cv2.dilate(gaps.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8))
-    count, labels = cv2.connectedComponents(near, connectivity=8)
-    return [gaps & (labels == k) for k in range(1, count)]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
+    boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats]
+    return [Placed(boxes[k], gaps[boxes[k].slices] & (labels[boxes[k].slices] == k)) for k in range(1, count)]
 
 
-def _piece(gray: Array, gaps: Array, gap: Array, step_x: int, step_y: int) -> _Piece:
+def _piece(gray: Array, gaps: Array, gap: Placed, step_x: int, step_y: int) -> _Piece:
     height, width = gray.shape
-    own = bounds(gap).grow(_RIM).clip(width, height)
+    own = gap.box
     room = own.grow(int(_REACH * max(own.width, own.height))).clip(width, height)
-    inner = gap[own.slices].astype(np.float32)
+    inner = gap.values.astype(np.float32)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM + 1,) * 2)
-    whole = cv2.dilate(gap[own.slices].astype(np.uint8), disc)
+    whole = cv2.dilate(gap.values.astype(np.uint8), disc)
     rim = (whole > 0) & ~gaps[own.slices]
     if not rim.any() or room == own:
         return _Piece(gap, None)
@@ -78,12 +82,15 @@ def _piece(gray: Array, gaps: Array, gap: Array, step_x: int, step_y: int) -> _P
     return _Piece(gap, (int(dx[best]), int(dy[best])) if cost[best] < np.inf and misfit[best] < _MISFIT else None)
 
 
-def _healed(plane: Array, piece: _Piece, sub_x: int, sub_y: int) -> Array:
-    """A component (h, w) float32 with one gap filled."""
+def _mend(plane: Array, piece: _Piece, sub_x: int, sub_y: int) -> None:
+    """Fill one gap of a component (h, w) float32, in place."""
     height, width = plane.shape
-    gap = coarse(piece.gap, sub_x, sub_y)
-    box = bounds(gap).grow(4).clip(width, height)
-    hole, start = gap[box.slices], plane[box.slices].copy()
+    room = piece.gap.box.align(1 << max(sub_x, sub_y))
+    gap = Placed(room.scale(sub_x, sub_y), coarse(piece.gap.on(room), sub_x, sub_y))
+    tight = bounds(gap.values)
+    box = Box(gap.box.x0 + tight.x0, gap.box.y0 + tight.y0, gap.box.x0 + tight.x1, gap.box.y0 + tight.y1)
+    box = box.grow(4).clip(width, height)
+    hole, start = gap.on(box), plane[box.slices].copy()
     start[hole] = membrane(start[..., None], hole)[..., 0][hole]
     flat = np.zeros_like(start)
     across, down = flat, flat
@@ -94,6 +101,4 @@ def _healed(plane: Array, piece: _Piece, sub_x: int, sub_y: int) -> Array:
         down = np.diff(source, axis=0, append=source[-1:])
     ones = np.ones_like(start)
     solved = solve_poisson(start[None], hole, across[None], down[None], ones, ones, flat)[0]
-    out = plane.copy()
-    out[box.slices] = np.where(hole, solved, plane[box.slices])
-    return out
+    plane[box.slices] = np.where(hole, solved, plane[box.slices])

@@ -94,6 +94,7 @@ class _Group:
     core: Array
     rim_x: Array
     rim_y: Array
+    luma_only: bool
     points: Array = field(init=False)
     light: Mapping[int, float] = field(init=False)
     ends: tuple[Ends, Ends] = field(init=False)
@@ -104,7 +105,7 @@ class _Group:
         """Find out where every sample is seen; what is seen nowhere is taken from the guess."""
         self.points = self._positions(box)
         self.ends = (sources.trace(self.points, self.index, 1), sources.trace(self.points, self.index, -1))
-        scale = sources.info.layout.peak / 255 if 0 in self.components else 0.0
+        scale = sources.info.layout.peak / 255
         self.light = {t: level * scale for t, level in sources.motion.light.items()}
         self.seen = tuple(Sightings.none(len(e.frame), len(self.components)) for e in self.ends)  # type: ignore[assignment]
         sorting = [np.argsort(e.frame, kind="stable") for e in self.ends]
@@ -152,8 +153,9 @@ class _Group:
         box = Box(int(low[0]), int(low[1]), min(int(high[0]), width), min(int(high[1]), height))
         local = at - low.astype(np.float32)
         on_rim_x, on_rim_y = self.rim_x[which], self.rim_y[which]
-        brighter = np.float32(self.light[self.index] - self.light[frame])
+        change = np.float32(self.light[self.index] - self.light[frame])
         for c, component in enumerate(self.components):
+            brighter = np.float32(0) if component and self.luma_only else change
             part = planes[component][box.slices] + brighter
             seen.colour[which, c] = sample(part, local, cubic=True)
             seen.right[which, c] = sample(part, local + _RIGHT, cubic=True)
@@ -186,7 +188,8 @@ class Hole:
             offset = (left * ((1 << part.sub_x) - 1), ((1 << part.sub_y) - 1) / 2)
             hole = coarse(matte > 0, part.sub_x, part.sub_y)
             core = coarse(mask.on(box) > 0, part.sub_x, part.sub_y)
-            groups.append(_Group(index, components, (part.sub_x, part.sub_y), offset, hole, core, *_rims(hole)))
+            sub, luma_only = (part.sub_x, part.sub_y), info.layout.model == "yuv"
+            groups.append(_Group(index, components, sub, offset, hole, core, *_rims(hole), luma_only))
         return cls(index, info.layout, box, matte, groups)
 
     @property

@@ -36,7 +36,7 @@ def clean_planes(picture: Clip, clip: Clip, frame: Frame, mask: Placed) -> tuple
     moved = moved.reshape(box.height, box.width, 3)
     free = busy[box.slices] == 0
     if free.any():
-        moved = moved + np.median((here[box.slices] / np.float32(255) - moved)[free], axis=0)
+        moved = moved + np.median((frame.rgb(box) - moved)[free], axis=0)
     planes = tuple(np.array(p) for p in frame.planes())
     crop = frame.crop(box)
     painted = paint(crop, info.layout, info.colour, info.height, np.clip(moved, 0, 1).astype(np.float32), ~free)
