@@ -105,7 +105,7 @@ def test_masks(vremove, clip, tmp_path, name):
 
 def test_the_mask_is_never_the_output(vremove, clip, tmp_path):
     mask = write_clip(tmp_path / "m.mp4")
-    assert_refused(vremove, tmp_path, 2, "is the mask", "erase", clip, "--mask", mask, "-o", mask, "--overwrite")
+    assert_refused(vremove, tmp_path, 2, "is a mask", "erase", clip, "--mask", mask, "-o", mask, "--overwrite")
 
 
 def test_the_mask_is_never_the_output_of_finish_either(vremove, clip, tmp_path):
