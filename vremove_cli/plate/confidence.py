@@ -2,7 +2,7 @@
 
 Two things tell most of it: how far the fused pixel ended up from the nearer of its sightings (the rim pulled it away:
 the sighting does not belong there), and how much texture there is (the same small misalignment matters more). The two
-weights are a logistic regression on 280,000 pixels of eight clips with known truth; `docs/plate.md` has the curve.
+weights are a logistic regression on 320,000 pixels of eight clips with known truth; `docs/plate.md` has the curve.
 """
 
 import cv2
