@@ -23,7 +23,7 @@ from vremove_cli.removers.base import ShotInfo, Stage
 from vremove_cli.windows import context, segments
 
 SCHEMA = 2
-LONGEST = 240  # frames of a segment
+LONGEST = 180  # frames of a segment
 REACH = 60  # frames on both sides in which the plate looks for the background
 
 

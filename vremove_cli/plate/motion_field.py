@@ -90,12 +90,10 @@ def measure(
         near = range(max(start, run[0] - _NEAR), min(stop, run[1] + _NEAR))
         close = [pair for pair in way if min(pair) >= near[0] and max(pair) <= near[-1]]
         light = _brightness(steps, start, stop)
-        filled = dict(frames)
         for _ in range(ROUNDS):
-            field = _field(flows, light)
-            for t, gray in zip(near, pool.map(partial(_filled, frames, field), near), strict=True):
-                filled[t] = replace(frames[t], gray=gray)
-            flows |= dict(zip(close, pool.map(lambda pair: _refined(filled, pair, way[pair]), close), strict=True))
+            holes = dict(zip(near, pool.map(partial(_filled, frames, _field(flows, light)), near), strict=True))
+            refined = pool.map(partial(_refined, frames, holes, way), close)
+            flows |= dict(zip(close, refined, strict=True))
         return replace(_field(flows, light), scale=scale)
 
 
@@ -123,9 +121,20 @@ def _both(frames: Mapping[int, _Small], t: int, s: int) -> tuple[Array, Array, A
     return frames[t].gray, frames[s].gray, frames[t].hole, frames[s].hole
 
 
-def _refined(filled: Mapping[int, _Small], pair: tuple[int, int], camera: Array) -> HoleFlow:
-    t, s = pair
-    return filled_flow(filled[t].gray, filled[s].gray, filled[t].mask.box, camera)
+def _refined(
+    frames: Mapping[int, _Small],
+    holes: Mapping[int, Array],
+    way: Mapping[tuple[int, int], Array],
+    pair: tuple[int, int],
+) -> HoleFlow:
+    """Flow between two frames with their holes filled."""
+
+    def whole(t: int) -> Array:
+        gray = frames[t].gray.copy()
+        gray[frames[t].mask.box.slices] = holes[t]
+        return gray
+
+    return filled_flow(whole(pair[0]), whole(pair[1]), frames[pair[0]].mask.box, way[pair])
 
 
 def _brightness(steps: Mapping[int, Step], start: int, stop: int) -> dict[int, float]:
@@ -142,10 +151,11 @@ def _field(flows: Mapping[tuple[int, int], HoleFlow], light: Mapping[int, float]
 
 
 def _filled(frames: Mapping[int, _Small], field: MotionField, t: int) -> Array:
-    """A gray frame (h, w) uint8 with its hole as other frames show it: both sightings, weighted by nearness in time."""
+    """The box of a frame's mask, (h, w) uint8 gray, with the hole as other frames show it: both sightings, weighted by
+    nearness in time."""
     here = frames[t]
     if here.mask.empty:
-        return here.gray
+        return here.gray[here.mask.box.slices]
     rows, columns = np.nonzero(here.mask.values)
     points = np.stack([columns + here.mask.box.x0, rows + here.mask.box.y0], axis=1).astype(np.float32)
     height, width = here.gray.shape
@@ -171,4 +181,4 @@ def _filled(frames: Mapping[int, _Small], field: MotionField, t: int) -> Array:
         unknown[at] = weight == 0
         room = here.mask.box.grow(_RIM).clip(width, height).slices
         out[room] = membrane(out[room][..., None], unknown[room])[..., 0]
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(out[here.mask.box.slices]), 0, 255).astype(np.uint8)
