@@ -1,7 +1,11 @@
 """A drawn stage for effects: a ground that the camera pans over, an actor, what follows the actor, and the truth."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import cv2
 import numpy as np
+from clips import write_clip
 
 SIZE, FRAMES = (240, 136), 40
 _RNG = np.random.default_rng(21)
@@ -57,6 +61,14 @@ def picture(
         out[actor(t)] = (225, 60, 40)
         out[actor(t) & (np.indices(SIZE[::-1])[1] % 7 < 2)] = (250, 230, 60)
     return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def mask_clip(path: Path, shape_of: Callable[[int], np.ndarray], frames: int = FRAMES) -> Path:
+    """A lossless clip of masks (H, W) bool."""
+    return write_clip(
+        path, codec="ffv1", pix_fmt="gray", size=SIZE, frames=frames,
+        picture=lambda t, w, h: np.repeat((shape_of(t) * np.uint8(255))[..., None], 3, axis=2),
+    )  # fmt: skip
 
 
 def masks() -> np.ndarray:

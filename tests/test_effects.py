@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from clips import planes_of, write_clip
-from stage import FRAMES, SIZE, actor, companion, masks, picture, shadow
+from stage import FRAMES, SIZE, actor, companion, mask_clip, masks, picture, shadow
 
 from vremove_cli.media.read import open_clip
 from vremove_cli.plate import effects as finding
@@ -21,10 +21,7 @@ def shaded(tmp_path_factory):
         place / "clip.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=FRAMES,
         picture=lambda t, w, h: picture(t, shaded=True),
     )  # fmt: skip
-    mask = write_clip(
-        place / "mask.mkv", codec="ffv1", pix_fmt="gray", size=SIZE, frames=FRAMES,
-        picture=lambda t, w, h: np.repeat(actor(t)[..., None] * np.uint8(255), 3, axis=2),
-    )  # fmt: skip
+    mask = mask_clip(place / "mask.mkv", actor)
     return clip, mask
 
 
@@ -108,10 +105,7 @@ def test_effects_off_leaves_the_shadow(shaded, vremove, tmp_path):
 
 def test_effects_of_ones_own_are_taken(shaded, vremove, tmp_path):
     clip, mask = shaded
-    own = write_clip(
-        tmp_path / "own.mkv", codec="ffv1", pix_fmt="gray", size=SIZE, frames=FRAMES,
-        picture=lambda t, w, h: np.repeat((companion(t) * np.uint8(255))[..., None], 3, axis=2),
-    )  # fmt: skip
+    own = mask_clip(tmp_path / "own.mkv", companion)
     out = tmp_path / "fx.mkv"
     done = vremove("erase", clip, "--mask", mask, "-o", tmp_path / "o.mkv", "--effects", own, "--write-effects", out)
     assert "those of the file given" in done.stderr

@@ -6,7 +6,7 @@ import pytest
 from clips import planes_of, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import FRAMES, SIZE, actor, ground, picture
+from stage import FRAMES, SIZE, actor, ground, mask_clip, picture
 
 from vremove_cli.job.filling import plate_patches
 from vremove_cli.job.folder import WorkFolder
@@ -20,20 +20,13 @@ from vremove_cli.plate.confidence import BELIEVED, NEVER, confidence, halved, re
 from vremove_cli.plate.heal import heal
 
 
-def gray_clip(path, shape_of):
-    return write_clip(
-        path, codec="ffv1", pix_fmt="gray", size=SIZE, frames=FRAMES,
-        picture=lambda t, w, h: np.repeat((shape_of(t) * np.uint8(255))[..., None], 3, axis=2),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     place = tmp_path_factory.mktemp("moving")
     clip = write_clip(
         place / "clip.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=FRAMES, picture=lambda t, w, h: picture(t)
     )
-    return clip, gray_clip(place / "mask.mkv", actor)
+    return clip, mask_clip(place / "mask.mkv", actor)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +36,7 @@ def standing(tmp_path_factory):
     clip = write_clip(
         place / "clip.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=FRAMES, picture=lambda t, w, h: picture(0)
     )
-    return clip, gray_clip(place / "mask.mkv", lambda t: actor(0))
+    return clip, mask_clip(place / "mask.mkv", lambda t: actor(0))
 
 
 def frame_of(path, t):
@@ -197,10 +190,7 @@ def test_chroma_is_left_alone_when_the_light_changes(tmp_path):
     clip = write_clip(
         tmp_path / "c.mkv", codec="ffv1", pix_fmt="yuv444p", size=SIZE, frames=30, picture=brighter
     )  # fmt: skip
-    mask = write_clip(
-        tmp_path / "m.mkv", codec="ffv1", pix_fmt="gray", size=SIZE, frames=30,
-        picture=lambda t, w, h: np.repeat((actor(t) * np.uint8(255))[..., None], 3, axis=2),
-    )  # fmt: skip
+    mask = mask_clip(tmp_path / "m.mkv", actor, 30)
     erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask))
     expected = np.clip(ground(26).astype(int) + 2 * 26 - 30, 0, 255)
     off = (frame_of(tmp_path / "o.mkv", 26) - expected)[actor(26)]
@@ -228,10 +218,7 @@ def test_a_reference_where_nothing_is_erased_is_named(vremove, tmp_path):
     clip = write_clip(
         tmp_path / "c.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=12, picture=lambda t, w, h: picture(t)
     )
-    mask = write_clip(
-        tmp_path / "m.mkv", codec="ffv1", pix_fmt="gray", size=SIZE, frames=12,
-        picture=lambda t, w, h: np.repeat((actor(t) * np.uint8(255 * (t > 4)))[..., None], 3, axis=2),
-    )  # fmt: skip
+    mask = mask_clip(tmp_path / "m.mkv", lambda t: actor(t) & (t > 4), 12)
     write_rgb_image(tmp_path / "clean.png", ground(0))
     done = vremove("erase", clip, "--mask", mask, "-o", tmp_path / "o.mkv", "--reference", tmp_path / "clean.png")
     assert "it was not used" in done.stderr

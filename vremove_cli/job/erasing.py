@@ -8,9 +8,9 @@ import numpy as np
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.patches import load_masks, save_masks
+from vremove_cli.job.patches import save_masks
 from vremove_cli.job.plan import Plan, Task, reach
-from vremove_cli.job.tracking import object_masks, spans_of
+from vremove_cli.job.tracking import object_masks, spans_of, stored_masks
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.morphology import auto_grow, grow
 from vremove_cli.media.read import Clip
@@ -69,18 +69,7 @@ def _enlarged(mask: Array, width: int, height: int) -> Placed:
 
 def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Shadows and reflections, binary, for frames low <= t < high; frames without any are left out."""
-    out: dict[int, Placed] = {}
-    for task in plan.tasks:
-        if task.kind != "effects" or task.run[0] >= high or task.run[1] <= low:
-            continue
-        result = folder.result(task.id)
-        assert result is not None
-        first, last = max(low, task.run[0]), min(high, task.run[1])
-        stored = load_masks(
-            folder.file("effects", f"{task.id}.mkv"), result["effects"], first - task.run[0], last - task.run[0]
-        )
-        out |= {t: mask for t, mask in enumerate(stored, first) if not mask.empty}
-    return out
+    return stored_masks(plan, folder, "effects", ("effects",), low, high)
 
 
 def effects_said(plan: Plan, folder: WorkFolder) -> list[str]:

@@ -1,7 +1,7 @@
 """What can be written beside the result: masks, matte, plate and patch for compositors, and a sheet to check by."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array, Box, Placed
 from vremove_cli.job.erasing import effect_masks
-from vremove_cli.job.filling import Patch, patches, plate_patches
+from vremove_cli.job.filling import by_frame, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
@@ -27,6 +27,8 @@ from vremove_cli.windows import evenly
 
 _ROWS = 5
 _CHUNK = 64
+
+Kept = Callable[[Plan, WorkFolder, int, int], dict[int, Placed]]
 
 
 @dataclass(frozen=True)
@@ -80,38 +82,21 @@ def _among_pictures(target: Path, source: str) -> bool:
     return target.resolve() in {p.resolve() for p in sequence.find(source).files}
 
 
-def mask_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
-    """The objects' masks (H, W) uint8 of every frame of the clip, before they are grown."""
+def mask_frames(plan: Plan, folder: WorkFolder, kept: Kept = object_masks) -> Iterator[Array]:
+    """Masks (H, W) uint8 of every frame of the clip: the objects', before they are grown, or others that are kept."""
     size = (plan.clip.width, plan.clip.height)
     for start in range(0, plan.clip.frames, _CHUNK):
         stop = min(start + _CHUNK, plan.clip.frames)
-        found = object_masks(plan, folder, start, stop)
+        found = kept(plan, folder, start, stop)
         for t in range(start, stop):
-            yield found[t].full(*size) if t in found else np.zeros(size[::-1], np.uint8)
+            yield found.get(t, Placed.nothing()).full(*size)
 
 
 def matte_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
     """The blend weights (H, W) uint8 of every frame of the clip."""
-    size = (plan.clip.width, plan.clip.height)
-    have = patches(plan, folder, 0, plan.clip.frames)
-    upcoming = next(have, None)
-    for t in range(plan.clip.frames):
-        if upcoming is not None and upcoming[0] == t:
-            patch, upcoming = upcoming[1], next(have, None)
-            if patch is not None:
-                yield Placed(patch[0], patch[2]).full(*size)
-                continue
-        yield np.zeros(size[::-1], np.uint8)
-
-
-def effect_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
-    """The shadows' and reflections' masks (H, W) uint8 of every frame of the clip."""
-    size = (plan.clip.width, plan.clip.height)
-    for start in range(0, plan.clip.frames, _CHUNK):
-        stop = min(start + _CHUNK, plan.clip.frames)
-        found = effect_masks(plan, folder, start, stop)
-        for t in range(start, stop):
-            yield found[t].full(*size) if t in found else np.zeros(size[::-1], np.uint8)
+    clip = plan.clip
+    for patch in by_frame(patches(plan, folder, 0, clip.frames), clip.frames):
+        yield (Placed(patch[0], patch[2]) if patch else Placed.nothing()).full(clip.width, clip.height)
 
 
 def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
@@ -119,12 +104,8 @@ def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
     clip = plan.clip
     full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
     everything = Box(0, 0, clip.width, clip.height)
-    changes = patches(plan, folder, 0, clip.frames)
-    upcoming = next(changes, None)
-    for frame in Clip(clip).frames():
-        patch: Patch | None = None
-        if upcoming is not None and upcoming[0] == frame.index:
-            patch, upcoming = upcoming[1], next(changes, None)
+    changes = by_frame(patches(plan, folder, 0, clip.frames), clip.frames)
+    for frame, patch in zip(Clip(clip).frames(), changes, strict=True):
         alpha = np.zeros((clip.height, clip.width, 1), np.float32)
         if patch is not None:
             box, planes, matte = patch
@@ -139,10 +120,12 @@ def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
 def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool) -> None:
     """Write what is asked for beside the result."""
     for path, frames in (
-        (exports.mask, mask_frames), (exports.matte, matte_frames), (exports.effects, effect_frames)
-    ):  # fmt: skip
+        (exports.mask, mask_frames(plan, folder)),
+        (exports.matte, matte_frames(plan, folder)),
+        (exports.effects, mask_frames(plan, folder, effect_masks)),
+    ):
         if path:
-            write_masks(path, frames(plan, folder), plan.clip, overwrite=overwrite)
+            write_masks(path, frames, plan.clip, overwrite=overwrite)
     for path, whole in ((exports.plate, True), (exports.patch, False)):
         if path:
             write_layers(path, _layers(plan, folder, whole=whole), plan.clip)
@@ -174,7 +157,7 @@ class Sheet:
 def _marked(plan: Plan, folder: WorkFolder, t: int, rgb: Array) -> Array:
     """A displayed frame (H, W, 3) uint8 with its mask outlined, and in colour what was found doubtful, and effects."""
     size, display = (plan.clip.width, plan.clip.height), plan.clip.orientation.display
-    if folder.started and any(t.kind == "plate" and folder.finished(t.id) for t in plan.tasks):
+    if any(t.kind == "plate" and folder.finished(t.id) for t in plan.tasks):
         for _, patch, sure in plate_patches(plan, folder, t, t + 1):
             if patch is not None:
                 effect = effect_masks(plan, folder, t, t + 1).get(t, Placed.nothing())

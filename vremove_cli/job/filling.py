@@ -238,6 +238,16 @@ def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[t
     yield from ((t, p) for t, p, _ in plate_patches(plan, folder, done, stop))
 
 
+def by_frame(changes: Iterator[tuple[int, Patch | None]], count: int) -> Iterator[Patch | None]:
+    """The patch of each of a clip's `count` frames, None where `changes` has none."""
+    upcoming = next(changes, None)
+    for t in range(count):
+        patch = None
+        if upcoming is not None and upcoming[0] == t:
+            patch, upcoming = upcoming[1], next(changes, None)
+        yield patch
+
+
 def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
     result = folder.result(task.id)
     assert result is not None

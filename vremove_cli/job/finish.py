@@ -9,7 +9,7 @@ from vremove_cli.compose import blend
 from vremove_cli.job.erasing import effects_said, references_unused
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.exports import Exports, Sheet, write_side_files
-from vremove_cli.job.filling import Patch, patches
+from vremove_cli.job.filling import Patch, by_frame, patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.tracking import uncertain
@@ -79,11 +79,7 @@ def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
 
 def edited(clip: Clip, changes: Iterator[tuple[int, Patch | None]], sheet: Sheet | None = None) -> Iterator[Frame]:
     """The clip's frames in order with the patches blended in; a frame without one passes untouched."""
-    upcoming = next(changes, None)
-    for frame in clip.frames():
-        patch = None
-        if upcoming is not None and upcoming[0] == frame.index:
-            patch, upcoming = upcoming[1], next(changes, None)
+    for frame, patch in zip(clip.frames(), by_frame(changes, clip.info.frames), strict=True):
         shown = sheet is not None and frame.index in sheet.wanted
         if sheet is not None and shown:
             sheet.before(frame)

@@ -9,7 +9,7 @@ from typing import Any
 from vremove_cli import __version__
 from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
 from vremove_cli.job.events import Emit, Note, Progress
-from vremove_cli.job.request import Request
+from vremove_cli.job.request import Request, picture_of
 from vremove_cli.masks.base import Clicks
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.media.clip import ClipInfo
@@ -205,8 +205,8 @@ def _references(request: Request, clip: ClipInfo, run: tuple[int, int], notes: l
     """Clean pictures by the frame they are for; without @WHEN, the first that is edited."""
     out: dict[int, ClipInfo] = {}
     for text in request.references:
-        path, _, when = (text, "", "") if Path(text).exists() else text.rpartition("@")
-        picture = open_clip(path or text).info
+        path, when = picture_of(text)
+        picture = open_clip(path).info
         if picture.frames != 1:
             raise UsageError(f"the reference {path} has {picture.frames} frames", "give one picture: FILE.png@WHEN")
         frame = frame_of(parse_when(when), clip.times, clip.file_numbers) if when else run[0]

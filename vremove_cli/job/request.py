@@ -48,8 +48,7 @@ class Request:
     def given(self) -> list[str]:
         """Files that are read beside the input: masks and clean pictures."""
         effects = () if self.effects in ("auto", "off") else (self.effects,)
-        pictures = (r if Path(r).exists() else r.rpartition("@")[0] or r for r in self.references)
-        return [p for p in (self.mask, *effects, *pictures) if p]
+        return [p for p in (self.mask, *effects, *(picture_of(r)[0] for r in self.references)) if p]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,3 +58,9 @@ class Request:
         known = {f.name for f in fields(cls)}
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
         return cls(**plain)
+
+
+def picture_of(reference: str) -> tuple[str, str]:
+    """FILE or FILE@WHEN as its path and its WHEN ("" without one); a file's own name may hold an @."""
+    path, _, when = reference.rpartition("@")
+    return (reference, "") if Path(reference).exists() or not path else (path, when)

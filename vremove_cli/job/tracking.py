@@ -118,15 +118,22 @@ def _load_state(folder: WorkFolder, task: str, way: str) -> State:
 
 def object_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """What was found of all objects together, binary, for frames low <= t < high; frames without any are left out."""
+    return stored_masks(plan, folder, "masks", ("track", "mask"), low, high)
+
+
+def stored_masks(
+    plan: Plan, folder: WorkFolder, room: str, kinds: tuple[str, ...], low: int, high: int
+) -> dict[int, Placed]:
+    """Masks that tasks of some kinds left in a room of the folder, united, for frames low <= t < high."""
     out: dict[int, Placed] = {}
     for task in plan.tasks:
-        if task.kind not in ("track", "mask") or task.run[0] >= high or task.run[1] <= low:
+        if task.kind not in kinds or task.run[0] >= high or task.run[1] <= low:
             continue
         result = folder.result(task.id)
         assert result is not None
         first, last = max(low, task.run[0]), min(high, task.run[1])
-        where = folder.file("masks", f"{task.id}.mkv")
-        stored = load_masks(where, result["masks"], first - task.run[0], last - task.run[0])
+        where = folder.file(room, f"{task.id}.mkv")
+        stored = load_masks(where, result[room], first - task.run[0], last - task.run[0])
         for t, mask in enumerate(stored, first):
             if not mask.empty:
                 out[t] = out[t].united(mask) if t in out else mask

@@ -1,6 +1,5 @@
 """Masks from and to files: a video, a folder or pattern of images, or one image. White means: erase."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoders import CONTAINERS
 from vremove_cli.media.images import write_gray_image
+from vremove_cli.media.layers import into_folder
 from vremove_cli.media.lossless import GRAY, write_lossless
 from vremove_cli.media.read import Clip, Frame
 
@@ -101,21 +101,9 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
     if target.suffix.lower() == ".mkv":
         write_lossless(target, ((m,) for m in shown), GRAY, *info.shown_size, times=info.times)
         return
-    hidden = target.with_name(f".{target.name}.part")
-    shutil.rmtree(hidden, ignore_errors=True)
-    hidden.mkdir(parents=True)
     try:
-        for i, mask in enumerate(shown):
-            number = info.file_numbers[i] if info.file_numbers else i
-            write_gray_image(hidden / f"{number:06d}.png", mask)
-        if target.is_dir():
-            for file in sorted(hidden.iterdir()):
-                file.replace(target / file.name)
-        else:
-            hidden.replace(target)
+        into_folder(target, shown, info, write_gray_image)
     except OSError as error:
         raise MediaError(
             f"the masks could not be written ({error})", "check the disk, or choose another place"
         ) from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)

@@ -49,6 +49,10 @@ class LosslessWriter(AbstractContextManager["LosslessWriter"]):
         frame = av.VideoFrame(*self._size, self._pix_fmt)
         for target, source in zip(views(frame, self._layout), picture, strict=True):
             target[...] = source
+        self.encode(frame)
+
+    def encode(self, frame: av.VideoFrame) -> None:
+        """Write a frame that is in the writer's format already; with its alpha, which components leave out."""
         frame.pts = self._times.pts[self._count] if self._times else self._count
         frame.time_base = self._base
         self._container.mux(self._stream.encode(frame))

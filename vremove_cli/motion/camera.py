@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array, bounds
-from vremove_cli.motion.warp import warp_back
+from vremove_cli.motion.warp import seen_in
 
 CORNERS = 600
 FEW = 12  # matches below which no step is believed
@@ -46,9 +46,8 @@ def _enlarged(matrix: Array) -> Array:
 def _judge(a: Array, b: Array, busy_a: Array, busy_b: Array, matrix: Array) -> tuple[float, float]:
     """How different the background round the object is after a step, in levels, and how much brighter it became."""
     box = bounds(busy_a).union(bounds(busy_b)).grow(NEAR).clip(a.shape[1], a.shape[0])
-    shift = matrix @ np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
-    seen = warp_back(b, shift, box.width, box.height)
-    busy = (warp_back(busy_b, shift, box.width, box.height, nearest=True) > 0) | (busy_a[box.slices] > 0)
+    seen = seen_in(b, matrix, box)
+    busy = (seen_in(busy_b, matrix, box, nearest=True) > 0) | (busy_a[box.slices] > 0)
     change = (seen.astype(np.int16) - a[box.slices])[~busy]
     if not len(change):
         return float("inf"), 0.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from vremove_cli.geometry import NOWHERE, Array, Box, bounds
 from vremove_cli.motion.complete import membrane
-from vremove_cli.motion.warp import grid, project, sample, warp_back
+from vremove_cli.motion.warp import grid, project, sample, seen_in
 
 MARGIN = 48  # pixels of surroundings that the flow sees round a hole
 FINE = 64  # parts of a pixel that flow is kept in: 512 pixels either way
@@ -44,10 +44,10 @@ def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, camera: Array) -
     """
     need = bounds(hole_a)
     if need.empty:
-        return still(camera)
+        return _still(camera)
     box = need.grow(MARGIN).clip(a.shape[1], a.shape[0])
-    seen_b = _seen(b, camera, box)
-    gone_b = _seen(hole_b, camera, box, nearest=True) > 0
+    seen_b = seen_in(b, camera, box)
+    gone_b = seen_in(hole_b, camera, box, nearest=True) > 0
     gone_a = hole_a[box.slices] > 0
     flow = _dis(*_neutral(a[box.slices], seen_b, gone_a, gone_b))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _STALE + 1,) * 2)
@@ -59,21 +59,15 @@ def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, camera: Array) -
 def filled_flow(a: Array, b: Array, need: Box, camera: Array) -> HoleFlow:
     """Flow from gray `a` to gray `b` (H, W) uint8 in and round the box `need`, where both show the background whole."""
     if need.empty:
-        return still(camera)
+        return _still(camera)
     box = need.grow(MARGIN).clip(a.shape[1], a.shape[0])
-    flow = dense_flow(a[box.slices], _seen(b, camera, box))
+    flow = dense_flow(a[box.slices], seen_in(b, camera, box))
     return _kept(camera, need, box, flow, a.shape)
 
 
-def still(camera: Array) -> HoleFlow:
+def _still(camera: Array) -> HoleFlow:
     """The camera's step alone."""
     return HoleFlow(camera, NOWHERE, np.zeros((0, 0, 2), np.int16))
-
-
-def _seen(image: Array, camera: Array, box: Box, *, nearest: bool = False) -> Array:
-    """The part of the first frame in `box`, as the second frame's `image` shows it."""
-    shift = np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
-    return warp_back(image, camera @ shift, box.width, box.height, nearest=nearest)
 
 
 def _kept(camera: Array, need: Box, box: Box, flow: Array, shape: tuple[int, ...]) -> HoleFlow:
@@ -112,7 +106,7 @@ def dense_flow(a: Array, b: Array) -> Array:
 def fast_flow(a: Array, b: Array) -> Array:
     """The same, coarser and four times as fast."""
     if min(a.shape) < 32:  # OpenCV's fast preset reads beyond such pictures and crashes
-        return _dis(np.ascontiguousarray(a), np.ascontiguousarray(b))
+        return dense_flow(a, b)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     return flow.calc(np.ascontiguousarray(a), np.ascontiguousarray(b), None)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, Placed
 from vremove_cli.motion.flow import HoleFlow
 from vremove_cli.motion.warp import sample
 
@@ -58,7 +58,7 @@ def trace(
     return Ends(frame, found, distance)
 
 
-def mask_lookup(mask: Array, origin: tuple[int, int], points: Array) -> Array:
-    """Mask values (N,) uint8 at points of the frame, from a crop of the mask with this origin; 0 outside it."""
-    local = points - np.array(origin, np.float32)
-    return sample(mask, local, outside=0.0)
+def mask_lookup(mask: Placed, points: Array) -> Array:
+    """Values (N,) of a mask at points (N, 2) of the frame; 0 outside its box."""
+    local = points - np.array([mask.box.x0, mask.box.y0], np.float32)
+    return sample(mask.values, local, outside=0.0)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, Box
 
 _ROW = 1024  # cv2.remap wants two dimensions, each below 32,767
 
@@ -45,6 +45,12 @@ def warp_back(image: Array, matrix: Array, width: int, height: int, *, nearest: 
     flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
     border = cv2.BORDER_CONSTANT if nearest else cv2.BORDER_REPLICATE
     return cv2.warpPerspective(image, matrix, (width, height), flags=flags, borderMode=border)
+
+
+def seen_in(image: Array, matrix: Array, box: Box, *, nearest: bool = False) -> Array:
+    """The part of a frame in `box` as another frame's `image` shows it; `matrix` leads from the frame to the other."""
+    shift = np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+    return warp_back(image, matrix @ shift, box.width, box.height, nearest=nearest)
 
 
 def grid(width: int, height: int) -> Array:

@@ -21,7 +21,8 @@ def confidence(pull: Array, texture: Array, hole: Array) -> Array:
     `pull` (N,) is the distance of the fused colour to the nearer sighting and `texture` (N,) the sighting's gradient,
     both in 8-bit levels; both are averaged over 7x7 pixels first.
     """
-    score = _BASE + _TEXTURE * np.log(2 + _mean(texture, hole)) + _PULL * np.log(1 + np.minimum(_mean(pull, hole), 60))
+    score = _BASE + _TEXTURE * np.log(2 + local_mean(texture, hole))
+    score += _PULL * np.log(1 + np.minimum(local_mean(pull, hole), 60))
     return np.asarray(1 / (1 + np.exp(-score)), np.float32)
 
 
@@ -45,7 +46,8 @@ def unseen(values: Array) -> Array:
     return np.asarray((values > 0) & ~recovered(values))
 
 
-def _mean(values: Array, hole: Array) -> Array:
+def local_mean(values: Array, hole: Array) -> Array:
+    """Values (N,) of a hole's pixels (h, w) bool averaged over 7x7 pixels, of the hole's own only."""
     full = np.zeros(hole.shape, np.float32)
     full[hole] = values
     inside = cv2.blur(hole.astype(np.float32), (7, 7))

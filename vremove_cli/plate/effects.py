@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
+from vremove_cli.masks.morphology import grow
 from vremove_cli.motion.camera import camera_step
 from vremove_cli.motion.flow import fast_flow
 from vremove_cli.motion.warp import grid, project, warp_back
@@ -34,7 +35,7 @@ _FIRST, _SECOND = (0.4, 5.0), (1.5, 4.0)  # share of the witnesses' spread and l
 # Persistence of a region's core and of all its pixels: to be left out of the second plate, to be judged, to be taken.
 _SUSPECTED, _JUDGED, _TAKEN = (0.4, 0.3), (0.6, 0.3), (0.4, 0.1)
 _NOTHING = "no shadow or reflection of the object was found"
-_STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture: left alone"
+_STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture"
 _COMPANY = "something goes along with the object that is neither a shadow nor a reflection: left alone"
 _WORSE = 2.0  # witnesses this much worse aligned than the best, and as many levels, are not asked
 # The verdict: how far regions stand out from the rest, how much of them is a darkened plate and keeps its texture. On
@@ -123,9 +124,7 @@ def find_effects(
         return Effects({}, _NOTHING, True)
     scene = Scene(rgb, masks)
     if scene.travelled() < TRAVEL:
-        return Effects(
-            {}, "the object hardly moves, so its shadow or reflection cannot be told from the picture", False
-        )
+        return Effects({}, _STILL, False)
     low, high = max(0, run[0] - WINDOW), min(len(rgb), run[1] + WINDOW)
     total = sum((high - low) // step for step in STEPS)
     done = 0
@@ -142,8 +141,7 @@ def find_effects(
         return found
 
     first = _persistence(scene, compare(masks, _FIRST, STEPS[0]))
-    suspected = {t: _regions(p, masks[t], *_SUSPECTED) for t, p in first.items()}
-    if not any(r.any() for r in suspected.values()):
+    if not any(_regions(p, masks[t], *_SUSPECTED).any() for t, p in first.items()):
         return Effects({}, _NOTHING, True)
     hidden = masks | _everywhere(scene, {t: _grown(p > _SUSPECTED[1], 5) for t, p in first.items()})
     evidence = compare(hidden, _SECOND, STEPS[1])
@@ -267,15 +265,16 @@ def _moved(values: Array, scene: Scene, s: int, t: int, *, scaled: bool) -> Arra
 
 def _persistence(scene: Scene, evidence: Mapping[int, Evidence]) -> dict[int, Array]:
     """For each frame the mean difference over the frames round it, in the object's coordinates, (h, w) float32."""
+    known = {s: ((one.differ >= 0) & ~scene.masks[s]).astype(np.float32) for s, one in evidence.items()}
+    differ = {s: one.differ * known[s] for s, one in evidence.items()}
     out = {}
     for t in evidence:
         total = np.zeros(scene.gray[t].shape, np.float32)
         weight = np.zeros_like(total)
-        for s, one in evidence.items():
+        for s in evidence:
             if abs(s - t) <= WINDOW:
-                known = ((one.differ >= 0) & ~scene.masks[s]).astype(np.float32)
-                total += np.maximum(_moved(one.differ * known, scene, s, t, scaled=True), 0)
-                weight += np.maximum(_moved(known, scene, s, t, scaled=True), 0)
+                total += np.maximum(_moved(differ[s], scene, s, t, scaled=True), 0)
+                weight += np.maximum(_moved(known[s], scene, s, t, scaled=True), 0)
         out[t] = total / np.maximum(weight, 1e-3)
     return out
 
@@ -333,5 +332,4 @@ def _everywhere(scene: Scene, found: Mapping[int, Array]) -> Array:
 
 
 def _grown(mask: Array, px: int) -> Array:
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1,) * 2)
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)
+    return np.asarray(grow(mask.astype(np.uint8), px) > 0)

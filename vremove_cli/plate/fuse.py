@@ -7,7 +7,7 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.motion.complete import membrane
-from vremove_cli.plate.confidence import confidence, stored
+from vremove_cli.plate.confidence import confidence, local_mean, stored
 from vremove_cli.plate.poisson import solve_poisson
 
 # Trust in a pixel falls with the frames it was followed through and with how much its two sightings differ.
@@ -71,7 +71,7 @@ def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightin
     colour = _mean(ahead.colour, back.colour, weight_a, weight_b, total)
     differ = np.abs(ahead.colour - back.colour).mean(axis=1) * levels
     both = (weight_a > 0) & (weight_b > 0)
-    differ = _local_mean(np.where(both, differ, ONE_SIDED), hole)
+    differ = local_mean(np.where(both, differ, ONE_SIDED), hole)
     nearest = np.where(both, np.minimum(ahead.distance, back.distance), np.maximum(ahead.distance, back.distance))
     trust = np.maximum(np.exp(-nearest / FAR) * np.exp(-differ / DIFFERENT), LEAST)
     trust = np.where(seen, trust, GUESSED).astype(np.float32)
@@ -122,14 +122,6 @@ def _nearness(distance: Array) -> Array:
 def _mean(a: Array, b: Array, weight_a: Array, weight_b: Array, total: Array) -> Array:
     top = a * weight_a[:, None] + b * weight_b[:, None]
     return top / np.maximum(total, 1e-6)[:, None]
-
-
-def _local_mean(values: Array, hole: Array) -> Array:
-    """Mean over 7x7 pixels, of the hole's own only."""
-    full = np.zeros(hole.shape, np.float32)
-    full[hole] = values
-    inside = cv2.blur(hole.astype(np.float32), (7, 7))
-    return (cv2.blur(full, (7, 7)) / np.maximum(inside, 1e-6))[hole]
 
 
 def _dirt(known: Array, seen: Array, border: Array, hole: Array, levels: np.float32, travel: Array) -> Array:

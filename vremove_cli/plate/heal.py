@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array, Box, Placed, bounds, take
+from vremove_cli.masks.morphology import grow
 from vremove_cli.media.layout import Layout
 from vremove_cli.motion.complete import membrane
 from vremove_cli.plate.coarse import coarse
@@ -63,8 +64,7 @@ def _piece(gray: Array, gaps: Array, gap: Placed, step_x: int, step_y: int) -> _
     own = gap.box
     room = own.grow(int(_REACH * max(own.width, own.height))).clip(width, height)
     inner = gap.values.astype(np.float32)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM + 1,) * 2)
-    whole = cv2.dilate(gap.values.astype(np.uint8), disc)
+    whole = grow(gap.values.astype(np.uint8), _RIM)
     rim = (whole > 0) & ~gaps[own.slices]
     if not rim.any() or room == own:
         return _Piece(gap, None)

@@ -43,7 +43,7 @@ class Sources:
         mask = self.masks.get(t)
         if mask is None or mask.empty or t in self.clean:
             return np.zeros(len(points), np.uint8)
-        return mask_lookup(mask.values, (mask.box.x0, mask.box.y0), points)
+        return mask_lookup(mask, points)
 
     def trace(self, points: Array, start: int, step: int, *, to: int | None = None) -> Ends:
         """Follow points of frame `start` one way in time, until they are seen, or up to frame `to`."""
@@ -97,6 +97,7 @@ class _Group:
     luma_only: bool
     points: Array = field(init=False)
     light: Mapping[int, float] = field(init=False)
+    peak: int = field(init=False)
     ends: tuple[Ends, Ends] = field(init=False)
     seen: tuple[Sightings, Sightings] = field(init=False)
     order: tuple[tuple[Array, Array], ...] = field(init=False)
@@ -105,8 +106,7 @@ class _Group:
         """Find out where every sample is seen; what is seen nowhere is taken from the guess."""
         self.points = self._positions(box)
         self.ends = (sources.trace(self.points, self.index, 1), sources.trace(self.points, self.index, -1))
-        scale = sources.info.layout.peak / 255
-        self.light = {t: level * scale for t, level in sources.motion.light.items()}
+        self.light, self.peak = sources.motion.light, sources.info.layout.peak
         self.seen = tuple(Sightings.none(len(e.frame), len(self.components)) for e in self.ends)  # type: ignore[assignment]
         sorting = [np.argsort(e.frame, kind="stable") for e in self.ends]
         self.order = tuple((o, e.frame[o]) for o, e in zip(sorting, self.ends, strict=True))
@@ -153,7 +153,7 @@ class _Group:
         box = Box(int(low[0]), int(low[1]), min(int(high[0]), width), min(int(high[1]), height))
         local = at - low.astype(np.float32)
         on_rim_x, on_rim_y = self.rim_x[which], self.rim_y[which]
-        change = np.float32(self.light[self.index] - self.light[frame])
+        change = np.float32((self.light[self.index] - self.light[frame]) * self.peak / 255)
         for c, component in enumerate(self.components):
             brighter = np.float32(0) if component and self.luma_only else change
             part = planes[component][box.slices] + brighter

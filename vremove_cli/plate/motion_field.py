@@ -161,8 +161,7 @@ def _filled(frames: Mapping[int, _Small], field: MotionField, t: int) -> Array:
     height, width = here.gray.shape
 
     def hidden(s: int, at: Array) -> Array:
-        mask = frames[s].mask
-        return mask_lookup(mask.values, (mask.box.x0, mask.box.y0), at)
+        return mask_lookup(frames[s].mask, at)
 
     total = np.zeros(len(points), np.float32)
     weight = np.zeros_like(total)
