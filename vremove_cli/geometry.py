@@ -42,6 +42,9 @@ class Box:
     def grow(self, px: int) -> "Box":
         return Box(self.x0 - px, self.y0 - px, self.x1 + px, self.y1 + px)
 
+    def moved(self, dx: int, dy: int) -> "Box":
+        return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
     def clip(self, width: int, height: int) -> "Box":
         return Box(max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height))
 
@@ -184,6 +187,12 @@ class Placed:
         box = bounds(full)
         return cls(box, full[box.slices].copy())
 
+    def inside(self) -> "Placed":
+        """A soft mask's inside, 128 and more, as 255 on the smallest box."""
+        inside = self.values > 127
+        tight = bounds(inside)
+        return Placed(tight.moved(self.box.x0, self.box.y0), inside[tight.slices] * np.uint8(255))
+
     @property
     def empty(self) -> bool:
         return self.box.empty or not self.values.any()
@@ -202,6 +211,5 @@ class Placed:
     def on(self, box: Box) -> Array:
         """The values on another box, zero where there are none."""
         out = np.zeros((box.height, box.width, *self.values.shape[2:]), self.values.dtype)
-        moved = Box(self.box.x0 - box.x0, self.box.y0 - box.y0, self.box.x1 - box.x0, self.box.y1 - box.y0)
-        put(out, moved, self.values)
+        put(out, self.box.moved(-box.x0, -box.y0), self.values)
         return out

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import cv2
 import numpy as np
@@ -41,10 +42,10 @@ def tinted(rgb: Array, doubtful: Array, effect: Array) -> Array:
     return np.asarray(out.astype(np.uint8))
 
 
-def sheet(rows: Sequence[Row], headings: Sequence[str]) -> Array:
-    """All rows under each other, (H, W, 3) uint8, each column with its heading."""
+def sheet(rows: Sequence[Row], headings: Sequence[str], cell: int = CELL) -> Array:
+    """All rows under each other, (H, W, 3) uint8, each column with its heading and at most `cell` pixels wide."""
     height, width = rows[0].pictures[0].shape[:2]
-    scale = min(1.0, CELL / width)
+    scale = min(1.0, cell / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     across, down = size[0] + 6, size[1] + 6 + _LABEL
     canvas = Image.new("RGB", (across * len(headings) + 6, down * len(rows) + _LABEL + 6), (24, 24, 24))
@@ -61,32 +62,40 @@ def sheet(rows: Sequence[Row], headings: Sequence[str]) -> Array:
     return np.asarray(canvas)
 
 
-def with_grid(rgb: Array) -> Array:
-    """A picture (H, W, 3) uint8 with a labelled grid of pixel coordinates over it and rulers outside it."""
+def with_grid(rgb: Array, most: int | None = None) -> Array:
+    """A picture (H, W, 3) uint8 with a labelled grid of its pixel coordinates over it and rulers outside it.
+
+    It is made smaller to be at most `most` pixels wide; the labels stay those of the whole picture.
+    """
+    whole = max(rgb.shape[:2])
+    scale = min(1.0, (most or rgb.shape[1]) / rgb.shape[1])
+    if scale < 1:
+        rgb = cv2.resize(np.ascontiguousarray(rgb), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     height, width = rgb.shape[:2]
-    step = _step(max(width, height))
+    step = _step(whole, round(whole * scale))
     margin = 40
     canvas = Image.new("RGB", (width + margin, height + _LABEL), (24, 24, 24))
     canvas.paste(Image.fromarray(np.ascontiguousarray(rgb)), (margin, _LABEL))
     lines = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(lines)
     font = ImageFont.load_default(12)
-    for x in range(0, width, step // 2):
-        main = x % step == 0
-        draw.line([(margin + x, _LABEL), (margin + x, _LABEL + height)], fill=(255, 255, 0, 150 if main else 55))
+    for at in range(0, ceil(width / scale), step // 2):
+        x, main = margin + at * scale, at % step == 0
+        draw.line([(x, _LABEL), (x, _LABEL + height)], fill=(255, 255, 0, 150 if main else 55))
         if main:
-            draw.text((margin + x, 3), str(x), font=font, fill=(255, 255, 0, 255), anchor="ma")
-    for y in range(0, height, step // 2):
-        main = y % step == 0
-        draw.line([(margin, _LABEL + y), (margin + width, _LABEL + y)], fill=(255, 255, 0, 150 if main else 55))
+            draw.text((x, 3), str(at), font=font, fill=(255, 255, 0, 255), anchor="ma")
+    for at in range(0, ceil(height / scale), step // 2):
+        y, main = _LABEL + at * scale, at % step == 0
+        draw.line([(margin, y), (margin + width, y)], fill=(255, 255, 0, 150 if main else 55))
         if main:
-            draw.text((margin - 4, _LABEL + y), str(y), font=font, fill=(255, 255, 0, 255), anchor="rm")
+            draw.text((margin - 4, y), str(at), font=font, fill=(255, 255, 0, 255), anchor="rm")
     return np.asarray(Image.alpha_composite(canvas.convert("RGBA"), lines).convert("RGB"))
 
 
-def _step(longest: int) -> int:
-    """Pixels between labelled lines: a round number that gives 8 to 20 of them."""
+def _step(longest: int, drawn: int) -> int:
+    """Pixels between labelled lines: a round number that gives at most 20 of them, no closer than a label."""
+    most = min(20, max(2, drawn // 36))
     for step in (10, 20, 50, 100, 200, 500):
-        if longest / step <= 20:
+        if longest / step <= most:
             return step
     return 1000

@@ -44,12 +44,15 @@ def grow_pixels(text: str) -> int | None:
 
 def prompts(
     points: list[str] | None, not_points: list[str] | None, boxes: list[str] | None, mask: str | None, invert: bool,
-    start: str | None, end: str | None, tracker: str,
+    start: str | None, end: str | None, tracker: str, static: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Request fields that say what to erase."""
     if invert and not mask:
         raise UsageError("--invert-mask needs a mask", "add --mask FILE")
+    if static and mask:
+        raise UsageError("--static and a mask were given", "use one or the other")
     return {
         "points": tuple(points or ()), "not_points": tuple(not_points or ()), "boxes": tuple(boxes or ()),
         "mask": mask, "invert_mask": invert, "start": start, "end": end, "tracker": tracker,
+        "static": static,
     }  # fmt: skip

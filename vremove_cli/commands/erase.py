@@ -23,6 +23,7 @@ def erase(
     box: o.Boxes = None,
     mask: o.Mask = None,
     invert_mask: o.InvertMask = False,
+    static: o.Static = False,
     start: o.Start = None,
     end: o.End = None,
     grow: o.Grow = "auto",
@@ -56,7 +57,7 @@ def erase(
     """Erase an object from a video and write the same video without it."""
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
-        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker, static)
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
             "references": tuple(reference or ()), "remover": remover, "seed": seed,

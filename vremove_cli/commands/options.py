@@ -29,6 +29,9 @@ Start = Annotated[
 End = Annotated[
     str | None, typer.Option("--end", metavar="WHEN", help="First frame no longer edited.", rich_help_panel=_WHAT)
 ]
+Static = Annotated[
+    bool, typer.Option("--static", help="It stands still on the screen: a logo, a caption.", rich_help_panel=_WHAT)
+]
 Grow = Annotated[
     str, typer.Option("--grow", metavar="PX|auto", help="Pixels to grow the mask by.", rich_help_panel=_HOW)
 ]
@@ -81,6 +84,10 @@ WritePlate = Annotated[
 ]
 WritePatch = Annotated[
     str | None, typer.Option("--write-patch", metavar="FILE.mkv|FOLDER", help="Also RGBA fills.", rich_help_panel=_OUT)
+]
+WriteCutout = Annotated[
+    str | None,
+    typer.Option("--write-cutout", metavar="FILE.mkv|FOLDER", help="Also the object, RGBA.", rich_help_panel=_OUT),
 ]
 WritePreview = Annotated[
     str | None,

@@ -21,6 +21,7 @@ def plan(
     box: o.Boxes = None,
     mask: o.Mask = None,
     invert_mask: o.InvertMask = False,
+    static: o.Static = False,
     start: o.Start = None,
     end: o.End = None,
     grow: o.Grow = "auto",
@@ -44,7 +45,7 @@ def plan(
     """Decide everything and write it to a work folder; nothing else is done."""
     talk = console(json=json, quiet=quiet, debug=debug)
     with exits(talk):
-        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker)
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker, static)
         from vremove_cli.job.run import plan as make
 
         with talk.watching() as event:

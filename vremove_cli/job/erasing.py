@@ -10,9 +10,9 @@ from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.patches import save_masks
 from vremove_cli.job.plan import Plan, Task, reach
-from vremove_cli.job.tracking import object_masks, spans_of, stored_masks
+from vremove_cli.job.tracking import object_masks, spans_of, united
 from vremove_cli.masks.files import MaskFile
-from vremove_cli.masks.morphology import auto_grow, grow
+from vremove_cli.masks.morphology import auto_grow, blur_grow, grow
 from vremove_cli.media.read import Clip
 from vremove_cli.plate.effects import WIDTH, find_effects
 
@@ -69,7 +69,8 @@ def _enlarged(mask: Array, width: int, height: int) -> Placed:
 
 def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Shadows and reflections, binary, for frames low <= t < high; frames without any are left out."""
-    return stored_masks(plan, folder, "effects", ("effects",), low, high)
+    done = ((t, r) for t in plan.tasks if t.kind == "effects" and (r := folder.result(t.id)) is not None)
+    return united(folder, "effects", done, low, high)
 
 
 def effects_said(plan: Plan, folder: WorkFolder) -> list[str]:
@@ -96,23 +97,26 @@ def references_unused(plan: Plan, folder: WorkFolder) -> list[str]:
     ]
 
 
-def _grow_by(plan: Plan, masks: dict[int, Placed]) -> int:
-    """Pixels that a segment's masks are grown by: as asked, or from the object's usual size in it."""
+def _grow_by(plan: Plan, masks: dict[int, Placed]) -> dict[int, int]:
+    """Pixels that each frame's mask is grown by: as asked, or from the object's usual size and its motion blur."""
     if plan.request.grow is not None:
-        return plan.request.grow
+        return dict.fromkeys(masks, plan.request.grow)
+    tracked = plan.tracker != "file"
     areas = [np.count_nonzero(m.values) for m in masks.values()]
-    return auto_grow(float(np.median(areas)), tracked=plan.tracker != "file") if areas else 0
+    base = auto_grow(float(np.median(areas)), tracked=tracked) if areas else 0
+    return {t: base + px for t, px in blur_grow({t: m.box for t, m in masks.items()}).items()}
 
 
 def _grown_objects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
-    found = object_masks(plan, folder, low, high)
+    """Objects' masks (0 or 255), grown, for frames low <= t < high."""
+    found = {t: mask.inside() for t, mask in object_masks(plan, folder, low, high).items()}
     px = _grow_by(plan, found)
     size = (plan.clip.width, plan.clip.height)
     out = {}
     for t in list(found):
         mask = found.pop(t)
-        box = mask.box.grow(max(px, 0)).clip(*size)
-        grown = Placed(box, grow(mask.on(box), px))
+        box = mask.box.grow(max(px[t], 1)).clip(*size)  # a rim of nothing, for a mask that is shrunk
+        grown = Placed(box, grow(mask.on(box), px[t]))
         if not grown.empty:
             out[t] = grown
     return out

@@ -15,17 +15,18 @@ from vremove_cli.job.filling import by_frame, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
-from vremove_cli.job.tracking import object_masks
+from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.masks.files import check_target, write_masks
 from vremove_cli.media import sequence
 from vremove_cli.media.images import write_rgb_image
 from vremove_cli.media.layers import write_layers
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.plate.confidence import unseen
-from vremove_cli.preview import Row, outlined, sheet, tinted
+from vremove_cli.preview import CELL, Row, outlined, sheet, tinted, with_grid
 from vremove_cli.windows import evenly
 
-_ROWS = 5
+_ROWS, _DOUBTFUL = 5, 3  # evenly spread frames on a sheet, and least certain ones
+_GRID = 640  # pixels of a picture with a grid
 _CHUNK = 64
 
 Kept = Callable[[Plan, WorkFolder, int, int], dict[int, Placed]]
@@ -40,12 +41,14 @@ class Exports:
     effects: str | None = None
     plate: str | None = None
     patch: str | None = None
+    cutout: str | None = None
     preview: str | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
         """All but the preview."""
-        return tuple(p for p in (self.mask, self.matte, self.effects, self.plate, self.patch) if p)
+        every = (self.mask, self.matte, self.effects, self.plate, self.patch, self.cutout)
+        return tuple(p for p in every if p)
 
     def check(self, request: Request, *, overwrite: bool) -> None:
         """Raise `UsageError` for a path that cannot or must not be written, before any work."""
@@ -117,6 +120,38 @@ def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
         yield clip.orientation.display(np.clip(np.rint(picture * full), 0, full).astype(dtype))
 
 
+def write_object_masks(plan: Plan, folder: WorkFolder, output: str, *, overwrite: bool) -> None:
+    """Write the mask of every object to a file or folder of its own, named by it."""
+    for name, path in object_paths(output, list(plan.clicks)).items():
+
+        def kept(plan: Plan, folder: WorkFolder, low: int, high: int, name: str = name) -> dict[int, Placed]:
+            return object_masks(plan, folder, low, high, name)
+
+        write_masks(path, mask_frames(plan, folder, kept), plan.clip, overwrite=overwrite)
+
+
+def object_paths(output: str, names: list[str]) -> dict[str, str]:
+    """`mask.ball.mkv` for the object `ball` and `mask.mkv`; the folder `masks.ball` for `masks`."""
+    path = Path(output)
+    stem, suffix = (path.stem, path.suffix) if path.suffix.lower() == ".mkv" else (path.name, "")
+    return {n: str(path.with_name(f"{stem}.{n or 'object'}{suffix}")) for n in names}
+
+
+def write_cutout(plan: Plan, folder: WorkFolder, output: str) -> None:
+    """Write the objects alone, R'G'B'A with straight, soft alpha, as they are displayed."""
+    clip = plan.clip
+    full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
+    everything = Box(0, 0, clip.width, clip.height)
+
+    def pictures() -> Iterator[Array]:
+        for frame, mask in zip(Clip(clip).frames(), mask_frames(plan, folder), strict=True):
+            alpha = mask[..., None].astype(np.float32) / 255
+            picture = np.concatenate([frame.rgb(everything) * (alpha > 0), alpha], axis=2)
+            yield clip.orientation.display(np.clip(np.rint(picture * full), 0, full).astype(dtype))
+
+    write_layers(output, pictures(), clip)
+
+
 def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool) -> None:
     """Write what is asked for beside the result."""
     for path, frames in (
@@ -129,6 +164,8 @@ def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwr
     for path, whole in ((exports.plate, True), (exports.patch, False)):
         if path:
             write_layers(path, _layers(plan, folder, whole=whole), plan.clip)
+    if exports.cutout:
+        write_cutout(plan, folder, exports.cutout)
 
 
 class Sheet:
@@ -138,6 +175,7 @@ class Sheet:
         self._plan, self._folder = plan, folder
         self._rows: list[Row] = []
         self._before: Array | None = None
+        self._sure = confidences(plan, folder)
         self.wanted = set(_interesting(plan, folder))
 
     def before(self, frame: Frame) -> None:
@@ -148,7 +186,7 @@ class Sheet:
         assert self._before is not None
         marked = _marked(self._plan, self._folder, t, self._before)
         after = self._plan.clip.orientation.display(frame.rgb8()).copy()
-        self._rows.append(Row(f"frame {t}", (self._before, marked, after)))
+        self._rows.append(Row(_caption(t, self._sure), (self._before, marked, after)))
 
     def write(self, path: str) -> None:
         write_rgb_image(Path(path), sheet(self._rows, ("before", "mask", "after")))
@@ -167,24 +205,36 @@ def _marked(plan: Plan, folder: WorkFolder, t: int, rgb: Array) -> Array:
     return rgb if mask is None else outlined(rgb, display(mask.full(*size)))
 
 
-def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str) -> None:
-    """A sheet of frames with the mask outlined, for `vremove mask`."""
+def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str, *, grid: bool = False) -> None:
+    """A sheet of frames with the mask outlined, for `vremove mask`; with coordinates to read off, if `grid`."""
     rows = []
-    wanted = sorted(_interesting(plan, folder))
+    sure = confidences(plan, folder)
     clip = Clip(plan.clip)
-    for t in wanted:
+    for t in _interesting(plan, folder):
         (frame,) = clip.frames(t, t + 1)
         rgb = plan.clip.orientation.display(frame.rgb8()).copy()
-        rows.append(Row(f"frame {t}", (rgb, _marked(plan, folder, t, rgb))))
-    write_rgb_image(Path(path), sheet(rows, ("frame", "mask")))
+        pictures = (rgb, _marked(plan, folder, t, rgb))
+        rows.append(Row(_caption(t, sure), tuple(with_grid(p, _GRID) for p in pictures) if grid else pictures))
+    write_rgb_image(Path(path), sheet(rows, ("frame", "mask"), 2 * _GRID if grid else CELL))
+
+
+def _caption(t: int, sure: dict[int, float]) -> str:
+    if t not in sure:
+        return f"frame {t}"
+    return f"frame {t}, {100 * sure[t]:.0f} % sure{': look here' if sure[t] < UNSURE else ''}"
 
 
 def _interesting(plan: Plan, folder: WorkFolder) -> list[int]:
-    """Frames worth looking at: evenly spread over those with something to erase."""
+    """Frames worth looking at: evenly spread over those with something to erase, and the least certain ones."""
     busy = []
-    for task in plan.tasks:
-        if task.kind in ("track", "mask"):
-            boxes = (folder.result(task.id) or {}).get("masks", {}).get("boxes", [])
-            busy += [task.run[0] + i for i, b in enumerate(boxes) if b[2] > b[0]]
+    for task, result in mask_results(plan, folder):
+        busy += [t for t, box in enumerate(result["masks"]["boxes"], task.run[0]) if box[2] > box[0]]
     frames = sorted(set(busy)) or list(range(*plan.run))
-    return [frames[i] for i in evenly(0, len(frames), _ROWS)]
+    chosen = {frames[i] for i in evenly(0, len(frames), _ROWS)}
+    sure = confidences(plan, folder)
+    apart = max(2, len(sure) // 20)
+    doubtful: list[int] = []
+    for t in sorted(sure, key=lambda t: sure[t]):
+        if len(doubtful) < _DOUBTFUL and all(abs(t - d) >= apart for d in doubtful):
+            doubtful.append(t)
+    return sorted(chosen | set(doubtful))

@@ -78,13 +78,13 @@ class WorkFolder:
         """Make it last: it is the user's now."""
         (self.path / _TEMPORARY).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Delete the plan and all results, and nothing else; the leases stay."""
+    def keep(self, tasks: set[str]) -> None:
+        """Delete the plan and the results of all tasks but these, and nothing else; the leases stay."""
         self.plan.unlink(missing_ok=True)
         for name in _FOLDERS:
-            if name != "leases":
-                shutil.rmtree(self.path / name, ignore_errors=True)
-                (self.path / name).mkdir(parents=True, exist_ok=True)
+            for file in (self.path / name).iterdir() if name != "leases" else ():
+                if file.name.split(".")[0] not in tasks:
+                    file.unlink()
 
     def discard(self) -> None:
         """Delete a temporary folder that no other process is using; what is not ours in it stays."""

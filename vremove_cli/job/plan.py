@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,17 @@ from vremove_cli.removers import registry
 from vremove_cli.removers.base import ShotInfo, Stage
 from vremove_cli.windows import context, segments
 
-SCHEMA = 2
+SCHEMA = 3
 LONGEST = 180  # frames of a segment
 REACH = 60  # frames on both sides in which the plate looks for the background
 
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: `kind` is mask, track, effects, plate or fill; `run` its frames; `needs` ids of others."""
+    """One piece of work: `kind` is mask, track, mend, effects, plate or fill; `run` its frames; `needs` ids of others.
+
+    `origin` is the prompted frame it starts from; `key` a digest of all that its result depends on.
+    """
 
     id: str
     kind: str
@@ -37,6 +40,7 @@ class Task:
     needs: tuple[str, ...] = ()
     target: str = ""
     origin: int | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,12 +152,13 @@ def _fingerprints(plan: Plan) -> str:
     return " ".join(fingerprint(i.path, i.files) for i in plan.inputs)
 
 
-def make_plan(request: Request, emit: Emit) -> Plan:
-    """Scan the input and decide everything; raises a `VremoveError` for whatever cannot be done."""
+def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
+    """Scan the input and decide everything; raises a `VremoveError` for whatever cannot be done.
+
+    A plan made `before` for the same input saves scanning it again.
+    """
     prompts = parse_prompts(request)
-    clip = open_clip(
-        request.input, skip_errors=request.skip_errors, progress=lambda d, n: emit(Progress("scan", d, n))
-    ).info
+    clip = _scanned(request, before, emit)
     notes = list(clip.notes)
     run = _range(request, clip)
     encode = choose(clip, request.output, request.wishes, notes)
@@ -166,14 +171,14 @@ def make_plan(request: Request, emit: Emit) -> Plan:
     if effects:
         notes += MaskFile(effects, clip, what="effects").notes
     references = _references(request, clip, run, notes)
-    digests = (fingerprint(i.path, i.files) for i in (clip, mask, effects, *references.values()) if i)
+    digests = [fingerprint(i.path, i.files) for i in (clip, mask, effects, *references.values()) if i]
     tracker = _tracker(request, notes)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
     pieces = tuple(
         (a + run[0], b + run[0]) for a, b in segments(run[1] - run[0], [c - run[0] for c in clip.cuts], LONGEST)
     )
-    tasks = _track_tasks(clicks, pieces, clip, notes) if not request.mask else _mask_tasks(pieces)
+    tasks = follow_tasks(clicks, pieces, clip.cuts, notes) if not request.mask else _mask_tasks(pieces)
     if request.effects != "off":
         tasks += _around("effects", tasks, pieces, clip, run)
     plates = _around("plate", tasks, pieces, clip, run)
@@ -183,8 +188,39 @@ def make_plan(request: Request, emit: Emit) -> Plan:
         emit(Note(text))
     return Plan(
         request, __version__, " ".join(digests), clip, encode, streams, mask, effects, references, tracker,
-        remover, run, pieces, clicks, (*tasks, *plates, *fills), tuple(notes),
+        remover, run, pieces, clicks, _keyed((*tasks, *plates, *fills), request, clicks, digests), tuple(notes),
     )  # fmt: skip
+
+
+def _scanned(request: Request, before: Plan | None, emit: Emit) -> ClipInfo:
+    if before is not None and before.request.input == request.input:
+        same = before.request.skip_errors == request.skip_errors
+        if same and before.fingerprint.split()[0] == fingerprint(before.clip.path, before.clip.files):
+            return before.clip
+    return open_clip(
+        request.input, skip_errors=request.skip_errors, progress=lambda d, n: emit(Progress("scan", d, n))
+    ).info
+
+
+def _keyed(
+    tasks: tuple[Task, ...], request: Request, clicks: dict[str, dict[int, Clicks]], digests: list[str]
+) -> tuple[Task, ...]:
+    """The tasks with a key each: a task of another plan that has the same one leaves the same result."""
+    made: dict[str, Task] = {}
+    for task in tasks:
+        here: Any = [__version__, task.kind, task.run, task.target, task.origin, [made[n].key for n in task.needs]]
+        if task.kind == "track":
+            inside = {f: asdict(c) for f, c in clicks[task.target].items() if task.run[0] <= f < task.run[1]}
+            here += [digests[0], request.tracker, request.static, request.skip_errors, inside]
+        elif task.kind == "mend":
+            here += [digests[0], sorted(clicks[task.target])]
+        elif task.kind == "mask":
+            here += [digests[:2], request.mask, request.invert_mask, request.skip_errors]
+        else:
+            here += [digests, request.to_json()]
+        key = hashlib.sha256(json.dumps(here, sort_keys=True).encode()).hexdigest()[:16]
+        made[task.id] = replace(task, key=key)
+    return tuple(made.values())
 
 
 def parse_prompts(request: Request) -> list[Prompt]:
@@ -253,13 +289,13 @@ def _clicks(prompts: list[Prompt], clip: ClipInfo, run: tuple[int, int]) -> dict
             raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
         had = out.setdefault(prompt.name, {}).get(frame, Clicks())
         out[prompt.name][frame] = _joined(had, prompt, clip)
-    for by_frame in out.values():
-        for frame, clicks in by_frame.items():
-            if not (clicks.points or clicks.boxes):
-                raise UsageError(
-                    f"frame {frame} has a negative point and nothing that says what the object is",
-                    f"add --point @{frame}:X,Y on the object",
-                )
+    for name, by_frame in out.items():
+        frame = min(by_frame)
+        if not (by_frame[frame].points or by_frame[frame].boxes):
+            raise UsageError(
+                f"frame {frame} has a negative point and nothing says before it what the object is",
+                f"add --point {name}{'=' if name else ''}@{frame}:X,Y on the object",
+            )
     return out
 
 
@@ -294,26 +330,43 @@ def _mask_tasks(pieces: tuple[tuple[int, int], ...]) -> list[Task]:
     return [Task(f"mask-{k:04d}", "mask", piece) for k, piece in enumerate(pieces)]
 
 
-def _track_tasks(
-    clicks: dict[str, dict[int, Clicks]], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, notes: list[str]
+def follow_tasks(
+    clicks: dict[str, dict[int, Clicks]], pieces: tuple[tuple[int, int], ...], cuts: tuple[int, ...], notes: list[str]
 ) -> list[Task]:
-    """A chain of tasks for each object and shot, outwards from the segment that holds its first prompt there."""
+    """A chain of tasks for each object and shot, outwards from the segment that holds its first prompt there, and
+    tasks that carry later prompts back over segments before theirs."""
     out = []
     for name, by_frame in clicks.items():
         label = name or "object"
-        for shot in _shots(pieces, clip.cuts):
-            frames = [f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1]]
-            if not frames:
+        for shot in _shots(pieces, cuts):
+            frames = sorted(f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1])
+            positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
+            if not positive:
                 start = pieces[shot[0]][0]
                 notes.append(
                     f"{label} is not looked for after the cut at frame {start}: add a prompt @{start}:X,Y there"
                 )
                 continue
-            home = next(k for k in shot if pieces[k][0] <= min(frames) < pieces[k][1])
+            home = next(k for k in shot if pieces[k][0] <= positive[0] < pieces[k][1])
             for k in sorted(shot, key=lambda k: abs(k - home)):
                 toward = home if k == home else (k - 1 if k > home else k + 1)
                 needs = () if k == home else (f"track-{label}-{toward:04d}",)
-                out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, min(frames)))
+                out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, positive[0]))
+            out += _mend_tasks(label, name, [f for f in frames if f >= positive[0]], pieces)
+    return out
+
+
+def _mend_tasks(label: str, name: str, frames: list[int], pieces: tuple[tuple[int, int], ...]) -> list[Task]:
+    """Tasks for the segments between two prompts, from the later one's down to half-way."""
+    out = []
+    for before, frame in zip(frames, frames[1:], strict=False):
+        home = next(k for k, piece in enumerate(pieces) if piece[0] <= frame < piece[1])
+        later = f"track-{label}-{home:04d}"
+        for k in range(home - 1, -1, -1):
+            if pieces[k][1] <= (before + frame) / 2:
+                break
+            out.append(Task(f"mend-{label}-{k:04d}", "mend", pieces[k], (f"track-{label}-{k:04d}", later), name, frame))
+            later = out[-1].id
     return out
 
 

@@ -12,8 +12,9 @@ class Request:
     """One clip and what to do with it. Prompts are kept as text; None means: decide for me.
 
     `grow` are pixels, `feather` the width in pixels of the soft border outside the grown mask, `start` and `end` the
-    half-open range that is edited. `recover` off gives the remover the whole hole. `effects` is auto, off, or a mask
-    file of the object's shadows and reflections; `references` are clean pictures, FILE or FILE@WHEN.
+    half-open range that is edited. `static`: what is pointed at stands still on the screen. `recover` off gives the
+    remover the whole hole. `effects` is auto, off, or a mask file of the object's shadows and reflections; `references`
+    are clean pictures, FILE or FILE@WHEN.
     """
 
     input: str
@@ -28,6 +29,7 @@ class Request:
     start: str | None = None
     end: str | None = None
     tracker: str = "auto"
+    static: bool = False
     remover: str = "auto"
     recover: bool = True
     effects: str = "auto"

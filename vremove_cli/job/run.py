@@ -13,14 +13,22 @@ from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.erasing import effects_segment
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
-from vremove_cli.job.exports import Exports, mask_frames, write_mask_sheet
+from vremove_cli.job.exports import (
+    Exports,
+    mask_frames,
+    object_paths,
+    write_cutout,
+    write_mask_sheet,
+    write_object_masks,
+)  # fmt: skip
 from vremove_cli.job.filling import fill_stage, plate_segment
 from vremove_cli.job.finish import Summary, finish
 from vremove_cli.job.folder import WorkFolder, write_json
+from vremove_cli.job.following import mend_segment, track_segment
 from vremove_cli.job.places import check_targets, make_request, sidecar_of, work_folder
-from vremove_cli.job.plan import Plan, Task, check_input, make_plan, nothing, same_job
+from vremove_cli.job.plan import Plan, Task, check_input, make_plan, nothing, parse_prompts, same_job
 from vremove_cli.job.request import Request
-from vremove_cli.job.tracking import import_masks, track_segment, uncertain
+from vremove_cli.job.tracking import import_masks, mask_results, uncertain
 from vremove_cli.masks.files import write_masks
 from vremove_cli.media.encoders import container_of
 from vremove_cli.media.write import check_free
@@ -28,10 +36,12 @@ from vremove_cli.media.write import check_free
 _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
     "mask": import_masks,
     "track": track_segment,
+    "mend": mend_segment,
     "effects": effects_segment,
     "plate": plate_segment,
     "fill": fill_stage,
 }
+_MASKS = ("mask", "track", "mend")
 _PATIENCE = 0.25  # seconds between looks at a task that another process is doing
 _ATTEMPTS = 5
 
@@ -124,21 +134,34 @@ def erase(
 
 
 def track(
-    source: str, output: str, *, work: str | None = None, keep_work: bool = False, overwrite: bool = False,
-    preview: str | None = None, on_event: Emit = silent, **options: Any,
+    source: str, output: str, *, work: str | None = None, keep_work: bool = True, overwrite: bool = False,
+    per_object: bool = False, cutout: str | None = None, preview: str | None = None, grid: bool = False,
+    on_event: Emit = silent, **options: Any,
 ) -> Summary:  # fmt: skip
-    """Write the masks that `erase` would use, to .mkv or a folder of PNG files. Options as for `erase`."""
+    """Write the masks that `erase` would use, to .mkv or a folder of PNG files. Options as for `erase`.
+
+    The work stays, so that a call with one prompt more does only what that changes. `per_object` writes a mask for each
+    object, `cutout` is a file or folder for the objects with alpha, `preview` a sheet to check by, with coordinates if
+    `grid`.
+    """
     started = time.monotonic()
     request = make_request(source, None, options)
-    Exports(mask=output, preview=preview).check(request, overwrite=overwrite)
+    names = list(dict.fromkeys(p.name for p in parse_prompts(request))) if per_object else []
+    for path in object_paths(output, names).values() if per_object else (output,):
+        Exports(mask=path, cutout=cutout, preview=preview).check(request, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else work_folder(output))
     with _occupied(folder, keep=keep_work):
         made = _open(folder, request, on_event)
-        tally = _work(made, folder, None, on_event, kinds=("mask", "track"))
+        tally = _work(made, folder, None, on_event, kinds=_MASKS)
         _check_masks(made, folder)
-        write_masks(output, mask_frames(made, folder), made.clip, overwrite=overwrite)
+        if per_object:
+            write_object_masks(made, folder, output, overwrite=overwrite)
+        else:
+            write_masks(output, mask_frames(made, folder), made.clip, overwrite=overwrite)
+        if cutout:
+            write_cutout(made, folder, cutout)
         if preview:
-            write_mask_sheet(made, folder, preview)
+            write_mask_sheet(made, folder, preview, grid=grid)
         doubts = uncertain(made, folder)
         for doubt in doubts:
             on_event(Note(doubt))
@@ -184,18 +207,20 @@ def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
     while True:
         with folder.lease("planning") as mine:
             if mine:
-                had = _same(folder, request, emit)
-                if had is None:
-                    had = make_plan(request, emit)
-                    write_json(folder.plan, had.to_json())
-                return had
+                had = _former(folder, request, emit)
+                if had is not None and same_job(had, request):
+                    return had
+                made = make_plan(request, emit, had)
+                _replan(folder, had, made, emit)
+                return made
         time.sleep(_PATIENCE)
 
 
-def _same(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
-    """The folder's plan if it is for this job; None when there is none, or when an old run's own was cleared away."""
+def _former(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
+    """The plan that is in the folder: this job's, or one of an earlier run's own that may be replaced."""
     if not folder.plan.exists():
         return None
+    had = None
     try:
         had = Plan.load(folder.plan)
         if same_job(had, request):
@@ -211,9 +236,20 @@ def _same(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
         raise UsageError(f"{folder.path} holds another job", "choose another folder with --work, or delete this one")
     if folder.others():
         raise UsageError(f"{folder.path} is in use by another job", "wait for it, or choose another folder with --work")
-    emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
-    folder.clear()
-    return None
+    return had
+
+
+def _replan(folder: WorkFolder, had: Plan | None, made: Plan, emit: Emit) -> None:
+    """Put a new plan in the folder, in place of an earlier run's, of which the results that still hold are kept."""
+    if folder.plan.exists():
+        keys = {t.id: t.key for t in had.tasks} if had else {}
+        kept = {t.id for t in made.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
+        if kept:
+            emit(Note(f"going on with {folder.path}: {len(kept)} of {len(made.tasks)} tasks still hold"))
+        else:
+            emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
+        folder.keep(kept)
+    write_json(folder.plan, made.to_json())
 
 
 def _work(
@@ -236,7 +272,7 @@ def _work(
         ready = [t for t in todo if all(folder.finished(n) for n in t.needs)]
         if not ready and only is not None:
             raise UsageError(f"task {only} needs {', '.join(todo[0].needs)} first", "run those tasks before")
-        if not checked and all(t.kind not in ("mask", "track") for t in todo):
+        if not checked and all(t.kind not in _MASKS for t in todo):
             _check_masks(made, folder)
             checked = True
         progressed = False
@@ -272,10 +308,7 @@ def _do(made: Plan, task: Task, folder: WorkFolder, emit: Emit) -> bool:
 def _check_masks(made: Plan, folder: WorkFolder) -> None:
     """Raise `NothingError` when nothing was found, or everything is masked."""
     frames = found = full = 0
-    for task in made.tasks:
-        result = folder.result(task.id)
-        if task.kind not in ("mask", "track") or result is None:
-            continue
+    for task, result in mask_results(made, folder):
         frames += task.run[1] - task.run[0]
         found += sum(b[2] > b[0] for b in result["masks"]["boxes"])
         full += result.get("full", 0)

@@ -4,6 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from vremove_cli.geometry import Array
+from vremove_cli.masks.backdrop import Standout
+
+WORK = 360  # pixels of the shorter side that trackers see
+
+# Remarks on a frame's mask, for the summary and the preview.
+NO_OBJECT, DOUBTFUL, ABSENT = "nothing stands out at the prompt", "the first mask is doubtful", "not found"
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,24 @@ class Clicks:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """A frame as a tracker sees it: `rgb` (h, w, 3) uint8 at the size it works at, the clip's own (width, height), and
+    what stands out from the background, at any size."""
+
+    rgb: Array
+    size: tuple[int, int]
+    standout: Standout
+
+    @property
+    def scale(self) -> float:
+        """Pixels of `rgb` in a pixel of the clip."""
+        return self.rgb.shape[0] / self.size[1]
+
+
+@dataclass(frozen=True)
 class Tracked:
-    """A mask (H, W) uint8, 0 or 255, and how sure the tracker is of it (0..1)."""
+    """A soft mask (h, w) float32 at the size of the sight, above 0.5 inside, and its expected overlap (IoU) with the
+    truth (0..1)."""
 
     mask: Array
     confidence: float
@@ -42,8 +64,11 @@ class Tracker(Protocol):
 
     name: str
 
-    def begin(self, rgb: Array, clicks: Clicks) -> tuple[State, Tracked]:
-        """The mask on a prompted frame (H, W, 3) uint8; a later prompt begins anew from its frame on."""
+    def begin(self, sight: Sight, clicks: Clicks) -> tuple[State, Tracked]:
+        """The mask on a prompted frame."""
 
-    def step(self, rgb: Array, state: State) -> tuple[State, Tracked]:
+    def correct(self, sight: Sight, state: State, clicks: Clicks) -> tuple[State, Tracked]:
+        """The mask on the next frame, as clicks put it right."""
+
+    def step(self, sight: Sight, state: State) -> tuple[State, Tracked]:
         """The mask on the next frame in the direction of travel."""

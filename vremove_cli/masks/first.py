@@ -1,7 +1,7 @@
-"""The first mask: from points or a box to an outline, on one frame, by colour, contour and nearness.
+"""The first mask: from points or a box to an outline, on one frame, by colour, contour, nearness, and what stands out.
 
-Works on a small picture. From a point, seven sizes of object are tried and the one whose outline falls best on colour
-edges is taken; from a box, three segmentations vote.
+Works on a small picture. From a point, seven sizes of object are tried and the one that differs most from what is
+round it, in colour and in motion, is taken; from a box, several segmentations vote.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
+from vremove_cli.masks.backdrop import Standout
 from vremove_cli.masks.base import Clicks
 from vremove_cli.masks.colours import bins_of, histogram, likeness
 from vremove_cli.masks.energy import edge_weights, segment
@@ -17,43 +18,71 @@ from vremove_cli.masks.energy import edge_weights, segment
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15, 0.19, 0.24)  # radius of the object tried, in frame heights
 _SMOOTH = 5.0
 _ROUNDS = 5
-SURE = 0.7  # agreement of the trials below which the outline is doubtful
+_ROUND, _ZONE = 0.05, 0.35  # frame heights round a point that tell whether it moves, and that its object may fill
+SURE = 0.8  # agreement of the trials below which the outline is doubtful
+NOTHING = 0.1  # difference in colour to its surroundings below which there is no object
 
 
 @dataclass(frozen=True)
 class First:
-    """A soft mask (H, W) in [0, 1] and how well the trials agreed, 0..1."""
+    """A soft mask (H, W) in [0, 1]; 0..1, how well the trials agreed, and how its colours differ from its ring's."""
 
     mask: Array
     agreement: float
+    separation: float
 
 
-def first_mask(lab: Array, rgb: Array, clicks: Clicks) -> First:
-    """Segment the object that `clicks` (in this picture's pixels) point at; `lab` (H, W, 3) float32, `rgb` uint8."""
+def first_mask(lab: Array, rgb: Array, clicks: Clicks, standout: Standout | None = None) -> First:
+    """Segment the object that `clicks` (in this picture's pixels) point at.
+
+    `lab` (H, W, 3) float32 and `rgb` uint8 are the same picture; `standout`, of its size, says what moves.
+    """
+    if standout is None:
+        standout = Standout.nothing(*lab.shape[:2])
     if clicks.boxes:
-        return _from_boxes(lab, rgb, clicks)
-    return _from_points(lab, clicks)
+        return _from_boxes(lab, rgb, clicks, standout)
+    return _from_points(lab, clicks, standout)
 
 
-def _from_points(lab: Array, clicks: Clicks) -> First:
+def _from_points(lab: Array, clicks: Clicks, standout: Standout) -> First:
     height = lab.shape[0]
     bins, weights = bins_of(lab), edge_weights(lab)
-    gradient = np.minimum(_gradient(lab), 6.0)
-    best, best_score = None, -np.inf
+    near = distance_to(clicks.points, bins.shape)
+    trust = standout.trusted(near < _ROUND * height)
+    moves = trust * standout.moves
     trials = {}
     for s in SCALES:
-        mask = _grow_from_points(bins, weights, clicks, s * height / len(clicks.points) ** 0.5, height)
-        trials[s] = mask > 0.5
-        score = 0.3 * _contour_strength(trials[s], gradient) - 0.15 * (np.log(s / 0.11) / 0.6) ** 2
-        if score > best_score:
-            best, best_score = mask, score
-    assert best is not None
-    middle = [trials[s] for s in SCALES[1:5]]
+        trials[s] = _grow_from_points(bins, weights, clicks, s * height / len(clicks.points) ** 0.5, height, moves)
+    scores = {s: _worth(m > 0.5, bins, moves, trust, near < _ZONE * height, s) for s, m in trials.items()}
+    best = max(scores, key=lambda s: scores[s])
+    middle = [trials[s] > 0.5 for s in SCALES[1:5]]
     pairs = [_iou(a, b) for i, a in enumerate(middle) for b in middle[i + 1 :]]
-    return First(best, float(np.mean(pairs)))
+    return First(trials[best], float(np.mean(pairs)), separation(trials[best] > 0.5, bins))
 
 
-def _grow_from_points(bins: Array, weights: tuple[Array, Array], clicks: Clicks, radius: float, height: int) -> Array:
+def _worth(mask: Array, bins: Array, moves: Array, trust: float, zone: Array, scale: float) -> float:
+    """How well a trial's outline parts two things: by colour, by motion, by being of a likely size."""
+    if not mask.any() or mask.all():
+        return -np.inf
+    stands = np.clip(moves, 0, 1)
+    share = float(stands[mask].sum() / max(1.0, trust * mask.sum() + stands[~mask & zone].sum())) if trust else 0.0
+    likely = (np.log(scale / 0.11) / 0.6) ** 2
+    inside, size = float(moves[mask].mean()), float(mask.mean()) ** 0.5
+    return 0.5 * separation(mask, bins) + share + 0.4 * inside + 0.35 * size - 0.15 * likely
+
+
+def separation(mask: Array, bins: Array) -> float:
+    """How different the colours of a mask (H, W) and of what is next to it are: 0 alike to 1 (1 - Bhattacharyya)."""
+    thick = 2 * round(0.022 * min(bins.shape)) + 1
+    ring = (cv2.dilate(mask.astype(np.uint8), np.ones((thick, thick), np.uint8)) > 0) & ~mask
+    if not mask.any() or not ring.any():
+        return 0.0
+    return float(1 - np.sqrt(histogram(bins, mask * 1.0) * histogram(bins, ring * 1.0)).sum())
+
+
+def _grow_from_points(
+    bins: Array, weights: tuple[Array, Array], clicks: Clicks, radius: float, height: int, moves: Array
+) -> Array:
     """One trial: colours of the inside against the outside, refined until the outline stands still."""
     near = distance_to(clicks.points, bins.shape)
     prior = np.clip(1.5 * (near / radius - 1), -1.5, 3)
@@ -71,9 +100,9 @@ def _grow_from_points(bins: Array, weights: tuple[Array, Array], clicks: Clicks,
         beyond = np.exp(-np.maximum(near - radius, 0) / (1.5 * radius)) + 0.05
         outside = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
         own, other = histogram(bins, close * inside), histogram(bins, beyond * outside)
-        cost = -likeness(bins, own, other, 3) + prior * (0.8 if k else 1)
+        cost = -likeness(bins, own, other, 3) + prior * (0.8 if k else 1) - moves
         u = segment(cost, weights, _SMOOTH, 40 if k < _ROUNDS - 1 else 100, u)
-        new = _touching(u > 0.5, clicks.points)
+        new = touching(u > 0.5, clicks.points)
         steady = _iou(new, inside) > 0.985
         inside = new if new.any() else inside
         if steady:
@@ -81,11 +110,14 @@ def _grow_from_points(bins: Array, weights: tuple[Array, Array], clicks: Clicks,
     return np.where(inside, np.maximum(u, 0.51), np.minimum(u, 0.49)).astype(np.float32)
 
 
-def _from_boxes(lab: Array, rgb: Array, clicks: Clicks) -> First:
-    """Votes of colour energy and of GrabCut from the rectangle and from the ellipse inside it."""
+def _from_boxes(lab: Array, rgb: Array, clicks: Clicks, standout: Standout) -> First:
+    """Votes of colour energy, with and without what stands out, and of GrabCut from the rectangle and its ellipse."""
     votes = []
     for box in clicks.boxes:
-        ballots = [_box_energy(lab, box), _grabcut(rgb, box, ellipse=False), _grabcut(rgb, box, ellipse=True)]
+        core = _box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < 0.6)
+        moves = standout.trusted(core) * standout.moves
+        ballots = [_box_energy(lab, box, 0 * moves), _box_energy(lab, box, moves), _grabcut(rgb, box, ellipse=False),
+                   _grabcut(rgb, box, ellipse=True)]  # fmt: skip
         cast = [b for b in ballots if b.any()]  # GrabCut may find nothing to tell apart, and then has no say
         if cast:
             votes.append((np.mean(cast, axis=0), _iou(cast[0], cast[-1]) if len(cast) > 1 else 0.5))
@@ -101,18 +133,18 @@ def _from_boxes(lab: Array, rgb: Array, clicks: Clicks) -> First:
         for box in clicks.boxes:
             x0, y0, x1, y1 = (round(v) for v in box)
             mask[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = 1
-        return First(mask, 0.0)
-    return First(mask, min((a for _, a in votes), default=0.0))
+        votes = [(mask, 0.0)]
+    return First(mask, min((a for _, a in votes), default=0.0), separation(mask > 0.5, bins_of(lab)))
 
 
-def _box_energy(lab: Array, box: tuple[float, float, float, float]) -> Array:
+def _box_energy(lab: Array, box: tuple[float, float, float, float], moves: Array) -> Array:
     bins, weights = bins_of(lab), edge_weights(lab)
     inside_box, ring = _box_zones(lab.shape[:2], box)
     inside = inside_box & (_ellipse(lab.shape[:2], box) < 0.6)
     u = inside.astype(np.float32)
     for _ in range(_ROUNDS):
         own, other = histogram(bins, inside * 1.0), histogram(bins, (ring | (inside_box & ~inside)) * 1.0)
-        cost = np.where(inside_box, -likeness(bins, own, other, 3), 9)
+        cost = np.where(inside_box, -likeness(bins, own, other, 3) - moves, 9)
         u = segment(cost, weights, _SMOOTH, 40, u)
         new = u > 0.5
         if not new.any() or _iou(new, inside) > 0.985:
@@ -162,7 +194,7 @@ def distance_to(points: tuple[tuple[float, float], ...], shape: tuple[int, ...])
     return np.min([np.hypot(x - px, y - py) for px, py in points], axis=0).astype(np.float32)
 
 
-def _touching(mask: Array, points: tuple[tuple[float, float], ...]) -> Array:
+def touching(mask: Array, points: tuple[tuple[float, float], ...]) -> Array:
     """The parts of a mask that hold a point."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8))
     keep = np.zeros(count, bool)
@@ -172,19 +204,6 @@ def _touching(mask: Array, points: tuple[tuple[float, float], ...]) -> Array:
         keep[labels[row, column]] = True
     keep[0] = False
     return keep[labels]
-
-
-def _gradient(lab: Array) -> Array:
-    dx, dy = (cv2.Sobel(lab, cv2.CV_32F, *d, ksize=3, scale=1 / 4) for d in ((1, 0), (0, 1)))
-    return np.sqrt((dx**2 + dy**2).sum(axis=2))
-
-
-def _contour_strength(mask: Array, gradient: Array) -> float:
-    """Mean colour gradient on the outline against the picture's."""
-    inner = mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    if not inner.any():
-        return 0.0
-    return float(gradient[inner].mean() / (gradient.mean() + 0.3))
 
 
 def _iou(a: Array, b: Array) -> float:

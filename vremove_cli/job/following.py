@@ -1,0 +1,276 @@
+"""The tasks that follow objects: through a segment, from prompts or from the neighbouring segment, and back from later
+prompts until the masks agree with what was there."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+
+from vremove_cli.errors import NothingError
+from vremove_cli.geometry import Array, Placed
+from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.patches import save_masks
+from vremove_cli.job.plan import Plan, Task
+from vremove_cli.job.tracking import first_doubt, stored
+from vremove_cli.masks.backdrop import REACH, WIDTH, Backdrop
+from vremove_cli.masks.base import ABSENT, NO_OBJECT, WORK, Sight, State, Tracked, Tracker
+from vremove_cli.masks.finished import at_full_size, closed_in_time
+from vremove_cli.masks.flow import FlowTracker
+from vremove_cli.masks.still import SAMPLES, StillTracker, stands_still
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.read import Clip
+from vremove_cli.windows import context, evenly
+
+_AGREE, _LONG = 0.9, 3  # overlap, for this many frames, at which a correction has nothing more to say
+_CHUNK = 16  # frames in memory while a clip is read backwards
+
+T = TypeVar("T")
+
+
+class View:
+    """A segment as trackers see it: frames in either direction, with what stands out from the rest of the shot."""
+
+    def __init__(self, info: ClipInfo, run: tuple[int, int]) -> None:
+        self._clip, self.full = Clip(info), (info.width, info.height)
+        self.size = _fitted(self.full, min(1.0, WORK / min(self.full)))
+        small = _fitted(self.full, min(1.0, WIDTH / max(self.full)))
+        wanted = set(evenly(*run, SAMPLES))
+        frames, self._samples = {}, []
+        for frame in self._clip.frames(*context(run, info.frames, info.cuts, REACH)):
+            frames[frame.index] = frame.rgb8(small)
+            if frame.index in wanted:
+                self._samples.append(frame.rgb8(self.size))
+        self._backdrop = Backdrop(frames)
+
+    @property
+    def samples(self) -> Array:
+        """Frames spread over the segment (N, h, w, 3) uint8."""
+        return np.stack(self._samples)
+
+    def forward(self, start: int, stop: int) -> Iterator[tuple[int, Sight]]:
+        """Frames start <= t < stop."""
+        return _ahead(self._sight(f.index, f.rgb8(self.size)) for f in self._clip.frames(start, stop))
+
+    def backward(self, start: int, stop: int) -> Iterator[tuple[int, Sight]]:
+        """The same from the last to the first."""
+        return _ahead(self._reversed(start, stop))
+
+    def grays(self, start: int, stop: int) -> Iterator[tuple[int, Array]]:
+        """Frames start <= t < stop, (h, w) uint8."""
+        return ((f.index, cv2.cvtColor(f.rgb8(self.size), cv2.COLOR_RGB2GRAY)) for f in self._clip.frames(start, stop))
+
+    def _reversed(self, start: int, stop: int) -> Iterator[tuple[int, Sight]]:
+        for high in range(stop, start, -_CHUNK):
+            frames = [(f.index, f.rgb8(self.size)) for f in self._clip.frames(max(start, high - _CHUNK), high)]
+            for index, rgb in reversed(frames):
+                yield self._sight(index, rgb)
+
+    def _sight(self, t: int, rgb: Array) -> tuple[int, Sight]:
+        return t, Sight(rgb, self.full, self._backdrop.standout(t))
+
+
+def _fitted(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(8, round(size[0] * scale)), max(8, round(size[1] * scale))
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, the next of which is made in another thread while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
+    """Follow one object through a segment: from its first prompt both ways, or on from the neighbouring segment."""
+    start, stop = task.run
+    assert task.origin is not None
+    view = View(plan.clip, task.run)
+    path: dict[int, Tracked] = {}
+    done = _tracked_before(plan, task, folder)
+    states: dict[int, State] = {}
+
+    def keep(frame: int, tracked: Tracked) -> None:
+        path[frame] = tracked
+        emit(Progress("track", done + len(path), plan.run[1] - plan.run[0]))
+        if frame == task.origin:
+            _report_first(plan, task, tracked.remark, emit)
+
+    entry = None
+    if not start <= task.origin < stop:
+        entry = _load_state(folder, task.needs[0], "forward" if start > task.origin else "backward")
+    tracker = _tracker(plan, task, view, entry)
+    if entry is None or start > task.origin:
+        low = task.origin if entry is None else start
+        _save_state(folder, task.id, "forward", _forward(plan, task, view, tracker, (low, stop), entry, states, keep))
+        entry = states.get(task.origin)
+    if start < task.origin:
+        assert entry is not None
+        for t, sight in view.backward(start, min(task.origin, stop)):
+            entry, tracked = tracker.step(sight, entry)
+            keep(t, tracked)
+        _save_state(folder, task.id, "backward", entry)
+    _drop_state(folder, task.id, "mend")
+    clicks = plan.clicks[task.target]
+    for frame in sorted(f for f in states if f != task.origin):
+        low = max([start, *(f for f in clicks if f < frame)])
+        unfinished = _mend(view, tracker, states[frame], (low, frame), _half_way(plan, task, frame), path)
+        if low == start and unfinished is not None:
+            _save_state(folder, task.id, "mend", unfinished)
+    masks = _finished(view, path, task.run)
+    return _result(folder, task, masks, path)
+
+
+def mend_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
+    """Carry a correction made in a later segment back through this one, until it agrees with what is there."""
+    assert task.origin is not None
+    own, later = task.needs
+    _drop_state(folder, task.id, "mend")
+    if not folder.file("states", f"{later}.mend.npz").exists():
+        return {"masks": None}
+    state = _load_state(folder, later, "mend")
+    view = View(plan.clip, task.run)
+    masks, path = {}, {}
+    for t, mask, sure, remark in stored(folder, own, task.run):
+        masks[t], path[t] = mask, Tracked(_small(mask, plan.clip, view.size), sure, remark)
+    before = dict(path)
+    tracker = _tracker(plan, task, view, state)
+    low = max([task.run[0], *(f for f in plan.clicks[task.target] if f < task.run[1])])
+    unfinished = _mend(view, tracker, state, (low, task.run[1]), _half_way(plan, task, task.origin), path)
+    if low == task.run[0] and unfinished is not None:
+        _save_state(folder, task.id, "mend", unfinished)
+    first = min((t for t in path if path[t] is not before[t]), default=task.run[1])
+    masks |= _finished(view, path, (first, task.run[1]))
+    return _result(folder, task, masks, path)
+
+
+def _report_first(plan: Plan, task: Task, remark: str, emit: Emit) -> None:
+    """Say at once when the first mask is doubtful; raises `NothingError` when a point lies on nothing at all."""
+    clicks = plan.clicks[task.target][task.origin or 0]
+    if remark == NO_OBJECT and not clicks.boxes:
+        name = f" of {task.target}" if task.target else ""
+        raise NothingError(
+            f"nothing stands out at the point{name} on frame {task.origin}", "give a box round the object, or a mask"
+        )
+    if doubt := first_doubt(task, remark):
+        emit(Note(doubt))
+
+
+def _finished(view: View, path: dict[int, Tracked], run: tuple[int, int]) -> dict[int, Placed]:
+    """The masks of a run at the clip's size, steadied in time."""
+    masks = {t: p.mask for t, p in path.items()}
+    grays, out = {}, {}
+    low, high = max(min(path), run[0] - 1), min(max(path) + 1, run[1] + 1)
+    for t, gray in view.grays(low, high):
+        grays[t] = gray
+        if t - 1 >= run[0]:
+            out[t - 1] = at_full_size(closed_in_time(masks, grays, t - 1), view.full)
+            grays.pop(t - 2, None)
+    for t in range(*run):
+        if t not in out:
+            out[t] = at_full_size(masks[t], view.full)
+    return out
+
+
+def _small(mask: Placed, info: ClipInfo, size: tuple[int, int]) -> Array:
+    """A stored mask at the size of sights, soft, (h, w) float32."""
+    full = mask.full(info.width, info.height)
+    return np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+
+
+def _result(folder: WorkFolder, task: Task, masks: dict[int, Placed], path: dict[int, Tracked]) -> dict[str, Any]:
+    """Store the masks of a segment and give what is known of them."""
+    run = range(*task.run)
+    where = save_masks(folder.file("masks", f"{task.id}.mkv"), [masks[t] for t in run])
+    remarks = {str(t): path[t].remark for t in run if path[t].remark}
+    return {"masks": where, "confidence": [round(path[t].confidence, 3) for t in run], "remarks": remarks}
+
+
+def _tracker(plan: Plan, task: Task, view: View, state: State | None) -> Tracker:
+    """The tracker for an object: as asked or found on its first prompt's frame, afterwards the one the state is of."""
+    if state is not None:
+        still = "still" in state.arrays
+    else:
+        assert task.origin is not None
+        clicks = plan.clicks[task.target][task.origin].scaled(view.size[1] / plan.clip.height)
+        still = plan.request.static or stands_still(view.samples, clicks)
+    return StillTracker(view.samples) if still else FlowTracker()
+
+
+def _forward(
+    plan: Plan, task: Task, view: View, tracker: Tracker, run: tuple[int, int], state: State | None,
+    states: dict[int, State], keep: Callable[[int, Tracked], None],
+) -> State:  # fmt: skip
+    """Follow the object through a run; `states` gets those of the prompted frames. Gives the last one."""
+    clicks = plan.clicks[task.target]
+    for t, sight in view.forward(*run):
+        here = clicks.get(t)
+        if here is None:
+            assert state is not None
+            state, tracked = tracker.step(sight, state)
+        else:
+            state, tracked = tracker.begin(sight, here) if state is None else tracker.correct(sight, state, here)
+            states[t] = state
+        keep(t, tracked)
+    assert state is not None
+    return state
+
+
+def _mend(
+    view: View, tracker: Tracker, state: State, run: tuple[int, int], half: float, path: dict[int, Tracked]
+) -> State | None:
+    """Follow the object backwards from a correction at the end of `run`, and replace what is not right.
+
+    It ends where the two agree, where the object is not found, or half-way to the prompt before unless nothing was
+    found there; then None. Otherwise the state after the first frame of the run.
+    """
+    agreed = 0
+    for t, sight in view.backward(*run):
+        had = path[t]
+        if t < half and had.remark != ABSENT:
+            return None
+        state, tracked = tracker.step(sight, state)
+        if tracked.remark == ABSENT:
+            return None
+        agreed = agreed + 1 if overlap(tracked.mask, had.mask) > _AGREE else 0
+        if agreed >= _LONG:
+            return None
+        path[t] = tracked
+    return state
+
+
+def overlap(a: Array, b: Array) -> float:
+    """Intersection over union of two soft masks (h, w) in [0, 1]; 1 when both are empty."""
+    one, two = a > 0.5, b > 0.5
+    union = np.count_nonzero(one | two)
+    return np.count_nonzero(one & two) / union if union else 1.0
+
+
+def _half_way(plan: Plan, task: Task, frame: int) -> float:
+    """The middle between a prompt's frame and the object's prompt before it."""
+    return (frame + max(f for f in plan.clicks[task.target] if f < frame)) / 2
+
+
+def _tracked_before(plan: Plan, task: Task, folder: WorkFolder) -> int:
+    """Frames that finished tasks of the same object have done, for the progress bar."""
+    same = [t for t in plan.tasks if t.kind == "track" and t.target == task.target and t.id != task.id]
+    return sum(t.run[1] - t.run[0] for t in same if folder.finished(t.id))
+
+
+def _save_state(folder: WorkFolder, task: str, way: str, state: State) -> None:
+    arrays: dict[str, Any] = state.arrays
+    np.savez(folder.file("states", f"{task}.{way}.npz"), **arrays)
+
+
+def _drop_state(folder: WorkFolder, task: str, way: str) -> None:
+    """Forget what an earlier, broken-off run of the task may have left."""
+    folder.file("states", f"{task}.{way}.npz").unlink(missing_ok=True)
+
+
+def _load_state(folder: WorkFolder, task: str, way: str) -> State:
+    with np.load(folder.file("states", f"{task}.{way}.npz")) as found:
+        return State({k: found[k] for k in found.files})
