@@ -113,7 +113,7 @@ def test_a_neighbour_that_it_passes_does_not_stick(tmp_path):
 def test_segments_hand_the_object_on_in_both_directions(clip, tmp_path, monkeypatch):
     prompt = "@12:{},{}".format(*centre(12))
     track(str(clip), str(tmp_path / "whole.mkv"), points=[prompt])
-    monkeypatch.setattr(planning, "LONGEST", 5)
+    monkeypatch.setattr(planning, "FOLLOWED", 5)
     summary = track(str(clip), str(tmp_path / "pieces.mkv"), points=[prompt])
     assert summary.done == 5
     whole, pieces = masks(tmp_path / "whole.mkv"), masks(tmp_path / "pieces.mkv")
@@ -124,7 +124,7 @@ def test_segments_hand_the_object_on_in_both_directions(clip, tmp_path, monkeypa
 @pytest.fixture
 def corrected(tmp_path, monkeypatch):
     """The disc's mask without its bar, then with one more point, on the bar on frame 20; segments of six frames."""
-    monkeypatch.setattr(planning, "LONGEST", 6)
+    monkeypatch.setattr(planning, "FOLLOWED", 6)
     path = drawn(tmp_path, handled_disc)
     x, y = centre(20)
     box = "36,71,85,120"

@@ -16,7 +16,7 @@ from vremove_cli.job.patches import save_masks
 from vremove_cli.job.plan import Plan, Task
 from vremove_cli.job.tracking import first_doubt, stored
 from vremove_cli.masks.backdrop import REACH, WIDTH, Backdrop
-from vremove_cli.masks.base import ABSENT, NO_OBJECT, WORK, Sight, State, Tracked, Tracker
+from vremove_cli.masks.base import ABSENT, AGAIN, NO_OBJECT, WORK, Sight, State, Tracked, Tracker
 from vremove_cli.masks.finished import at_full_size, closed_in_time
 from vremove_cli.masks.flow import FlowTracker
 from vremove_cli.masks.still import SAMPLES, StillTracker, stands_still
@@ -24,7 +24,10 @@ from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.windows import context, evenly
 
-_AGREE, _LONG = 0.9, 3  # overlap, for this many frames, at which a correction has nothing more to say
+# A correction has nothing more to say when two masks differ by less than this, or by less than this share of what they
+# differed by at most, for so many frames.
+_SAME, _LEFT, _LONG = 0.03, 0.35, 3
+_OTHER = 0.1  # overlap below which two masks are of different things
 _CHUNK = 16  # frames in memory while a clip is read backwards
 
 T = TypeVar("T")
@@ -228,19 +231,31 @@ def _mend(
     It ends where the two agree, where the object is not found, or half-way to the prompt before unless nothing was
     found there; then None. Otherwise the state after the first frame of the run.
     """
-    agreed = 0
+    agreed, alike, least = 0, 1.0, 1.0
     for t, sight in view.backward(*run):
         had = path[t]
         if t < half and had.remark != ABSENT:
             return None
         state, tracked = tracker.step(sight, state)
         if tracked.remark == ABSENT:
+            if alike < _OTHER:
+                _forget(path, run[0], t)
             return None
-        agreed = agreed + 1 if overlap(tracked.mask, had.mask) > _AGREE else 0
+        alike = overlap(tracked.mask, had.mask)
+        least = min(least, alike)
+        agreed = agreed + 1 if 1 - alike < max(_SAME, _LEFT * (1 - least)) else 0
         if agreed >= _LONG:
             return None
         path[t] = tracked
     return state
+
+
+def _forget(path: dict[int, Tracked], low: int, frame: int) -> None:
+    """Take back masks up to a frame, if they are of something that was found when the object was lost."""
+    found = next((t for t in range(frame, low - 1, -1) if path[t].remark in (AGAIN, ABSENT)), None)
+    if found is not None and path[found].remark == AGAIN:
+        for t in range(found, frame + 1):
+            path[t] = Tracked(np.zeros_like(path[t].mask), 0.0, ABSENT)
 
 
 def overlap(a: Array, b: Array) -> float:

@@ -24,6 +24,7 @@ from vremove_cli.windows import context, segments
 
 SCHEMA = 3
 LONGEST = 180  # frames of a segment
+FOLLOWED = 60  # ... of one in which an object is followed: what a correction redoes at least
 REACH = 60  # frames on both sides in which the plate looks for the background
 
 
@@ -175,10 +176,10 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
     tracker = _tracker(request, notes)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
-    pieces = tuple(
-        (a + run[0], b + run[0]) for a, b in segments(run[1] - run[0], [c - run[0] for c in clip.cuts], LONGEST)
+    pieces = _pieces(run, clip, LONGEST)
+    tasks = (
+        _mask_tasks(pieces) if request.mask else follow_tasks(clicks, _pieces(run, clip, FOLLOWED), clip.cuts, notes)
     )
-    tasks = follow_tasks(clicks, pieces, clip.cuts, notes) if not request.mask else _mask_tasks(pieces)
     if request.effects != "off":
         tasks += _around("effects", tasks, pieces, clip, run)
     plates = _around("plate", tasks, pieces, clip, run)
@@ -190,6 +191,12 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
         request, __version__, " ".join(digests), clip, encode, streams, mask, effects, references, tracker,
         remover, run, pieces, clicks, _keyed((*tasks, *plates, *fills), request, clicks, digests), tuple(notes),
     )  # fmt: skip
+
+
+def _pieces(run: tuple[int, int], clip: ClipInfo, longest: int) -> tuple[tuple[int, int], ...]:
+    """A run of frames in segments."""
+    found = segments(run[1] - run[0], [c - run[0] for c in clip.cuts], longest)
+    return tuple((a + run[0], b + run[0]) for a, b in found)
 
 
 def _scanned(request: Request, before: Plan | None, emit: Emit) -> ClipInfo:

@@ -244,7 +244,7 @@ def _replan(folder: WorkFolder, had: Plan | None, made: Plan, emit: Emit) -> Non
     if folder.plan.exists():
         keys = {t.id: t.key for t in had.tasks} if had else {}
         kept = {t.id for t in made.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
-        if kept:
+        if had and had.request.input == made.request.input:
             emit(Note(f"going on with {folder.path}: {len(kept)} of {len(made.tasks)} tasks still hold"))
         else:
             emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))

@@ -8,10 +8,10 @@ from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.patches import load_masks, save_masks
 from vremove_cli.job.plan import Plan, Task
-from vremove_cli.masks.base import ABSENT, DOUBTFUL, NO_OBJECT
+from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT
 from vremove_cli.masks.files import MaskFile
 
-UNSURE = 0.7  # expected overlap with the truth below which a frame should be looked at
+UNSURE = 0.77  # expected overlap with the truth below which a frame should be looked at: see docs/masks.md
 
 
 def import_masks(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
@@ -96,11 +96,15 @@ def uncertain(plan: Plan, folder: WorkFolder) -> list[str]:
     for task, result in mask_results(plan, folder):
         remarks = {int(t): remark for t, remark in result["remarks"].items()}
         out += filter(None, (first_doubt(task, remark) for t, remark in remarks.items() if t == task.origin))
+        again = [t for t, remark in remarks.items() if remark == AGAIN]
         absent = [t for t, remark in remarks.items() if remark == ABSENT]
         sure = result.get("confidence", ())
         low = [t for t, c in enumerate(sure, task.run[0]) if c < UNSURE and remarks.get(t) != ABSENT]
         if low:
             out.append(f"{_label(task)}frames {_spans(low)} are uncertain: add a point there, or a box")
+        if again:
+            where = f"{_label(task)}found again at frame {_spans(again)}"
+            out.append(f"{where}: if that is something else, add a point on the object, or --not-point on it")
         if absent:
             where = f"{_label(task)}not found in frames {_spans(absent)}"
             out.append(f"{where}: nothing is erased there; if the object is there, add a point")

@@ -9,7 +9,8 @@ from vremove_cli.masks.backdrop import Standout
 WORK = 360  # pixels of the shorter side that trackers see
 
 # Remarks on a frame's mask, for the summary and the preview.
-NO_OBJECT, DOUBTFUL, ABSENT = "nothing stands out at the prompt", "the first mask is doubtful", "not found"
+NO_OBJECT, DOUBTFUL = "nothing stands out at the prompt", "the first mask is doubtful"
+ABSENT, AGAIN = "not found", "found again"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.masks.base import ABSENT, DOUBTFUL, NO_OBJECT, Clicks, Sight, State, Tracked
+from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT, Clicks, Sight, State, Tracked
 from vremove_cli.masks.colours import bins_of, to_lab
-from vremove_cli.masks.first import NOTHING, SURE, First, first_mask
+from vremove_cli.masks.first import NOTHING, SURE, First, distance_to, first_mask
 from vremove_cli.masks.look import ROUNDS, SMOOTH, Look, expected
 from vremove_cli.masks.memory import aged, remember, renew, update
 from vremove_cli.masks.search import search
 
+_STRANGER = 0.2  # agreement that is left after the object was lost: it may be another one like it
 FIRST = 180  # pixels of the shorter side that objects are first found at
 
 
@@ -32,11 +33,12 @@ class FlowTracker:
     def correct(self, sight: Sight, state: State, clicks: Clicks) -> tuple[State, Tracked]:
         """The mask on the next frame, put right: a point brings its surroundings in, a negative one takes them out.
 
-        What the clicks do not speak of stays. A box, or a point where nothing is followed, begins anew.
+        What the clicks do not speak of stays. A box, a point where nothing is followed, or one farther from what is
+        followed than that is large, begins anew.
         """
         look = Look(sight.rgb, state, sight.standout)
         carried = None if clicks.boxes or state.arrays["lost"] else look.carry()
-        if carried is None or not (carried > 0.5).any():
+        if carried is None or _elsewhere(carried, clicks.scaled(sight.scale)):
             return self.begin(sight, clicks) if clicks.points or clicks.boxes else self.step(sight, state)
         soft = look.corrected(carried, clicks.scaled(sight.scale))
         removed = (carried > 0.5) & (soft < 0.5)
@@ -49,10 +51,23 @@ class FlowTracker:
         found = search(look, SMOOTH, ROUNDS) if was_lost else look.carry()
         lost = found is None or not (found > 0.5).any()
         soft = np.zeros(look.gray.shape, np.float32) if found is None or lost else found
-        if was_lost and not lost:
+        again = was_lost and not lost
+        if again:
             look.age = aged(np.full(soft.shape, 9, np.float32), soft > 0.5)
+            look.old["agreement"] = np.minimum(look.old["agreement"], _STRANGER)
         confidence = 0.0 if lost else look.confidence(soft)
-        return update(look, soft, lost=lost), Tracked(soft, confidence, ABSENT if lost else "")
+        return update(look, soft, lost=lost), Tracked(soft, confidence, ABSENT if lost else AGAIN if again else "")
+
+
+def _elsewhere(carried: Array, clicks: Clicks) -> bool:
+    """Whether nothing is followed any more, or something else than the points are on."""
+    mask = carried > 0.5
+    if not mask.any():
+        return True
+    if not clicks.points:
+        return False
+    away = distance_to(clicks.points, mask.shape)[mask]
+    return float(away.min()) > float(np.count_nonzero(mask)) ** 0.5
 
 
 def _doubt(first: First) -> str:

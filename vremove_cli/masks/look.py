@@ -36,7 +36,7 @@ class Look:
     """A frame (H, W, 3) uint8 beside the memory of the one before it; `standout` says what moves, at any size."""
 
     def __init__(self, rgb: Array, state: State, standout: Standout) -> None:
-        self.old, self.rgb = state.arrays, rgb
+        self.old, self.rgb = dict(state.arrays), rgb
         self.gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         self.lab = to_lab(rgb)
         self.bins = bins_of(self.lab)
