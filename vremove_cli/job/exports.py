@@ -221,6 +221,8 @@ def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str, *, grid: bool = 
 def _caption(t: int, sure: dict[int, float]) -> str:
     if t not in sure:
         return f"frame {t}"
+    if not sure[t]:
+        return f"frame {t}, nothing found: look here"
     return f"frame {t}, {100 * sure[t]:.0f} % sure{': look here' if sure[t] < UNSURE else ''}"
 
 
