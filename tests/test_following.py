@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from clips import write_clip
+from clips import write_clip, write_sequence
 from disc import FRAMES, SIZE, centre, handle, handled_disc, hidden_disc, iou, red_disc, truth, view
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -121,6 +121,13 @@ def test_segments_hand_the_object_on_in_both_directions(clip, tmp_path, monkeypa
     assert all(iou(m, truth(t)) > 0.9 for t, m in enumerate(pieces))
 
 
+@pytest.mark.parametrize("first", [6, 23], ids=["first of a segment", "last of the clip"])
+def test_a_prompt_on_the_edge_of_a_segment_goes_both_ways(clip, tmp_path, monkeypatch, first):
+    monkeypatch.setattr(planning, "FOLLOWED", 6)
+    track(str(clip), str(tmp_path / "m.mkv"), points=["@{}:{},{}".format(first, *centre(first))])
+    assert all(iou(m, truth(t)) > 0.9 for t, m in enumerate(masks(tmp_path / "m.mkv")))
+
+
 @pytest.fixture
 def corrected(tmp_path, monkeypatch):
     """The disc's mask without its bar, then with one more point, on the bar on frame 20; segments of six frames."""
@@ -181,6 +188,45 @@ def test_what_is_right_is_not_undone_by_a_later_prompt(clip, tmp_path):
     after = masks(out)
     assert all((a == b).all() for a, b in zip(before[:11], after[:11], strict=True))
     assert all(iou(m, truth(t)) > 0.9 for t, m in enumerate(after))
+
+
+def test_work_of_an_object_with_a_dot_in_its_name_is_reused(clip, tmp_path):
+    out = str(tmp_path / "m.mkv")
+    track(str(clip), out, points=["a.b=60,95"])
+    assert track(str(clip), out, points=["a.b=60,95", "c=60,95"], overwrite=True).reused == 1
+
+
+def test_an_object_named_like_the_unnamed_one_is_refused(vremove, clip, tmp_path):
+    done = vremove("mask", clip, "--point", "60,95", "--point", "object=100,95", "-o", tmp_path / "m.mkv")
+    assert done.status == 2
+    assert "one object is named 'object' and one has no name" in done.stderr
+
+
+def test_a_frame_more_in_a_sequence_is_noticed(tmp_path):
+    shot = write_sequence(tmp_path / "shot", frames=3, size=SIZE, picture=red_disc)
+    track(str(shot), str(tmp_path / "m"), points=["60,95"])
+    write_sequence(shot, frames=4, size=SIZE, picture=red_disc)
+    assert track(str(shot), str(tmp_path / "m"), points=["60,95"], overwrite=True).frames == 4
+    (shot / "shot.1004.png").unlink()
+    assert track(str(shot), str(tmp_path / "m"), points=["60,95"], overwrite=True).frames == 3
+
+
+def test_what_a_run_left_that_was_killed_while_it_cleared_up_is_not_taken(clip, tmp_path):
+    out = str(tmp_path / "m.mkv")
+    track(str(clip), out, points=["60,95"])
+    (tmp_path / "m.mkv.vremove" / "plan.json").unlink()
+    assert track(str(clip), out, points=["62,95"], overwrite=True).reused == 0
+
+
+def test_a_correction_that_lies_on_nothing_sure_is_said(clip, tmp_path):
+    notes = track(str(clip), str(tmp_path / "m.mkv"), points=["60,95", "@9:310,170"]).notes
+    assert any("look at frame 9" in n for n in notes)
+
+
+def test_a_failure_before_any_work_leaves_no_work_folder(vremove, clip, tmp_path):
+    done = vremove("mask", clip, "--point", "600,95", "-o", tmp_path / "m.mkv")
+    assert done.status == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_first_prompt_that_only_says_no_is_refused(vremove, clip, tmp_path):

@@ -66,6 +66,21 @@ def test_an_object_that_moves_is_not_taken_for_a_logo(tmp_path):
     assert all(iou(m > 127, truth(t)) > 0.9 for t, m in enumerate(gray_frames(tmp_path / "m.mkv")))
 
 
+@pytest.mark.parametrize("static", [False, True])
+def test_a_box_round_the_whole_frame_is_taken(tmp_path, static):
+    path = write_clip(tmp_path / "clip.mkv", codec="ffv1", size=(64, 48), frames=8)
+    assert track(str(path), str(tmp_path / "m.mkv"), boxes=["0,0,64,48"], static=static).frames == 8
+
+
+def test_a_negative_point_takes_a_part_out_of_what_stands_still(tmp_path):
+    path = drawn(tmp_path, broadcast, frames=14)
+    track(str(path), str(tmp_path / "m.mkv"), boxes=["230,12,300,52"], not_points=["@10:249,30"])
+    found = [m > 127 for m in gray_frames(tmp_path / "m.mkv")]
+    assert found[2][30, 249]
+    assert not any(m[30, 249] for m in found[10:])
+    assert all(m[logo()].mean() > 0.5 for m in found)
+
+
 def test_static_with_a_mask_is_refused(vremove, tmp_path):
     path = drawn(tmp_path, red_disc, frames=2)
     done = vremove("erase", path, "--mask", path, "--static")
@@ -181,7 +196,25 @@ def test_each_object_gets_a_mask_of_its_own(two, tmp_path, vremove):
 
 def test_the_masks_of_objects_are_named_by_them():
     assert object_paths("/a/m.mkv", ["ball", ""]) == {"ball": "/a/m.ball.mkv", "": "/a/m.object.mkv"}
-    assert object_paths("/a/masks", ["ball"]) == {"ball": "/a/masks.ball"}
+    assert object_paths("/a/masks", ["ball"]) == {"ball": "/a/masks-ball"}
+
+
+def test_the_masks_of_objects_go_to_folders(two, tmp_path, vremove):
+    done = vremove("mask", two, "--point", "ball=60,95", "-o", tmp_path / "masks", "--per-object")
+    assert done.stdout.split() == [str(tmp_path / "masks-ball")]
+    assert len(list((tmp_path / "masks-ball").iterdir())) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("--mask", "clip"), "a mask knows no objects"), (("--point", "ball=60,95", "-o", "."), "is no name")],
+    ids=["of a mask", "without a name"],
+)
+def test_masks_of_objects_that_cannot_be_are_refused(two, tmp_path, vremove, options, said):
+    options = [two if o == "clip" else o for o in options]
+    done = vremove("mask", two, "-o", tmp_path / "m.mkv", *options, "--per-object")
+    assert done.status == 2
+    assert said in done.stderr
 
 
 def test_an_objects_mask_in_the_way_is_refused_before_any_work(two, tmp_path, vremove):

@@ -55,4 +55,4 @@ def mask(
                 on_event=event, skip_errors=skip_errors, **asked,
             )  # fmt: skip
         talk.say(f"{result.frames} frames, {result.width}x{result.height}, {result.seconds:.1f} s")
-        talk.data(asdict(result), result.output)
+        talk.data(asdict(result), "\n".join(result.outputs or (result.output,)))

@@ -13,7 +13,7 @@ from vremove_cli.geometry import Array, Box, Placed
 from vremove_cli.job.erasing import effect_masks
 from vremove_cli.job.filling import by_frame, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.plan import Plan
+from vremove_cli.job.plan import UNNAMED, Plan
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.masks.files import check_target, write_masks
@@ -131,10 +131,13 @@ def write_object_masks(plan: Plan, folder: WorkFolder, output: str, *, overwrite
 
 
 def object_paths(output: str, names: list[str]) -> dict[str, str]:
-    """`mask.ball.mkv` for the object `ball` and `mask.mkv`; the folder `masks.ball` for `masks`."""
+    """`mask.ball.mkv` for the object `ball` and `mask.mkv`; the folder `masks-ball` for `masks`."""
     path = Path(output)
-    stem, suffix = (path.stem, path.suffix) if path.suffix.lower() == ".mkv" else (path.name, "")
-    return {n: str(path.with_name(f"{stem}.{n or 'object'}{suffix}")) for n in names}
+    if path.name in ("", ".."):
+        raise UsageError(f"'{output}' is no name to make the objects' from", "write to .mkv or to a folder with a name")
+    if path.suffix.lower() == ".mkv":
+        return {n: str(path.with_name(f"{path.stem}.{n or UNNAMED}{path.suffix}")) for n in names}
+    return {n: str(path.with_name(f"{path.name}-{n or UNNAMED}")) for n in names}
 
 
 def write_cutout(plan: Plan, folder: WorkFolder, output: str) -> None:

@@ -19,7 +19,8 @@ from vremove_cli.media.write import open_writer
 
 @dataclass(frozen=True)
 class Summary:
-    """What was done. `recovered`, `doubtful` and `unseen` are shares of the erased pixels."""
+    """What was done. `recovered`, `doubtful` and `unseen` are shares of the erased pixels; `outputs` are the masks of
+    each object, the first of which is `output`, where there is none of all together."""
 
     output: str
     frames: int
@@ -34,11 +35,13 @@ class Summary:
     notes: tuple[str, ...] = ()
     done: int = 0
     reused: int = 0
+    outputs: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Summary":
-        known = {f.name: data[f.name] for f in fields(cls)}
-        return cls(**{**known, "streams": tuple(data["streams"]), "notes": tuple(data["notes"])})
+        known: dict[str, Any] = {f.name: data[f.name] for f in fields(cls)}
+        lists: dict[str, Any] = {k: tuple(known[k]) for k in ("streams", "notes", "outputs")}
+        return cls(**{**known, **lists})
 
 
 def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:

@@ -111,7 +111,7 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
         low = task.origin if entry is None else start
         _save_state(folder, task.id, "forward", _forward(plan, task, view, tracker, (low, stop), entry, states, keep))
         entry = states.get(task.origin)
-    if start < task.origin:
+    if start <= task.origin:  # of a first frame, too, the segment before wants the state
         assert entry is not None
         for t, sight in view.backward(start, min(task.origin, stop)):
             entry, tracked = tracker.step(sight, entry)
@@ -159,7 +159,7 @@ def _report_first(plan: Plan, task: Task, remark: str, emit: Emit) -> None:
         raise NothingError(
             f"nothing stands out at the point{name} on frame {task.origin}", "give a box round the object, or a mask"
         )
-    if doubt := first_doubt(task, remark):
+    if doubt := first_doubt(task, task.origin or 0, remark):
         emit(Note(doubt))
 
 

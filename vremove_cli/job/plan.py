@@ -12,6 +12,7 @@ from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.request import Request, picture_of
 from vremove_cli.masks.base import Clicks
 from vremove_cli.masks.files import MaskFile
+from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encode import EncodeSpec
 from vremove_cli.media.encoders import choose
@@ -25,6 +26,7 @@ from vremove_cli.windows import context, segments
 SCHEMA = 3
 LONGEST = 180  # frames of a segment
 FOLLOWED = 60  # ... of one in which an object is followed: what a correction redoes at least
+UNNAMED = "object"  # what the object without a name is called
 REACH = 60  # frames on both sides in which the plate looks for the background
 
 
@@ -125,9 +127,12 @@ class Plan:
 
 
 def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
-    """A digest that changes when the input does: sizes, and the bytes of both ends and of the middle."""
+    """A digest that changes when the input does: sizes, and the bytes of both ends and of the middle.
+
+    Of a sequence (that had `files`), those that are there now: one may have come. Raises `MediaError` without any.
+    """
     digest = hashlib.sha256()
-    for name in files or (info_path,):
+    for name in sequence.find(info_path).files if files else (info_path,):
         path = Path(name)
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
@@ -238,7 +243,12 @@ def parse_prompts(request: Request) -> list[Prompt]:
         raise UsageError("a mask and points or boxes were given", "use one or the other")
     if not request.mask and not any(p.positive for p in prompts):
         raise UsageError("nothing says what to erase", "add --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE")
-    for name in {p.name for p in prompts}:
+    names = {p.name for p in prompts}
+    if names >= {"", UNNAMED}:
+        raise UsageError(
+            f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
+        )
+    for name in names:
         if not any(p.positive for p in prompts if p.name == name):
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
     return prompts
@@ -344,16 +354,23 @@ def follow_tasks(
     tasks that carry later prompts back over segments before theirs."""
     out = []
     for name, by_frame in clicks.items():
-        label = name or "object"
+        label = name.replace(".", "~") or UNNAMED  # a file of a task is named ID.WHAT
         for shot in _shots(pieces, cuts):
             frames = sorted(f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1])
             positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
             if not positive:
                 start = pieces[shot[0]][0]
                 notes.append(
-                    f"{label} is not looked for after the cut at frame {start}: add a prompt @{start}:X,Y there"
+                    f"{name or UNNAMED} is not looked for after the cut at frame {start}: "
+                    f"add a prompt @{start}:X,Y there"
                 )
                 continue
+            notes += [
+                f"the negative point on frame {f} says nothing: {name or UNNAMED} is first shown "
+                f"on frame {positive[0]} of its shot"
+                for f in frames
+                if f < positive[0]
+            ]
             home = next(k for k in shot if pieces[k][0] <= positive[0] < pieces[k][1])
             for k in sorted(shot, key=lambda k: abs(k - home)):
                 toward = home if k == home else (k - 1 if k > home else k + 1)

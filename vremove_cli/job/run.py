@@ -146,8 +146,11 @@ def track(
     """
     started = time.monotonic()
     request = make_request(source, None, options)
+    if per_object and request.mask:
+        raise UsageError("a mask knows no objects", "leave out --per-object, or give points or boxes instead of --mask")
     names = list(dict.fromkeys(p.name for p in parse_prompts(request))) if per_object else []
-    for path in object_paths(output, names).values() if per_object else (output,):
+    outputs = tuple(object_paths(output, names).values()) if per_object else ()
+    for path in outputs or (output,):
         Exports(mask=path, cutout=cutout, preview=preview).check(request, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else work_folder(output))
     with _occupied(folder, keep=keep_work):
@@ -166,10 +169,12 @@ def track(
         for doubt in doubts:
             on_event(Note(doubt))
     return Summary(
-        output=str(Path(output).absolute()), frames=made.clip.frames, width=made.clip.shown_size[0],
-        height=made.clip.shown_size[1], encoder="ffv1" if output.endswith(".mkv") else "png", streams=(),
-        recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started, notes=(*made.notes, *doubts),
-        done=len(tally.done), reused=len(tally.reused),
+        output=str(Path(outputs[0] if outputs else output).absolute()), frames=made.clip.frames,
+        width=made.clip.shown_size[0],
+        height=made.clip.shown_size[1], encoder="ffv1" if Path(output).suffix.lower() == ".mkv" else "png",
+        streams=(), recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started,
+        notes=(*made.notes, *doubts), done=len(tally.done), reused=len(tally.reused),
+        outputs=tuple(str(Path(p).absolute()) for p in outputs),
     )  # fmt: skip
 
 
@@ -198,7 +203,7 @@ def _occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
                 useless = isinstance(error, NothingError) or not folder.started
                 raise
     finally:
-        if useless and not keep:
+        if useless and not (keep and folder.started):
             folder.discard()
 
 
@@ -241,14 +246,14 @@ def _former(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
 
 def _replan(folder: WorkFolder, had: Plan | None, made: Plan, emit: Emit) -> None:
     """Put a new plan in the folder, in place of an earlier run's, of which the results that still hold are kept."""
+    keys = {t.id: t.key for t in had.tasks} if had else {}
+    kept = {t.id for t in made.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
     if folder.plan.exists():
-        keys = {t.id: t.key for t in had.tasks} if had else {}
-        kept = {t.id for t in made.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
         if had and had.request.input == made.request.input:
             emit(Note(f"going on with {folder.path}: {len(kept)} of {len(made.tasks)} tasks still hold"))
         else:
             emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
-        folder.keep(kept)
+    folder.keep(kept)  # without a plan, too: a run that was killed in here left results of nobody knows what
     write_json(folder.plan, made.to_json())
 
 

@@ -83,11 +83,11 @@ def confidences(plan: Plan, folder: WorkFolder) -> dict[int, float]:
     return out
 
 
-def first_doubt(task: Task, remark: str) -> str:
-    """What to tell of an object's first mask, as soon as it is there; empty when all is well."""
+def first_doubt(task: Task, frame: int, remark: str) -> str:
+    """What to tell of the mask on a frame where an object was pointed at; empty when all is well."""
     if remark not in (DOUBTFUL, NO_OBJECT):
         return ""
-    return f"{_label(task)}{remark}: look at frame {task.origin}, and give a box or more points if it is wrong"
+    return f"{_label(task)}{remark}: look at frame {frame}, and give a box or more points if it is wrong"
 
 
 def uncertain(plan: Plan, folder: WorkFolder) -> list[str]:
@@ -95,7 +95,7 @@ def uncertain(plan: Plan, folder: WorkFolder) -> list[str]:
     out: list[str] = []
     for task, result in mask_results(plan, folder):
         remarks = {int(t): remark for t, remark in result["remarks"].items()}
-        out += filter(None, (first_doubt(task, remark) for t, remark in remarks.items() if t == task.origin))
+        out += filter(None, (first_doubt(task, t, remark) for t, remark in remarks.items()))
         again = [t for t, remark in remarks.items() if remark == AGAIN]
         absent = [t for t, remark in remarks.items() if remark == ABSENT]
         sure = result.get("confidence", ())

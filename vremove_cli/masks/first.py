@@ -20,6 +20,7 @@ _SMOOTH = 5.0
 _ROUNDS = 5
 _ROUND, _ZONE = 0.05, 0.35  # frame heights round a point that tell whether it moves, and that its object may fill
 SURE = 0.8  # agreement of the trials below which the outline is doubtful
+BESIDE = 0.04  # frame heights round a negative point that are taken out
 NOTHING = 0.1  # difference in colour to its surroundings below which there is no object
 
 
@@ -128,7 +129,7 @@ def _from_boxes(lab: Array, rgb: Array, clicks: Clicks, standout: Standout) -> F
         mask[near_point < disc] = 1
     if clicks.negative:
         away = distance_to(clicks.negative, mask.shape)
-        mask[away < 0.04 * lab.shape[0]] = 0
+        mask[away < BESIDE * lab.shape[0]] = 0
     if not (mask > 0.5).any():  # nothing stood out: the box itself is the object
         for box in clicks.boxes:
             x0, y0, x1, y1 = (round(v) for v in box)

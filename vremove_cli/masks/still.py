@@ -10,7 +10,7 @@ import numpy as np
 from vremove_cli.geometry import Array
 from vremove_cli.masks.base import ABSENT, Clicks, Sight, State, Tracked
 from vremove_cli.masks.colours import to_lab
-from vremove_cli.masks.first import first_mask
+from vremove_cli.masks.first import BESIDE, distance_to, first_mask
 
 SAMPLES, FEWEST = 24, 6  # frames that are averaged, and fewer tell nothing
 _RING = 24  # pixels round the thing that show how the picture moves
@@ -38,6 +38,7 @@ class StillTracker:
             mask |= _steady(gray, _zone(box, mask.shape))
         if not mask.any():
             mask = first_mask(to_lab(average), average, scaled).mask > 0.5
+        mask &= ~_denied(scaled, mask.shape)
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
         dx, dy = _edges(gray.mean(axis=0))
         near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
@@ -45,8 +46,12 @@ class StillTracker:
         return state, Tracked(soft, 1.0)
 
     def correct(self, sight: Sight, state: State, clicks: Clicks) -> tuple[State, Tracked]:
-        """Another thing from here on, such as the next caption."""
-        return self.begin(sight, clicks)
+        """Another thing from here on, such as the next caption; with negative points alone, the same without them."""
+        if clicks.points or clicks.boxes:
+            return self.begin(sight, clicks)
+        soft = state.arrays["still"]
+        left = np.where(_denied(clicks.scaled(sight.scale), soft.shape), 0, soft).astype(np.float32)
+        return self.step(sight, State({**state.arrays, "still": left}))
 
     def step(self, sight: Sight, state: State) -> tuple[State, Tracked]:
         """The same mask, if the thing is on this frame."""
@@ -73,7 +78,7 @@ def stands_still(pictures: Array, clicks: Clicks) -> bool:
 
 def _stays(gray: Array, zone: Array) -> bool:
     ring = _ring(zone)
-    if float(np.median(gray.std(axis=0)[ring])) < _MOVES:
+    if not ring.any() or float(np.median(gray.std(axis=0)[ring])) < _MOVES:
         return False
     average = np.hypot(*_edges(gray.mean(axis=0)))
     usual = np.mean([np.hypot(*_edges(g)) for g in gray], axis=0)
@@ -87,8 +92,8 @@ def _stays(gray: Array, zone: Array) -> bool:
 
 def _steady(gray: Array, zone: Array) -> Array:
     """The pixels (h, w) bool of a zone that vary less than its surroundings; all of it when there are hardly any."""
-    spread = cv2.blur(gray.std(axis=0), (3, 3))
-    around = float(np.median(spread[_ring(zone)]))
+    spread, ring = cv2.blur(gray.std(axis=0), (3, 3)), _ring(zone)
+    around = float(np.median(spread[ring])) if ring.any() else 0.0
     if around < _MOVES:
         return np.zeros_like(zone)
     steady = ((spread < _STEADY * around) & zone).astype(np.uint8)
@@ -112,6 +117,13 @@ def _zone(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> Arr
     x0, y0 = min(max(x0, 0), shape[1] - 1), min(max(y0, 0), shape[0] - 1)
     out[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
     return out
+
+
+def _denied(clicks: Clicks, shape: tuple[int, ...]) -> Array:
+    """The pixels (h, w) bool that negative points take out."""
+    if not clicks.negative:
+        return np.zeros(shape, bool)
+    return np.asarray(distance_to(clicks.negative, shape) < BESIDE * shape[0])
 
 
 def _ring(zone: Array) -> Array:
