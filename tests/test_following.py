@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from vremove_cli import track
 from vremove_cli.job import plan as planning
 from vremove_cli.job.following import View
-from vremove_cli.job.plan import follow_tasks
+from vremove_cli.job.graph import follow_tasks
 from vremove_cli.masks.base import ABSENT, DOUBTFUL, Clicks
 from vremove_cli.masks.flow import FlowTracker
 from vremove_cli.media.lossless import read_gray
 from vremove_cli.media.read import open_clip
+from vremove_cli.windows import segments
 
 
 def drawn(folder, picture, frames=FRAMES, name="clip.mkv"):
@@ -271,7 +272,7 @@ def test_doubt_about_the_first_mask_is_said_before_the_work_is_done(tmp_path):
     cut=st.integers(1, 99),
 )
 def test_every_segment_is_followed_once_and_corrections_reach_half_way(prompts, longest, cut):
-    pieces = tuple(planning.segments(100, [cut], longest))
+    pieces = tuple(segments(100, [cut], longest))
     clicks = {"": {f: Clicks(points=((1, 1),)) for f in prompts}}
     tasks = follow_tasks(clicks, pieces, (cut,), [])
     tracked = [t.run for t in tasks if t.kind == "track"]

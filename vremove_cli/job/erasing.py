@@ -8,8 +8,9 @@ import numpy as np
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.graph import Task, reach
 from vremove_cli.job.patches import save_masks
-from vremove_cli.job.plan import Plan, Task, reach
+from vremove_cli.job.plan import Plan
 from vremove_cli.job.tracking import object_masks, spans_of, united
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.morphology import auto_grow, blur_grow, grow

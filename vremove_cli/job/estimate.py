@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vremove_cli.errors import VremoveError
-from vremove_cli.job.plan import LONGEST, REACH, Plan
+from vremove_cli.job.graph import LONGEST, REACH
+from vremove_cli.job.plan import Plan
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 

@@ -13,7 +13,8 @@ from vremove_cli.geometry import Array, Box, Placed
 from vremove_cli.job.erasing import effect_masks
 from vremove_cli.job.filling import by_frame, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.plan import UNNAMED, Plan
+from vremove_cli.job.graph import UNNAMED
+from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.masks.files import check_target, write_masks

@@ -12,8 +12,9 @@ from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
 from vremove_cli.job.erasing import effect_masks, erase_masks
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.graph import Task, reach
 from vremove_cli.job.patches import PatchWriter, gray_path, load_masks, load_patches
-from vremove_cli.job.plan import Plan, Task, reach
+from vremove_cli.job.plan import Plan
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.plate.coarse import coarse

@@ -12,8 +12,9 @@ from vremove_cli.errors import NothingError
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.graph import Task
 from vremove_cli.job.patches import save_masks
-from vremove_cli.job.plan import Plan, Task
+from vremove_cli.job.plan import Plan
 from vremove_cli.job.tracking import first_doubt, stored
 from vremove_cli.masks.backdrop import REACH, WIDTH, Backdrop
 from vremove_cli.masks.base import ABSENT, AGAIN, NO_OBJECT, WORK, Sight, State, Tracked, Tracker

@@ -2,13 +2,25 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vremove_cli import __version__
 from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.graph import (
+    FOLLOWED,
+    LONGEST,
+    UNNAMED,
+    Task,
+    around,
+    fill_task,
+    follow_tasks,
+    keyed,
+    mask_tasks,
+    pieces_of,
+)  # fmt: skip
 from vremove_cli.job.request import Request, picture_of
 from vremove_cli.masks.base import Clicks
 from vremove_cli.masks.files import MaskFile
@@ -20,30 +32,9 @@ from vremove_cli.media.read import open_clip
 from vremove_cli.media.streams import StreamPlan, plan_streams
 from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt, parse_when
 from vremove_cli.removers import registry
-from vremove_cli.removers.base import ShotInfo, Stage
-from vremove_cli.windows import context, segments
+from vremove_cli.removers.base import ShotInfo
 
 SCHEMA = 3
-LONGEST = 180  # frames of a segment
-FOLLOWED = 60  # ... of one in which an object is followed: what a correction redoes at least
-UNNAMED = "object"  # what the object without a name is called
-REACH = 60  # frames on both sides in which the plate looks for the background
-
-
-@dataclass(frozen=True)
-class Task:
-    """One piece of work: `kind` is mask, track, mend, effects, plate or fill; `run` its frames; `needs` ids of others.
-
-    `origin` is the prompted frame it starts from; `key` a digest of all that its result depends on.
-    """
-
-    id: str
-    kind: str
-    run: tuple[int, int]
-    needs: tuple[str, ...] = ()
-    target: str = ""
-    origin: int | None = None
-    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,27 +172,21 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
     tracker = _tracker(request, notes)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
-    pieces = _pieces(run, clip, LONGEST)
+    pieces = pieces_of(run, clip, LONGEST)
     tasks = (
-        _mask_tasks(pieces) if request.mask else follow_tasks(clicks, _pieces(run, clip, FOLLOWED), clip.cuts, notes)
+        mask_tasks(pieces) if request.mask else follow_tasks(clicks, pieces_of(run, clip, FOLLOWED), clip.cuts, notes)
     )
     if request.effects != "off":
-        tasks += _around("effects", tasks, pieces, clip, run)
-    plates = _around("plate", tasks, pieces, clip, run)
+        tasks += around("effects", tasks, pieces, clip, run)
+    plates = around("plate", tasks, pieces, clip, run)
     stages = registry.make(remover).stages(ShotInfo(pieces, clip.width, clip.height))
-    fills = [_fill_task(s, plates) for s in stages]
+    fills = [fill_task(s, plates) for s in stages]
     for text in notes:
         emit(Note(text))
     return Plan(
         request, __version__, " ".join(digests), clip, encode, streams, mask, effects, references, tracker,
-        remover, run, pieces, clicks, _keyed((*tasks, *plates, *fills), request, clicks, digests), tuple(notes),
+        remover, run, pieces, clicks, keyed((*tasks, *plates, *fills), request, clicks, digests), tuple(notes),
     )  # fmt: skip
-
-
-def _pieces(run: tuple[int, int], clip: ClipInfo, longest: int) -> tuple[tuple[int, int], ...]:
-    """A run of frames in segments."""
-    found = segments(run[1] - run[0], [c - run[0] for c in clip.cuts], longest)
-    return tuple((a + run[0], b + run[0]) for a, b in found)
 
 
 def _scanned(request: Request, before: Plan | None, emit: Emit) -> ClipInfo:
@@ -212,27 +197,6 @@ def _scanned(request: Request, before: Plan | None, emit: Emit) -> ClipInfo:
     return open_clip(
         request.input, skip_errors=request.skip_errors, progress=lambda d, n: emit(Progress("scan", d, n))
     ).info
-
-
-def _keyed(
-    tasks: tuple[Task, ...], request: Request, clicks: dict[str, dict[int, Clicks]], digests: list[str]
-) -> tuple[Task, ...]:
-    """The tasks with a key each: a task of another plan that has the same one leaves the same result."""
-    made: dict[str, Task] = {}
-    for task in tasks:
-        here: Any = [__version__, task.kind, task.run, task.target, task.origin, [made[n].key for n in task.needs]]
-        if task.kind == "track":
-            inside = {f: asdict(c) for f, c in clicks[task.target].items() if task.run[0] <= f < task.run[1]}
-            here += [digests[0], request.tracker, request.static, request.skip_errors, inside]
-        elif task.kind == "mend":
-            here += [digests[0], sorted(clicks[task.target])]
-        elif task.kind == "mask":
-            here += [digests[:2], request.mask, request.invert_mask, request.skip_errors]
-        else:
-            here += [digests, request.to_json()]
-        key = hashlib.sha256(json.dumps(here, sort_keys=True).encode()).hexdigest()[:16]
-        made[task.id] = replace(task, key=key)
-    return tuple(made.values())
 
 
 def parse_prompts(request: Request) -> list[Prompt]:
@@ -341,91 +305,6 @@ def _tracker(request: Request, notes: list[str]) -> str:
         raise UsageError(f"there is no tracker '{request.tracker}'", "choose auto or flow")
     notes.append("tracker: flow " + ("(it needs no weights)" if request.tracker == "auto" else "(as asked)"))
     return "flow"
-
-
-def _mask_tasks(pieces: tuple[tuple[int, int], ...]) -> list[Task]:
-    return [Task(f"mask-{k:04d}", "mask", piece) for k, piece in enumerate(pieces)]
-
-
-def follow_tasks(
-    clicks: dict[str, dict[int, Clicks]], pieces: tuple[tuple[int, int], ...], cuts: tuple[int, ...], notes: list[str]
-) -> list[Task]:
-    """A chain of tasks for each object and shot, outwards from the segment that holds its first prompt there, and
-    tasks that carry later prompts back over segments before theirs."""
-    out = []
-    for name, by_frame in clicks.items():
-        label = name.replace(".", "~") or UNNAMED  # a file of a task is named ID.WHAT
-        for shot in _shots(pieces, cuts):
-            frames = sorted(f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1])
-            positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
-            if not positive:
-                start = pieces[shot[0]][0]
-                notes.append(
-                    f"{name or UNNAMED} is not looked for after the cut at frame {start}: "
-                    f"add a prompt @{start}:X,Y there"
-                )
-                continue
-            notes += [
-                f"the negative point on frame {f} says nothing: {name or UNNAMED} is first shown "
-                f"on frame {positive[0]} of its shot"
-                for f in frames
-                if f < positive[0]
-            ]
-            home = next(k for k in shot if pieces[k][0] <= positive[0] < pieces[k][1])
-            for k in sorted(shot, key=lambda k: abs(k - home)):
-                toward = home if k == home else (k - 1 if k > home else k + 1)
-                needs = () if k == home else (f"track-{label}-{toward:04d}",)
-                out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, positive[0]))
-            out += _mend_tasks(label, name, [f for f in frames if f >= positive[0]], pieces)
-    return out
-
-
-def _mend_tasks(label: str, name: str, frames: list[int], pieces: tuple[tuple[int, int], ...]) -> list[Task]:
-    """Tasks for the segments between two prompts, from the later one's down to half-way."""
-    out = []
-    for before, frame in zip(frames, frames[1:], strict=False):
-        home = next(k for k, piece in enumerate(pieces) if piece[0] <= frame < piece[1])
-        later = f"track-{label}-{home:04d}"
-        for k in range(home - 1, -1, -1):
-            if pieces[k][1] <= (before + frame) / 2:
-                break
-            out.append(Task(f"mend-{label}-{k:04d}", "mend", pieces[k], (f"track-{label}-{k:04d}", later), name, frame))
-            later = out[-1].id
-    return out
-
-
-def _shots(pieces: tuple[tuple[int, int], ...], cuts: tuple[int, ...]) -> list[list[int]]:
-    """Indices of the segments of each shot."""
-    out: list[list[int]] = []
-    for k, (start, _) in enumerate(pieces):
-        if not out or start in cuts:
-            out.append([])
-        out[-1].append(k)
-    return out
-
-
-def reach(piece: tuple[int, int], run: tuple[int, int], clip: ClipInfo) -> tuple[int, int]:
-    """Frames that may show what a segment hides: near it, in its shot, and in the range whose masks are known."""
-    low, high = context(piece, clip.frames, clip.cuts, REACH)
-    return max(low, run[0]), min(high, run[1])
-
-
-def _around(
-    kind: str, tasks: list[Task], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, run: tuple[int, int]
-) -> list[Task]:
-    """A task for each segment that needs all of the given ones within its reach."""
-    out = []
-    for k, piece in enumerate(pieces):
-        low, high = reach(piece, run, clip)
-        needs = tuple(t.id for t in tasks if t.run[0] < high and t.run[1] > low)
-        if needs:
-            out.append(Task(f"{kind}-{k:04d}", kind, piece, needs))
-    return out
-
-
-def _fill_task(stage: Stage, plates: list[Task]) -> Task:
-    over = tuple(p.id for p in plates if p.run[0] < stage.stop and p.run[1] > stage.start)
-    return Task(f"fill-{stage.id}", "fill", (stage.start, stage.stop), over + tuple(f"fill-{n}" for n in stage.needs))
 
 
 def check_input(plan: Plan) -> None:

@@ -1,15 +1,13 @@
 """plan -> work -> finish, and `erase`, which is the three in one process."""
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import NothingError, UsageError, VremoveError
+from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.erasing import effects_segment
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
@@ -25,9 +23,10 @@ from vremove_cli.job.filling import fill_stage, plate_segment
 from vremove_cli.job.finish import Summary, finish
 from vremove_cli.job.folder import WorkFolder, write_json
 from vremove_cli.job.following import mend_segment, track_segment
+from vremove_cli.job.graph import Task
+from vremove_cli.job.occupy import PATIENCE, occupied, open_plan
 from vremove_cli.job.places import check_targets, make_request, sidecar_of, work_folder
-from vremove_cli.job.plan import Plan, Task, check_input, make_plan, nothing, parse_prompts, same_job
-from vremove_cli.job.request import Request
+from vremove_cli.job.plan import Plan, check_input, nothing, parse_prompts
 from vremove_cli.job.tracking import import_masks, mask_results, uncertain
 from vremove_cli.masks.files import write_masks
 from vremove_cli.media.encoders import container_of
@@ -42,8 +41,6 @@ _RUN: dict[str, Callable[[Plan, Task, WorkFolder, Emit], dict[str, Any]]] = {
     "fill": fill_stage,
 }
 _MASKS = ("mask", "track", "mend")
-_PATIENCE = 0.25  # seconds between looks at a task that another process is doing
-_ATTEMPTS = 5
 
 
 @dataclass
@@ -63,8 +60,8 @@ def plan(
     """
     request = make_request(source, output, options)
     folder = WorkFolder(Path(work) if work else Path(request.input).with_suffix(".vremove"))
-    with _occupied(folder):
-        made = _open(folder, request, on_event)
+    with occupied(folder):
+        made = open_plan(folder, request, on_event)
         folder.settle()
     return made, folder.path
 
@@ -118,8 +115,8 @@ def erase(
     exports = exports or Exports()
     check_targets(request, exports, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else work_folder(request.output))
-    with _occupied(folder, keep=keep_work):
-        made = _open(folder, request, on_event)
+    with occupied(folder, keep=keep_work):
+        made = open_plan(folder, request, on_event)
         check_free(request.output, made.clip, made.encode, overwrite=overwrite)
         check_disk(made, folder.path)
         tally = _work(made, folder, None, on_event)
@@ -153,8 +150,8 @@ def track(
     for path in outputs or (output,):
         Exports(mask=path, cutout=cutout, preview=preview).check(request, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else work_folder(output))
-    with _occupied(folder, keep=keep_work):
-        made = _open(folder, request, on_event)
+    with occupied(folder, keep=keep_work):
+        made = open_plan(folder, request, on_event)
         tally = _work(made, folder, None, on_event, kinds=_MASKS)
         _check_masks(made, folder)
         if per_object:
@@ -176,85 +173,6 @@ def track(
         notes=(*made.notes, *doubts), done=len(tally.done), reused=len(tally.reused),
         outputs=tuple(str(Path(p).absolute()) for p in outputs),
     )  # fmt: skip
-
-
-@contextmanager
-def _occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
-    """Hold a work folder while a job runs in it, so that no other process clears it away.
-
-    Afterwards a folder that was only this run's goes, unless `keep`, or unless the run was broken off with something
-    done: then the same command goes on from there.
-    """
-    useless = False
-    try:
-        with ExitStack() as stack:
-            for attempt in range(_ATTEMPTS):
-                folder.claim()
-                try:
-                    stack.enter_context(folder.lease(f"attend-{os.getpid()}"))
-                    break
-                except FileNotFoundError:  # its last user is deleting it at this moment
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-            try:
-                yield
-                useless = True
-            except BaseException as error:
-                useless = isinstance(error, NothingError) or not folder.started
-                raise
-    finally:
-        if useless and not (keep and folder.started):
-            folder.discard()
-
-
-def _open(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
-    """The folder's plan when it is for this job; else a new one, in place of an abandoned run's."""
-    while True:
-        with folder.lease("planning") as mine:
-            if mine:
-                had = _former(folder, request, emit)
-                if had is not None and same_job(had, request):
-                    return had
-                made = make_plan(request, emit, had)
-                _replan(folder, had, made, emit)
-                return made
-        time.sleep(_PATIENCE)
-
-
-def _former(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
-    """The plan that is in the folder: this job's, or one of an earlier run's own that may be replaced."""
-    if not folder.plan.exists():
-        return None
-    had = None
-    try:
-        had = Plan.load(folder.plan)
-        if same_job(had, request):
-            finished = sum(folder.finished(t.id) for t in had.tasks)
-            emit(Note(f"going on with {folder.path}: {finished} of {len(had.tasks)} tasks are done"))
-            for note in had.notes:
-                emit(Note(note))
-            return had
-    except VremoveError:
-        if not folder.temporary:
-            raise
-    if not folder.temporary:
-        raise UsageError(f"{folder.path} holds another job", "choose another folder with --work, or delete this one")
-    if folder.others():
-        raise UsageError(f"{folder.path} is in use by another job", "wait for it, or choose another folder with --work")
-    return had
-
-
-def _replan(folder: WorkFolder, had: Plan | None, made: Plan, emit: Emit) -> None:
-    """Put a new plan in the folder, in place of an earlier run's, of which the results that still hold are kept."""
-    keys = {t.id: t.key for t in had.tasks} if had else {}
-    kept = {t.id for t in made.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
-    if folder.plan.exists():
-        if had and had.request.input == made.request.input:
-            emit(Note(f"going on with {folder.path}: {len(kept)} of {len(made.tasks)} tasks still hold"))
-        else:
-            emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
-    folder.keep(kept)  # without a plan, too: a run that was killed in here left results of nobody knows what
-    write_json(folder.plan, made.to_json())
 
 
 def _work(
@@ -295,7 +213,7 @@ def _work(
         if not progressed:
             if not folder.plan.exists():
                 raise VremoveError(f"the work folder {folder.path} has gone", "run the command again")
-            time.sleep(_PATIENCE)
+            time.sleep(PATIENCE)
     return tally
 
 
@@ -343,7 +261,7 @@ def _finish_once(
                 summary = finish(made, folder, exports, overwrite=overwrite, emit=emit)
                 folder.finish("finish", {**asdict(summary), "at": time.time()})
                 return summary
-        time.sleep(_PATIENCE)
+        time.sleep(PATIENCE)
 
 
 def _write_report(made: Plan, summary: Summary) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 from vremove_cli.geometry import Placed
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.graph import Task
 from vremove_cli.job.patches import load_masks, save_masks
-from vremove_cli.job.plan import Plan, Task
+from vremove_cli.job.plan import Plan
 from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT
 from vremove_cli.masks.files import MaskFile
 

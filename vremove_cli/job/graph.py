@@ -1,0 +1,146 @@
+"""The task graph: which pieces of work a job consists of, what each needs, and what its result depends on."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from vremove_cli import __version__
+from vremove_cli.job.request import Request
+from vremove_cli.masks.base import Clicks
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.removers.base import Stage
+from vremove_cli.windows import context, segments
+
+LONGEST = 180  # frames of a segment
+FOLLOWED = 60  # ... of one in which an object is followed: what a correction redoes at least
+UNNAMED = "object"  # what the object without a name is called
+REACH = 60  # frames on both sides in which the plate looks for the background
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work: `kind` is mask, track, mend, effects, plate or fill; `run` its frames; `needs` ids of others.
+
+    `origin` is the prompted frame it starts from; `key` a digest of all that its result depends on.
+    """
+
+    id: str
+    kind: str
+    run: tuple[int, int]
+    needs: tuple[str, ...] = ()
+    target: str = ""
+    origin: int | None = None
+    key: str = ""
+
+
+def pieces_of(run: tuple[int, int], clip: ClipInfo, longest: int) -> tuple[tuple[int, int], ...]:
+    """A run of frames in segments."""
+    found = segments(run[1] - run[0], [c - run[0] for c in clip.cuts], longest)
+    return tuple((a + run[0], b + run[0]) for a, b in found)
+
+
+def mask_tasks(pieces: tuple[tuple[int, int], ...]) -> list[Task]:
+    return [Task(f"mask-{k:04d}", "mask", piece) for k, piece in enumerate(pieces)]
+
+
+def follow_tasks(
+    clicks: dict[str, dict[int, Clicks]], pieces: tuple[tuple[int, int], ...], cuts: tuple[int, ...], notes: list[str]
+) -> list[Task]:
+    """A chain of tasks for each object and shot, outwards from the segment that holds its first prompt there, and
+    tasks that carry later prompts back over segments before theirs."""
+    out = []
+    for name, by_frame in clicks.items():
+        label = name.replace(".", "~") or UNNAMED  # a file of a task is named ID.WHAT
+        for shot in _shots(pieces, cuts):
+            frames = sorted(f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1])
+            positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
+            if not positive:
+                start = pieces[shot[0]][0]
+                notes.append(
+                    f"{name or UNNAMED} is not looked for after the cut at frame {start}: "
+                    f"add a prompt @{start}:X,Y there"
+                )
+                continue
+            notes += [
+                f"the negative point on frame {f} says nothing: {name or UNNAMED} is first shown "
+                f"on frame {positive[0]} of its shot"
+                for f in frames
+                if f < positive[0]
+            ]
+            home = next(k for k in shot if pieces[k][0] <= positive[0] < pieces[k][1])
+            for k in sorted(shot, key=lambda k: abs(k - home)):
+                toward = home if k == home else (k - 1 if k > home else k + 1)
+                needs = () if k == home else (f"track-{label}-{toward:04d}",)
+                out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, positive[0]))
+            out += _mend_tasks(label, name, [f for f in frames if f >= positive[0]], pieces)
+    return out
+
+
+def _mend_tasks(label: str, name: str, frames: list[int], pieces: tuple[tuple[int, int], ...]) -> list[Task]:
+    """Tasks for the segments between two prompts, from the later one's down to half-way."""
+    out = []
+    for before, frame in zip(frames, frames[1:], strict=False):
+        home = next(k for k, piece in enumerate(pieces) if piece[0] <= frame < piece[1])
+        later = f"track-{label}-{home:04d}"
+        for k in range(home - 1, -1, -1):
+            if pieces[k][1] <= (before + frame) / 2:
+                break
+            out.append(Task(f"mend-{label}-{k:04d}", "mend", pieces[k], (f"track-{label}-{k:04d}", later), name, frame))
+            later = out[-1].id
+    return out
+
+
+def _shots(pieces: tuple[tuple[int, int], ...], cuts: tuple[int, ...]) -> list[list[int]]:
+    """Indices of the segments of each shot."""
+    out: list[list[int]] = []
+    for k, (start, _) in enumerate(pieces):
+        if not out or start in cuts:
+            out.append([])
+        out[-1].append(k)
+    return out
+
+
+def reach(piece: tuple[int, int], run: tuple[int, int], clip: ClipInfo) -> tuple[int, int]:
+    """Frames that may show what a segment hides: near it, in its shot, and in the range whose masks are known."""
+    low, high = context(piece, clip.frames, clip.cuts, REACH)
+    return max(low, run[0]), min(high, run[1])
+
+
+def around(
+    kind: str, tasks: list[Task], pieces: tuple[tuple[int, int], ...], clip: ClipInfo, run: tuple[int, int]
+) -> list[Task]:
+    """A task for each segment that needs all of the given ones within its reach."""
+    out = []
+    for k, piece in enumerate(pieces):
+        low, high = reach(piece, run, clip)
+        needs = tuple(t.id for t in tasks if t.run[0] < high and t.run[1] > low)
+        if needs:
+            out.append(Task(f"{kind}-{k:04d}", kind, piece, needs))
+    return out
+
+
+def fill_task(stage: Stage, plates: list[Task]) -> Task:
+    over = tuple(p.id for p in plates if p.run[0] < stage.stop and p.run[1] > stage.start)
+    return Task(f"fill-{stage.id}", "fill", (stage.start, stage.stop), over + tuple(f"fill-{n}" for n in stage.needs))
+
+
+def keyed(
+    tasks: tuple[Task, ...], request: Request, clicks: dict[str, dict[int, Clicks]], digests: list[str]
+) -> tuple[Task, ...]:
+    """The tasks with a key each: a task of another plan that has the same one leaves the same result."""
+    made: dict[str, Task] = {}
+    for task in tasks:
+        here: Any = [__version__, task.kind, task.run, task.target, task.origin, [made[n].key for n in task.needs]]
+        if task.kind == "track":
+            inside = {f: asdict(c) for f, c in clicks[task.target].items() if task.run[0] <= f < task.run[1]}
+            here += [digests[0], request.tracker, request.static, request.skip_errors, inside]
+        elif task.kind == "mend":
+            here += [digests[0], sorted(clicks[task.target])]
+        elif task.kind == "mask":
+            here += [digests[:2], request.mask, request.invert_mask, request.skip_errors]
+        else:
+            here += [digests, request.to_json()]
+        key = hashlib.sha256(json.dumps(here, sort_keys=True).encode()).hexdigest()[:16]
+        made[task.id] = replace(task, key=key)
+    return tuple(made.values())
