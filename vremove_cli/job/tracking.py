@@ -92,24 +92,29 @@ def first_doubt(task: Task, frame: int, remark: str) -> str:
 
 
 def uncertain(plan: Plan, folder: WorkFolder) -> list[str]:
-    """Sentences that name the frames whose mask a person should look at."""
-    out: list[str] = []
+    """Sentences that name the frames whose mask a person should look at, object by object."""
+    doubts: list[str] = []
+    low: dict[str, list[int]] = {}
+    again: dict[str, list[int]] = {}
+    absent: dict[str, list[int]] = {}
     for task, result in mask_results(plan, folder):
+        name = _label(task)
         remarks = {int(t): remark for t, remark in result["remarks"].items()}
-        out += filter(None, (first_doubt(task, t, remark) for t, remark in remarks.items()))
-        again = [t for t, remark in remarks.items() if remark == AGAIN]
-        absent = [t for t, remark in remarks.items() if remark == ABSENT]
-        sure = result.get("confidence", ())
-        low = [t for t, c in enumerate(sure, task.run[0]) if c < UNSURE and remarks.get(t) != ABSENT]
-        if low:
-            out.append(f"{_label(task)}frames {_spans(low)} are uncertain: add a point there, or a box")
-        if again:
-            where = f"{_label(task)}found again at frame {_spans(again)}"
-            out.append(f"{where}: if that is something else, add a point on the object, or --not-point on it")
-        if absent:
-            where = f"{_label(task)}not found in frames {_spans(absent)}"
-            out.append(f"{where}: nothing is erased there; if the object is there, add a point")
-    return out
+        doubts += filter(None, (first_doubt(task, t, remark) for t, remark in remarks.items()))
+        for kind, remark in ((again, AGAIN), (absent, ABSENT)):
+            kind.setdefault(name, []).extend(t for t, r in remarks.items() if r == remark)
+        unsure = (t for t, c in enumerate(result.get("confidence", ()), task.run[0]) if c < UNSURE)
+        low.setdefault(name, []).extend(t for t in unsure if remarks.get(t) != ABSENT)
+    for name, frames in low.items():
+        if frames:
+            doubts.append(f"{name}frames {_spans(frames)} are uncertain: add a point there, or a box")
+        if again[name]:
+            where = f"{name}found again at frame {_spans(again[name])}"
+            doubts.append(f"{where}: if that is something else, add a point on the object, or --not-point on it")
+        if absent[name]:
+            where = f"{name}not found in frames {_spans(absent[name])}"
+            doubts.append(f"{where}: nothing is erased there; if the object is there, add a point")
+    return doubts
 
 
 def _label(task: Task) -> str:
