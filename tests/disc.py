@@ -1,7 +1,11 @@
 """A red disc that crosses a ground under a panning camera: pictures, variants of them, and the truth."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import cv2
 import numpy as np
+from clips import write_clip
 
 SIZE, FRAMES = (320, 180), 24
 RADIUS = 24
@@ -49,3 +53,8 @@ def truth(t: int) -> np.ndarray:
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return np.count_nonzero(a & b) / max(1, np.count_nonzero(a | b))
+
+
+def drawn(folder: Path, picture: Callable[[int, int, int], np.ndarray], frames: int = FRAMES, name="clip.mkv") -> Path:
+    """A lossless clip of pictures."""
+    return write_clip(folder / name, codec="ffv1", size=SIZE, frames=frames, picture=picture)

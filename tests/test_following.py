@@ -5,8 +5,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from clips import write_clip, write_sequence
-from disc import FRAMES, SIZE, centre, handle, handled_disc, hidden_disc, iou, red_disc, truth, view
+from clips import write_sequence
+from disc import FRAMES, SIZE, centre, drawn, handle, handled_disc, hidden_disc, iou, red_disc, truth, view
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,6 @@ from vremove_cli.masks.flow import FlowTracker
 from vremove_cli.media.lossless import read_gray
 from vremove_cli.media.read import open_clip
 from vremove_cli.windows import segments
-
-
-def drawn(folder, picture, frames=FRAMES, name="clip.mkv"):
-    return write_clip(folder / name, codec="ffv1", size=SIZE, frames=frames, picture=picture)
 
 
 @pytest.fixture(scope="module")

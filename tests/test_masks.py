@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import write_clip
-from disc import FRAMES, SIZE, centre, iou, red_disc, truth, view
+from disc import FRAMES, SIZE, centre, drawn, iou, red_disc, truth, view
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -35,10 +35,6 @@ def broadcast(t: int, width: int, height: int, *, since: int = 0) -> np.ndarray:
     if t >= since:
         out[logo()] = (0.25 * out[logo()] + 0.75 * 250).astype(np.uint8)
     return out
-
-
-def drawn(folder, picture, frames=FRAMES, name="clip.mkv"):
-    return write_clip(folder / name, codec="ffv1", size=SIZE, frames=frames, picture=picture)
 
 
 def gray_frames(path):

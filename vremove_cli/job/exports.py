@@ -19,6 +19,7 @@ from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.masks.files import check_target, write_masks
 from vremove_cli.media import sequence
+from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.images import write_rgb_image
 from vremove_cli.media.layers import write_layers
 from vremove_cli.media.read import Clip, Frame
@@ -106,8 +107,6 @@ def matte_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
 def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
     """Displayed pictures of every frame: the clean plate (H, W, 3), or the patches with straight alpha (H, W, 4)."""
     clip = plan.clip
-    full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
-    everything = Box(0, 0, clip.width, clip.height)
     changes = by_frame(patches(plan, folder, 0, clip.frames), clip.frames)
     for frame, patch in zip(Clip(clip).frames(), changes, strict=True):
         alpha = np.zeros((clip.height, clip.width, 1), np.float32)
@@ -115,10 +114,16 @@ def _layers(plan: Plan, folder: WorkFolder, *, whole: bool) -> Iterator[Array]:
             box, planes, matte = patch
             blend(frame.editable(), frame.layout, box, planes, matte if whole else np.where(matte > 0, 255, 0))
             alpha[box.slices] = matte[..., None] / np.float32(255)
-        picture = frame.rgb(everything)
-        if not whole:
-            picture = np.concatenate([picture * (alpha > 0), alpha], axis=2)
-        yield clip.orientation.display(np.clip(np.rint(picture * full), 0, full).astype(dtype))
+        yield _layer(clip, frame, None if whole else alpha)
+
+
+def _layer(clip: ClipInfo, frame: Frame, alpha: Array | None) -> Array:
+    """A frame as it is displayed, (H, W, 3) of the clip's depth, or with straight `alpha` (H, W, 1), (H, W, 4)."""
+    full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
+    picture = frame.rgb(Box(0, 0, clip.width, clip.height))
+    if alpha is not None:
+        picture = np.concatenate([picture * (alpha > 0), alpha], axis=2)
+    return clip.orientation.display(np.clip(np.rint(picture * full), 0, full).astype(dtype))
 
 
 def write_object_masks(plan: Plan, folder: WorkFolder, output: str, *, overwrite: bool) -> None:
@@ -144,16 +149,8 @@ def object_paths(output: str, names: list[str]) -> dict[str, str]:
 def write_cutout(plan: Plan, folder: WorkFolder, output: str) -> None:
     """Write the objects alone, R'G'B'A with straight, soft alpha, as they are displayed."""
     clip = plan.clip
-    full, dtype = (255, np.uint8) if clip.layout.bits <= 8 else (65535, np.uint16)
-    everything = Box(0, 0, clip.width, clip.height)
-
-    def pictures() -> Iterator[Array]:
-        for frame, mask in zip(Clip(clip).frames(), mask_frames(plan, folder), strict=True):
-            alpha = mask[..., None].astype(np.float32) / 255
-            picture = np.concatenate([frame.rgb(everything) * (alpha > 0), alpha], axis=2)
-            yield clip.orientation.display(np.clip(np.rint(picture * full), 0, full).astype(dtype))
-
-    write_layers(output, pictures(), clip)
+    pairs = zip(Clip(clip).frames(), mask_frames(plan, folder), strict=True)
+    write_layers(output, (_layer(clip, f, m[..., None].astype(np.float32) / 255) for f, m in pairs), clip)
 
 
 def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool) -> None:
@@ -180,7 +177,7 @@ class Sheet:
         self._rows: list[Row] = []
         self._before: Array | None = None
         self._sure = confidences(plan, folder)
-        self.wanted = set(_interesting(plan, folder))
+        self.wanted = set(_interesting(plan, folder, self._sure))
 
     def before(self, frame: Frame) -> None:
         self._before = self._plan.clip.orientation.display(frame.rgb8()).copy()
@@ -214,7 +211,7 @@ def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str, *, grid: bool = 
     rows = []
     sure = confidences(plan, folder)
     clip = Clip(plan.clip)
-    for t in _interesting(plan, folder):
+    for t in _interesting(plan, folder, sure):
         (frame,) = clip.frames(t, t + 1)
         rgb = plan.clip.orientation.display(frame.rgb8()).copy()
         pictures = (rgb, _marked(plan, folder, t, rgb))
@@ -230,14 +227,13 @@ def _caption(t: int, sure: dict[int, float]) -> str:
     return f"frame {t}, {100 * sure[t]:.0f} % sure{': look here' if sure[t] < UNSURE else ''}"
 
 
-def _interesting(plan: Plan, folder: WorkFolder) -> list[int]:
+def _interesting(plan: Plan, folder: WorkFolder, sure: dict[int, float]) -> list[int]:
     """Frames worth looking at: evenly spread over those with something to erase, and the least certain ones."""
     busy = []
     for task, result in mask_results(plan, folder):
         busy += [t for t, box in enumerate(result["masks"]["boxes"], task.run[0]) if box[2] > box[0]]
     frames = sorted(set(busy)) or list(range(*plan.run))
     chosen = {frames[i] for i in evenly(0, len(frames), _ROWS)}
-    sure = confidences(plan, folder)
     apart = max(2, len(sure) // 20)
     doubtful: list[int] = []
     for t in sorted(sure, key=lambda t: sure[t]):

@@ -119,12 +119,8 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
             keep(t, tracked)
         _save_state(folder, task.id, "backward", entry)
     _drop_state(folder, task.id, "mend")
-    clicks = plan.clicks[task.target]
     for frame in sorted(f for f in states if f != task.origin):
-        low = max([start, *(f for f in clicks if f < frame)])
-        unfinished = _mend(view, tracker, states[frame], (low, frame), _half_way(plan, task, frame), path)
-        if low == start and unfinished is not None:
-            _save_state(folder, task.id, "mend", unfinished)
+        _correct_back(plan, task, folder, view, tracker, states[frame], frame, frame, path)
     masks = _finished(view, path, task.run)
     return _result(folder, task, masks, path)
 
@@ -143,10 +139,7 @@ def mend_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict
         masks[t], path[t] = mask, Tracked(_small(mask, plan.clip, view.size), sure, remark)
     before = dict(path)
     tracker = _tracker(plan, task, view, state)
-    low = max([task.run[0], *(f for f in plan.clicks[task.target] if f < task.run[1])])
-    unfinished = _mend(view, tracker, state, (low, task.run[1]), _half_way(plan, task, task.origin), path)
-    if low == task.run[0] and unfinished is not None:
-        _save_state(folder, task.id, "mend", unfinished)
+    _correct_back(plan, task, folder, view, tracker, state, task.run[1], task.origin, path)
     first = min((t for t in path if path[t] is not before[t]), default=task.run[1])
     masks |= _finished(view, path, (first, task.run[1]))
     return _result(folder, task, masks, path)
@@ -224,6 +217,18 @@ def _forward(
     return state
 
 
+def _correct_back(
+    plan: Plan, task: Task, folder: WorkFolder, view: View, tracker: Tracker, state: State, stop: int, prompt: int,
+    path: dict[int, Tracked],
+) -> None:  # fmt: skip
+    """Mend a segment's masks below `stop` for a prompt there or later; what is left goes to the segment before."""
+    before = max(f for f in plan.clicks[task.target] if f < prompt)
+    low = max(task.run[0], before)
+    unfinished = _mend(view, tracker, state, (low, stop), (before + prompt) / 2, path)
+    if low == task.run[0] and unfinished is not None:
+        _save_state(folder, task.id, "mend", unfinished)
+
+
 def _mend(
     view: View, tracker: Tracker, state: State, run: tuple[int, int], half: float, path: dict[int, Tracked]
 ) -> State | None:
@@ -264,11 +269,6 @@ def overlap(a: Array, b: Array) -> float:
     one, two = a > 0.5, b > 0.5
     union = np.count_nonzero(one | two)
     return np.count_nonzero(one & two) / union if union else 1.0
-
-
-def _half_way(plan: Plan, task: Task, frame: int) -> float:
-    """The middle between a prompt's frame and the object's prompt before it."""
-    return (frame + max(f for f in plan.clicks[task.target] if f < frame)) / 2
 
 
 def _tracked_before(plan: Plan, task: Task, folder: WorkFolder) -> int:

@@ -41,6 +41,7 @@ def pieces_of(run: tuple[int, int], clip: ClipInfo, longest: int) -> tuple[tuple
 
 
 def mask_tasks(pieces: tuple[tuple[int, int], ...]) -> list[Task]:
+    """A task for each segment of the user's mask."""
     return [Task(f"mask-{k:04d}", "mask", piece) for k, piece in enumerate(pieces)]
 
 
@@ -121,6 +122,7 @@ def around(
 
 
 def fill_task(stage: Stage, plates: list[Task]) -> Task:
+    """The task of a remover's stage: it needs the plates under it and the stages before it."""
     over = tuple(p.id for p in plates if p.run[0] < stage.stop and p.run[1] > stage.start)
     return Task(f"fill-{stage.id}", "fill", (stage.start, stage.stop), over + tuple(f"fill-{n}" for n in stage.needs))
 

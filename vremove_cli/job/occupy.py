@@ -49,36 +49,43 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
     while True:
         with folder.lease("planning") as mine:
             if mine:
-                had = _former(folder, request, emit)
+                had = _former(folder)
                 if had is not None and same_job(had, request):
+                    _go_on(folder, had, emit)
                     return had
+                _may_replace(folder)
                 made = make_plan(request, emit, had)
                 _replan(folder, had, made, emit)
                 return made
         time.sleep(PATIENCE)
 
 
-def _former(folder: WorkFolder, request: Request, emit: Emit) -> Plan | None:
-    """The plan that is in the folder: this job's, or one of an earlier run's own that may be replaced."""
-    if not folder.plan.exists():
-        return None
-    had = None
+def _former(folder: WorkFolder) -> Plan | None:
+    """The plan that is in the folder; None when there is none, or only a damaged or old one of a run's own."""
     try:
-        had = Plan.load(folder.plan)
-        if same_job(had, request):
-            finished = sum(folder.finished(t.id) for t in had.tasks)
-            emit(Note(f"going on with {folder.path}: {finished} of {len(had.tasks)} tasks are done"))
-            for note in had.notes:
-                emit(Note(note))
-            return had
+        return Plan.load(folder.plan) if folder.plan.exists() else None
     except VremoveError:
         if not folder.temporary:
             raise
+        return None
+
+
+def _go_on(folder: WorkFolder, had: Plan, emit: Emit) -> None:
+    """Say what is done already, and what the plan says."""
+    finished = sum(folder.finished(t.id) for t in had.tasks)
+    emit(Note(f"going on with {folder.path}: {finished} of {len(had.tasks)} tasks are done"))
+    for note in had.notes:
+        emit(Note(note))
+
+
+def _may_replace(folder: WorkFolder) -> None:
+    """Raise `UsageError` when the folder has a plan that is not an earlier run's own, or is in use."""
+    if not folder.plan.exists():
+        return
     if not folder.temporary:
         raise UsageError(f"{folder.path} holds another job", "choose another folder with --work, or delete this one")
     if folder.others():
         raise UsageError(f"{folder.path} is in use by another job", "wait for it, or choose another folder with --work")
-    return had
 
 
 def _replan(folder: WorkFolder, had: Plan | None, made: Plan, emit: Emit) -> None:

@@ -115,7 +115,7 @@ def _from_boxes(lab: Array, rgb: Array, clicks: Clicks, standout: Standout) -> F
     """Votes of colour energy, with and without what stands out, and of GrabCut from the rectangle and its ellipse."""
     votes = []
     for box in clicks.boxes:
-        core = _box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < 0.6)
+        core = box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < 0.6)
         moves = standout.trusted(core) * standout.moves
         ballots = [_box_energy(lab, box, 0 * moves), _box_energy(lab, box, moves), _grabcut(rgb, box, ellipse=False),
                    _grabcut(rgb, box, ellipse=True)]  # fmt: skip
@@ -140,7 +140,7 @@ def _from_boxes(lab: Array, rgb: Array, clicks: Clicks, standout: Standout) -> F
 
 def _box_energy(lab: Array, box: tuple[float, float, float, float], moves: Array) -> Array:
     bins, weights = bins_of(lab), edge_weights(lab)
-    inside_box, ring = _box_zones(lab.shape[:2], box)
+    inside_box, ring = box_zones(lab.shape[:2], box)
     inside = inside_box & (_ellipse(lab.shape[:2], box) < 0.6)
     u = inside.astype(np.float32)
     for _ in range(_ROUNDS):
@@ -155,7 +155,7 @@ def _box_energy(lab: Array, box: tuple[float, float, float, float], moves: Array
 
 
 def _grabcut(rgb: Array, box: tuple[float, float, float, float], *, ellipse: bool) -> Array:
-    inside_box, ring = _box_zones(rgb.shape[:2], box)
+    inside_box, ring = box_zones(rgb.shape[:2], box)
     labels = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
     labels[inside_box] = cv2.GC_PR_FGD
     if ellipse:
@@ -172,7 +172,7 @@ def _grabcut(rgb: Array, box: tuple[float, float, float, float], *, ellipse: boo
     return out
 
 
-def _box_zones(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> tuple[Array, Array]:
+def box_zones(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> tuple[Array, Array]:
     """Pixels inside the box, and those up to 40 pixels outside it."""
     x0, y0, x1, y1 = (round(v) for v in box)
     x0, y0 = min(x0, shape[1] - 1), min(y0, shape[0] - 1)

@@ -8,7 +8,7 @@ from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT, Clicks, S
 from vremove_cli.masks.colours import bins_of, to_lab
 from vremove_cli.masks.first import NOTHING, SURE, First, distance_to, first_mask
 from vremove_cli.masks.look import ROUNDS, SMOOTH, Look, expected
-from vremove_cli.masks.memory import aged, remember, renew, update
+from vremove_cli.masks.memory import remember, renew, settled, update
 from vremove_cli.masks.search import search
 
 _STRANGER = 0.2  # agreement that is left after the object was lost: it may be another one like it
@@ -49,11 +49,11 @@ class FlowTracker:
         look = Look(sight.rgb, state, sight.standout)
         was_lost = bool(state.arrays["lost"])
         found = search(look, SMOOTH, ROUNDS) if was_lost else look.carry()
-        lost = found is None or not (found > 0.5).any()
-        soft = np.zeros(look.gray.shape, np.float32) if found is None or lost else found
+        soft = np.zeros(look.gray.shape, np.float32) if found is None else found
+        lost = not (soft > 0.5).any()
         again = was_lost and not lost
         if again:
-            look.age = aged(np.full(soft.shape, 9, np.float32), soft > 0.5)
+            look.age = settled(soft > 0.5)
             look.old["agreement"] = np.minimum(look.old["agreement"], _STRANGER)
         confidence = 0.0 if lost else look.confidence(soft)
         return update(look, soft, lost=lost), Tracked(soft, confidence, ABSENT if lost else AGAIN if again else "")

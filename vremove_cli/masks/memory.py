@@ -40,7 +40,7 @@ def remember(rgb: Array, soft: Array, agreement: float) -> State:
             "gray": cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), "soft": soft.astype(np.float32),
             "own0": own, "other0": other, "own": own, "other": other, "anywhere": anywhere,
             "plate": lab.astype(np.float16), "seen": _clear_of(mask).astype(np.uint8),
-            "age": np.where(mask, _OLD, 0).astype(np.float32),
+            "age": settled(mask),
             "areas": np.array([mask.sum()], np.float32), "ratio0": np.array(ratio, np.float32), "lost": np.array(False),
             "last": mask.astype(np.uint8), "apart": np.array(_farthest(mask), np.float32),
             "agreement": np.array(agreement, np.float32),
@@ -92,6 +92,11 @@ def update(look: Seen, soft: Array, *, lost: bool) -> State:
     if not lost:
         new["areas"] = np.append(old["areas"], np.float32(area))[-_REMEMBERED:]
     return State(new)
+
+
+def settled(mask: Array) -> Array:
+    """The ages of a mask that is believed at once."""
+    return np.where(mask, _OLD, 0).astype(np.float32)
 
 
 def aged(age: Array, mask: Array) -> Array:

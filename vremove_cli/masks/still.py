@@ -10,7 +10,7 @@ import numpy as np
 from vremove_cli.geometry import Array
 from vremove_cli.masks.base import ABSENT, Clicks, Sight, State, Tracked
 from vremove_cli.masks.colours import to_lab
-from vremove_cli.masks.first import BESIDE, distance_to, first_mask
+from vremove_cli.masks.first import BESIDE, box_zones, distance_to, first_mask
 
 SAMPLES, FEWEST = 24, 6  # frames that are averaged, and fewer tell nothing
 _RING = 24  # pixels round the thing that show how the picture moves
@@ -35,7 +35,7 @@ class StillTracker:
         scaled = clicks.scaled(sight.scale)
         mask = np.zeros(gray.shape[1:], bool)
         for box in scaled.boxes:
-            mask |= _steady(gray, _zone(box, mask.shape))
+            mask |= _steady(gray, box_zones(mask.shape, box)[0])
         if not mask.any():
             mask = first_mask(to_lab(average), average, scaled).mask > 0.5
         mask &= ~_denied(scaled, mask.shape)
@@ -73,7 +73,7 @@ def stands_still(pictures: Array, clicks: Clicks) -> bool:
     if not clicks.boxes or len(pictures) < FEWEST:
         return False
     gray = _grays(pictures)
-    return all(_stays(gray, _zone(box, gray.shape[1:])) for box in clicks.boxes)
+    return all(_stays(gray, box_zones(gray.shape[1:], box)[0]) for box in clicks.boxes)
 
 
 def _stays(gray: Array, zone: Array) -> bool:
@@ -108,15 +108,6 @@ def _grays(pictures: Array) -> Array:
 
 def _edges(gray: Array) -> tuple[Array, Array]:
     return cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)
-
-
-def _zone(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> Array:
-    """The pixels (h, w) bool of a box, one at least."""
-    x0, y0, x1, y1 = (round(v) for v in box)
-    out = np.zeros(shape, bool)
-    x0, y0 = min(max(x0, 0), shape[1] - 1), min(max(y0, 0), shape[0] - 1)
-    out[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
-    return out
 
 
 def _denied(clicks: Clicks, shape: tuple[int, ...]) -> Array:
