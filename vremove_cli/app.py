@@ -11,6 +11,7 @@ from vremove_cli import __version__, settings
 from vremove_cli.commands.erase import erase
 from vremove_cli.commands.look import doctor, frame, info
 from vremove_cli.commands.mask import mask
+from vremove_cli.commands.models import models
 from vremove_cli.commands.steps import finish, plan, work
 from vremove_cli.console import Console
 from vremove_cli.errors import UsageError, VremoveError
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for command in (erase, mask, frame, info, plan, work, finish, doctor):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 def _version(asked: bool) -> None:

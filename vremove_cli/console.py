@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from vremove_cli.errors import ExitCode, explain
 
 _VERBS = {"scan": "reading", "track": "tracking", "effects": "looking for shadows",
-          "plate": "recovering", "fill": "generating", "write": "writing"}  # fmt: skip
+          "plate": "recovering", "fill": "generating", "write": "writing", "fetch": "fetching (MB)"}  # fmt: skip
 _LINE_EVERY = 0.5  # seconds between JSON progress lines of one stage
 
 
@@ -95,7 +95,8 @@ class Console:
         elif self._bars is not None:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(_VERBS.get(stage, stage), total=total or None)
-            self._bars.update(self._tasks[stage], completed=done, total=total or None)
+            unit = 1_000_000 if stage == "fetch" else 1
+            self._bars.update(self._tasks[stage], completed=done // unit, total=total // unit or None)
         elif self._mode == "auto" and not self._live and stage not in self._started:
             self._started[stage] = time.monotonic()
             self.say(f"{_VERBS.get(stage, stage)} ...")
@@ -107,7 +108,8 @@ class Console:
             return
         self._last[stage] = (now, done)
         spent = max(now - self._started[stage], 1e-6)
-        line: dict[str, Any] = {"stage": stage, "done": done, "total": total, "fps": round(done / spent, 2)}
+        speed = "bytes_per_second" if stage == "fetch" else "fps"
+        line: dict[str, Any] = {"stage": stage, "done": done, "total": total, speed: round(done / spent, 2)}
         if total and done:
             line["eta"] = round(spent / done * (total - done), 1)
         self._json(line)
@@ -124,7 +126,8 @@ def _bars(stream: TextIO) -> Any:
 
     class Rate(TextColumn):
         def render(self, task: Any) -> Text:
-            return Text(f"{task.finished_speed or task.speed or 0:.1f} frames/s")
+            unit = "MB/s" if task.description == _VERBS["fetch"] else "frames/s"
+            return Text(f"{task.finished_speed or task.speed or 0:.1f} {unit}")
 
     rich = Rich(file=stream, no_color=bool(os.environ.get("NO_COLOR")))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""), TimeRemainingColumn())

@@ -93,6 +93,16 @@ WritePreview = Annotated[
     str | None,
     typer.Option("--write-preview", metavar="SHEET.png", help="Also a sheet to check by.", rich_help_panel=_OUT),
 ]
+OwnModels = Annotated[
+    str | None,
+    typer.Option("--models", metavar="FILE", help="A models.toml of your own.", envvar="VREMOVE_MODELS"),
+]
+AcceptLicence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-license", metavar="NAME", help="A model or licence that limits use.", envvar="VREMOVE_ACCEPT_LICENSE"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_TALK)]
 ProgressMode = Annotated[
     str, typer.Option("--progress", metavar="auto|json|none", help="How progress is shown.", rich_help_panel=_TALK)

@@ -13,7 +13,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` frames of a stage (scan, track, plate, fill, write); total 0 while it is unknown."""
+    """`done` of `total` frames of a stage (scan, track, plate, fill, write), or bytes (fetch); total 0: unknown."""
 
     stage: str
     done: int

@@ -1,0 +1,296 @@
+"""The Hub and its cache on this machine: what a repository holds, what is here, fetching what is not.
+
+The cache is huggingface_hub's own (HF_HOME, HF_HUB_CACHE), and so are HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE. Only
+the transfer of a file is done here: it is taken up again where it broke off, also after a kill, and it comes to lie in
+the cache only when its hash is right. (The library's own download begins a file anew in each process.)
+"""
+
+import errno
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vremove_cli.errors import ModelError
+
+_BLOCK = 1 << 20  # bytes hashed at once
+_SPARE = 64 << 20  # bytes that are left free on the disk
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file in a repository: bytes, and its SHA-256 (large files) or git's own hash of it (small ones)."""
+
+    size: int
+    sha256: str | None
+    blob_id: str
+
+    @property
+    def etag(self) -> str:
+        """The name of its content in the cache."""
+        return self.sha256 or self.blob_id
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A repository at a commit."""
+
+    repo: str
+    commit: str
+    files: dict[str, Remote]
+
+    def matching(self, patterns: tuple[str, ...]) -> dict[str, Remote]:
+        """The files that any of the patterns names; raises `ModelError` for a pattern that names none."""
+        found: dict[str, Remote] = {}
+        for pattern in patterns:
+            here = {path: f for path, f in self.files.items() if fnmatch(path, pattern)}
+            if not here:
+                raise ModelError(
+                    f"{self.repo} at {self.commit[:8]} holds no {pattern}",
+                    "its layout has changed: give another revision or other files in your own models.toml",
+                )
+            found |= here
+        return found
+
+
+class Downloads:
+    """How far a transfer is: `progress` gets bytes done and all bytes."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
+        self.total, self.done, self._progress = total, 0, progress
+
+    def more(self, size: int) -> None:
+        self.done += size
+        self._progress(self.done, self.total)
+
+
+class _Counted:
+    """A file that tells how much is written to it."""
+
+    def __init__(self, file: BinaryIO, downloads: Downloads) -> None:
+        self._file, self._downloads = file, downloads
+
+    def write(self, data: bytes) -> int:
+        self._downloads.more(len(data))
+        return self._file.write(data)
+
+    def seek(self, to: int) -> int:
+        self._downloads.more(to - self._file.tell())
+        return self._file.seek(to)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def listing(repo: str, revision: str) -> Listing:
+    """What a repository holds; raises `ModelError` when it cannot be asked or says no."""
+    from huggingface_hub import HfApi
+
+    refuse_offline(repo)
+    try:
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=30)
+    except Exception as error:
+        raise told(error, repo, revision) from error
+    files = {
+        s.rfilename: Remote(int(s.size or 0), s.lfs.sha256 if s.lfs else None, str(s.blob_id))
+        for s in info.siblings or ()
+    }
+    return Listing(repo, str(info.sha), files)
+
+
+def cached(repo: str, commit: str, path: str) -> Path | None:
+    """A file in the cache, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, path, revision=commit)
+    return Path(found) if isinstance(found, str) else None
+
+
+def cached_commit(repo: str, revision: str) -> str | None:
+    """The commit that a revision was when another tool fetched it, if one did."""
+    ref = _folder(repo) / "refs" / revision
+    if ref.is_file():
+        return ref.read_text(encoding="utf-8").strip()
+    return revision if (_folder(repo) / "snapshots" / revision).is_dir() else None
+
+
+def fetch(listed: Listing, paths: dict[str, Remote], progress: Callable[[int, int], None]) -> dict[str, Path]:
+    """Bring files into the cache, those that are not there; raises `ModelError` for whatever goes wrong.
+
+    `progress` gets bytes done and all bytes.
+    """
+    here = {p: cached(listed.repo, listed.commit, p) for p in paths}
+    missing = {p: f for p, f in paths.items() if here[p] is None}
+    if missing:
+        refuse_offline(listed.repo)
+    _check_disk(listed.repo, missing)
+    downloads = Downloads(sum(f.size for f in missing.values()), progress)
+    try:
+        for path, remote in missing.items():
+            here[path] = _download(listed, path, remote, downloads)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise told(error, listed.repo, listed.commit) from error
+    return {p: f for p, f in here.items() if f is not None}
+
+
+def left_to_fetch(listed: Listing, paths: dict[str, Remote]) -> int:
+    """Bytes of files that are not in the cache, without what a broken-off transfer left."""
+    missing = {p: f for p, f in paths.items() if cached(listed.repo, listed.commit, p) is None}
+    return sum(f.size - _resumed(listed.repo, f) for f in missing.values())
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return _digest(hashlib.sha256(), path)
+
+
+def drop(repo: str, commit: str, paths: set[str]) -> int:
+    """Take files out of the cache, and the snapshot when nothing is left in it; gives the bytes that are free again."""
+    freed = 0
+    for path in paths:
+        pointer = _folder(repo) / "snapshots" / commit / path
+        if not pointer.exists():
+            continue
+        content = pointer.resolve()
+        freed += content.stat().st_size
+        pointer.unlink()
+        if content != pointer and not _linked(repo, content):
+            content.unlink(missing_ok=True)
+    folder = _folder(repo)
+    for partial in (folder / "blobs").glob("*.vremove*"):
+        partial.unlink(missing_ok=True)
+    if folder.is_dir() and not any(p.is_symlink() or p.is_file() for p in (folder / "snapshots").rglob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+def refuse_offline(repo: str) -> None:
+    """Raise `ModelError` when the network must not be touched."""
+    if offline():
+        raise ModelError(f"{repo} is not here and HF_HUB_OFFLINE forbids to fetch it", "unset it, or pull it elsewhere")
+
+
+def told(error: Exception, repo: str, revision: str) -> ModelError:
+    """What went wrong between here and the Hub, as one of our errors."""
+    from huggingface_hub import constants
+    from huggingface_hub import errors as hub
+
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ModelError(
+            "the disk is full", f"free some space in {constants.HF_HUB_CACHE} or set HF_HOME; pull again to go on"
+        )
+    if isinstance(error, PermissionError):
+        return ModelError(f"no permission to write to {error.filename}", "set HF_HOME to a folder of yours")
+    if isinstance(error, hub.GatedRepoError):
+        page = f"{constants.ENDPOINT}/{repo}"
+        return ModelError(f"{repo} is gated", f"accept its terms at {page}, then set HF_TOKEN or run `hf auth login`")
+    if isinstance(error, hub.RevisionNotFoundError):
+        return ModelError(f"{repo} has no revision {revision}", "`vremove models lock NAME` takes what it has now")
+    if isinstance(error, hub.RepositoryNotFoundError):
+        return ModelError(
+            f"{repo} does not exist, or is private", "check `repo` in models.toml; set HF_TOKEN if private"
+        )
+    if isinstance(error, hub.EntryNotFoundError):
+        return ModelError(f"{repo} lacks a file that it lists ({error})", "try again later")
+    if isinstance(error, hub.HfHubHTTPError):
+        status = error.response.status_code
+        return ModelError(
+            f"{constants.ENDPOINT} answers with an error ({status})", "try again later; what came is kept"
+        )
+    return ModelError(
+        f"the connection to {constants.ENDPOINT} failed ({type(error).__name__})",
+        "check the network and run it again: what came is kept",
+    )
+
+
+def _download(listed: Listing, path: str, remote: Remote, downloads: Downloads) -> Path:
+    """One file, taken up where an earlier transfer broke off, checked, and put where the library looks for it."""
+    from filelock import FileLock
+    from huggingface_hub import hf_hub_download, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers, disable_progress_bars  # type: ignore[attr-defined]
+
+    disable_progress_bars()
+    blob = _folder(listed.repo) / "blobs" / remote.etag
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(listed.repo, remote)
+    with FileLock(partial.with_name(f"{partial.name}.lock")):
+        if not blob.exists():
+            had = min(partial.stat().st_size, remote.size) if partial.exists() else 0
+            downloads.more(had)
+            with partial.open("ab") as file:
+                file.truncate(had)
+                http_get(
+                    hf_hub_url(listed.repo, path, revision=listed.commit),
+                    _Counted(file, downloads),  # type: ignore[arg-type]  # the methods of a file that are used
+                    resume_size=had,
+                    headers=build_hf_headers(),
+                    expected_size=remote.size,
+                )
+            _check_hash(partial, remote, f"{listed.repo}/{path}")
+            partial.replace(blob)
+    partial.with_name(f"{partial.name}.lock").unlink(missing_ok=True)
+    return Path(hf_hub_download(listed.repo, path, revision=listed.commit))
+
+
+def _check_hash(file: Path, remote: Remote, name: str) -> None:
+    if remote.sha256:
+        want, have = remote.sha256, sha256_of(file)
+    else:  # git's hash of a blob: of its length and its content
+        want, have = remote.blob_id, _digest(hashlib.sha1(f"blob {file.stat().st_size}\0".encode()), file)
+    if want != have:
+        file.unlink(missing_ok=True)
+        raise ModelError(f"{name} arrived damaged (hash {have[:12]} instead of {want[:12]})", "pull it again")
+
+
+def _check_disk(repo: str, files: dict[str, Remote]) -> None:
+    need = sum(f.size - _resumed(repo, f) for f in files.values())
+    place = next(p for p in (_folder(repo), *_folder(repo).parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if need and free < need + _SPARE:
+        raise ModelError(
+            f"{place} has {free >> 20} MB free and {(need + _SPARE) >> 20} MB are needed",
+            "free some space, or set HF_HOME to another disk",
+        )
+
+
+def _folder(repo: str) -> Path:
+    """Where the cache keeps a repository."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
+
+
+def _partial(repo: str, remote: Remote) -> Path:
+    return _folder(repo) / "blobs" / f"{remote.etag}.vremove"
+
+
+def _resumed(repo: str, remote: Remote) -> int:
+    """Bytes of a file that an earlier transfer left."""
+    partial = _partial(repo, remote)
+    return min(partial.stat().st_size, remote.size) if partial.exists() else 0
+
+
+def _linked(repo: str, content: Path) -> bool:
+    """Whether another snapshot still uses a blob."""
+    return any(p.is_symlink() and p.resolve() == content for p in (_folder(repo) / "snapshots").rglob("*"))
+
+
+def _digest(digest: Any, path: Path) -> str:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return str(digest.hexdigest())

@@ -1,0 +1,167 @@
+"""Models on this machine: found in the cache, fetched when asked, held to what was fetched first."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from vremove_cli.errors import ModelError
+from vremove_cli.weights import hub
+from vremove_cli.weights.catalogue import Model
+from vremove_cli.weights.lock import Held, Pin, hold, lock_path, pin_of, pins
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's files on this machine: `folder` holds them as the repository does, or is one file of the user's own.
+
+    `commit` is "" for the user's own.
+    """
+
+    name: str
+    folder: str
+    commit: str
+
+
+def located(model: Model) -> Checkpoint | None:
+    """A model that is here whole, without asking the network; None otherwise."""
+    pin = pin_of(model)
+    if pin is not None:
+        return _complete(model, pin)
+    commit = hub.cached_commit(model.repo, model.revision) if model.repo else None
+    if commit is None or any(set("*?[") & set(f) for f in model.files):
+        return None  # which files a pattern means is known from the lock only
+    found = [hub.cached(model.repo, commit, f) for f in model.files]
+    return Checkpoint(model.name, _root(found[0], model.files[0]), commit) if all(found) else None
+
+
+def required(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
+    """A model's files, fetched if they are not here; raises `ModelError` when they cannot be had or may not be used."""
+    check_licence(model, accepted)
+    found = located(model)
+    if found is None:
+        return pull(model, accepted, progress)
+    if pin_of(model) is None:
+        _record(model, found.commit, {f: Path(found.folder) / f for f in model.files}, accepted)
+    return found
+
+
+def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
+    """Fetch what is missing of a model and hold it to that from now on; raises `ModelError`."""
+    check_licence(model, accepted)
+    _check_source(model)
+    pin = pin_of(model)
+    if pin is not None and (whole := _complete(model, pin)) is not None:
+        return whole
+    listed = hub.listing(model.repo, pin.commit if pin else model.revision)
+    wanted = listed.matching(tuple(pin.files) if pin else model.files)
+    paths = hub.fetch(listed, wanted, progress)
+    for path, held in pin.files.items() if pin else ():
+        if hub.sha256_of(paths[path]) != held.sha256:
+            raise ModelError(
+                f"{model.repo}/{path} is not what it was when {model.name} was first fetched",
+                f"find out why; `vremove models lock {model.name}` takes what it is now",
+            )
+    if pin is None:
+        _record(model, listed.commit, paths, accepted)
+    first = next(iter(wanted))
+    return Checkpoint(model.name, _root(paths[first], first), listed.commit)
+
+
+def to_fetch(model: Model) -> int:
+    """Bytes that a pull would fetch; asks the Hub unless the model is here whole."""
+    if located(model) is not None:
+        return 0
+    _check_source(model)
+    pin = pin_of(model)
+    listed = hub.listing(model.repo, pin.commit if pin else model.revision)
+    return hub.left_to_fetch(listed, listed.matching(tuple(pin.files) if pin else model.files))
+
+
+def verify(model: Model) -> list[str]:
+    """What is wrong with a fetched model's files, by their hashes; raises `ModelError` when it was not fetched."""
+    pin = pin_of(model)
+    if pin is None:
+        raise ModelError(f"{model.name} was not fetched yet", f"`vremove models pull {model.name}`")
+    wrong = []
+    for path, held in pin.files.items():
+        file = hub.cached(model.repo, pin.commit, path)
+        if file is None or not file.exists():
+            wrong.append(f"{path} is missing")
+        elif file.stat().st_size != held.size or hub.sha256_of(file) != held.sha256:
+            wrong.append(f"{path} is damaged")
+    return wrong
+
+
+def remove(model: Model, everything: dict[str, Model]) -> int:
+    """Delete a model's files, but those that another model holds too; gives the bytes that are free again."""
+    pin = pin_of(model)
+    commit = pin.commit if pin else hub.cached_commit(model.repo, model.revision)
+    if commit is None:
+        return 0
+    others = [p for name, p in pins().items() if name != model.name and p.repo == model.repo and p.commit == commit]
+    shared = {path for p in others for path in p.files}
+    freed = hub.drop(model.repo, commit, set(pin.files if pin else model.files) - shared)
+    hold(model.name, None)
+    return freed
+
+
+def relock(model: Model, accepted: Collection[str], progress: Progress) -> Pin:
+    """Hold a model to what its revision is now, and fetch that; raises `ModelError`."""
+    check_licence(model, accepted)
+    _check_source(model)
+    before = pin_of(model)
+    agreed = {model.name} if before is not None and before.accepted else accepted
+    listed = hub.listing(model.repo, model.revision)
+    paths = hub.fetch(listed, listed.matching(model.files), progress)
+    return _record(model, listed.commit, paths, agreed)
+
+
+def check_licence(model: Model, accepted: Collection[str]) -> None:
+    """Raise `ModelError` when a model's licence limits its use and the user has not said that this is accepted."""
+    if model.commercial:
+        return
+    pin = pin_of(model)
+    if (pin is not None and pin.accepted) or {model.name, model.licence} & set(accepted):
+        return
+    raise ModelError(
+        f"{model.name} is not free for every use (licence: {model.licence}, {model.licence_url})",
+        f"if it is for yours, add --accept-license {model.name}",
+    )
+
+
+def _check_source(model: Model) -> None:
+    if not model.repo:
+        raise ModelError(
+            f"{model.name} is not on the Hub", f"fetch it from {model.manual}, then give --weights {model.name}=FILE"
+        )
+
+
+def _complete(model: Model, pin: Pin) -> Checkpoint | None:
+    """The checkpoint of a pin, if all its files are here with their sizes."""
+    found = {path: hub.cached(model.repo, pin.commit, path) for path in pin.files}
+    for path, file in found.items():
+        if file is None or not file.exists() or file.stat().st_size != pin.files[path].size:
+            return None
+    first = next(iter(found))
+    return Checkpoint(model.name, _root(found[first], first), pin.commit)
+
+
+def _record(model: Model, commit: str, paths: dict[str, Path], accepted: Collection[str]) -> Pin:
+    files = {p: Held(f.stat().st_size, hub.sha256_of(f)) for p, f in paths.items()}
+    agreed = not model.commercial and bool({model.name, model.licence} & set(accepted))
+    pin = Pin(model.repo, model.revision, commit, files, accepted=agreed)
+    try:
+        hold(model.name, pin)
+    except OSError as error:
+        raise ModelError(
+            f"{lock_path()} cannot be written ({error.strerror})", "give yourself the permission"
+        ) from error
+    return pin
+
+
+def _root(file: Path | None, path: str) -> str:
+    """The folder that holds `path`, from where the file lies."""
+    assert file is not None
+    return str(file.parents[len(Path(path).parts) - 1])
