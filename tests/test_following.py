@@ -16,6 +16,7 @@ from vremove_cli.job.following import View
 from vremove_cli.job.graph import follow_tasks
 from vremove_cli.masks.base import ABSENT, DOUBTFUL, Clicks
 from vremove_cli.masks.flow import FlowTracker
+from vremove_cli.masks.keyframes import step_by_step
 from vremove_cli.media.lossless import read_gray
 from vremove_cli.media.read import open_clip
 from vremove_cli.windows import segments
@@ -36,11 +37,9 @@ def follow(path, clicks, *, backward=False):
     """What the tracker gives for every frame, from the first or the last one."""
     info = open_clip(str(path)).info
     view = View(info, (0, info.frames))
-    sights = view.backward(0, info.frames) if backward else view.forward(0, info.frames)
-    tracker, state, out = FlowTracker(), None, {}
-    for t, sight in sights:
-        state, out[t] = tracker.begin(sight, clicks) if state is None else tracker.step(sight, state)
-    return out
+    order = range(info.frames - 1, -1, -1) if backward else range(info.frames)
+    steps = step_by_step(FlowTracker(), view.sights(order, None), None, {order[0]: clicks})
+    return {t: tracked for t, tracked, _ in steps}
 
 
 def masks(path):

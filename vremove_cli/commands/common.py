@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -44,7 +45,7 @@ def grow_pixels(text: str) -> int | None:
 
 def prompts(
     points: list[str] | None, not_points: list[str] | None, boxes: list[str] | None, mask: str | None, invert: bool,
-    start: str | None, end: str | None, tracker: str, static: bool,
+    start: str | None, end: str | None, static: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Request fields that say what to erase."""
     if invert and not mask:
@@ -53,6 +54,16 @@ def prompts(
         raise UsageError("--static and a mask were given", "use one or the other")
     return {
         "points": tuple(points or ()), "not_points": tuple(not_points or ()), "boxes": tuple(boxes or ()),
-        "mask": mask, "invert_mask": invert, "start": start, "end": end, "tracker": tracker,
-        "static": static,
+        "mask": mask, "invert_mask": invert, "start": start, "end": end, "static": static,
+    }  # fmt: skip
+
+
+def networks(
+    tracker: str, track_every: int | None, device: str, weights: list[str] | None, models: str | None,
+    accepted: list[str] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Request fields that say which networks run, from what weights, where."""
+    return {
+        "tracker": tracker, "track_every": track_every, "device": device, "weights": tuple(weights or ()),
+        "models": str(Path(models).absolute()) if models else None, "accept_license": tuple(accepted or ()),
     }  # fmt: skip

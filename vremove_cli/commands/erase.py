@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, grow_pixels, prompts
+from vremove_cli.commands.common import console, exits, grow_pixels, networks, prompts
 from vremove_cli.console import Console, human, summary_text
 from vremove_cli.errors import ExitCode, UsageError, explain
 
@@ -31,6 +31,11 @@ def erase(
     effects: o.Effects = "auto",
     reference: o.References = None,
     tracker: o.TrackerName = "auto",
+    track_every: o.TrackEvery = None,
+    device: o.DeviceName = "auto",
+    weights: o.Weights = None,
+    models: o.OwnModels = None,
+    accept_license: o.AcceptLicence = None,
     remover: o.RemoverName = "auto",
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
@@ -57,7 +62,8 @@ def erase(
     """Erase an object from a video and write the same video without it."""
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
-        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker, static)
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
+        asked |= networks(tracker, track_every, device, weights, models, accept_license)
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
             "references": tuple(reference or ()), "remover": remover, "seed": seed,
@@ -188,8 +194,11 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
     from vremove_cli.job.plan import make_plan
 
     with talk.watching() as event:
-        plan = make_plan(make_request(source, output, dict(asked)), event)
+        plan = make_plan(make_request(source, output, dict(asked)), event, fetch=False)
     need = estimate(plan)
+    model = plan.tracker.model
+    fetched = [{"name": model.name, "megabytes": model.megabytes}] if model and not plan.tracker.path else []
+    downloads = ", ".join(f"{d['name']} ({d['megabytes'] or '?'} MB)" for d in fetched)
     kinds = {k: sum(t.kind == k for t in plan.tasks) for k in dict.fromkeys(t.kind for t in plan.tasks)}
     tasks = ", ".join(f"{n} {k}" for k, n in kinds.items())
     text = (
@@ -198,12 +207,12 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
         f"tasks: {tasks}\nmemory: about {human(need.memory)}\n"
         f"disk: about {human(need.work)} for the work, {human(need.output)} for the result\n"
         f"time: about {need.seconds:.0f} s on a machine like the one in the README\n"
-        f"downloads: none\noutput: {plan.request.output} ({plan.encode})"
+        f"downloads: {downloads or 'none'}\noutput: {plan.request.output} ({plan.encode})"
     )
     if not talk.as_json:
         talk.data(None, text)
     return {
         "output": plan.request.output, "tasks": [t.id for t in plan.tasks], "memory": need.memory, "work": need.work,
-        "result": need.output, "seconds": need.seconds, "downloads": [], "encoder": str(plan.encode),
+        "result": need.output, "seconds": need.seconds, "downloads": fetched, "encoder": str(plan.encode),
         "notes": list(plan.notes),
     }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, prompts
+from vremove_cli.commands.common import console, exits, networks, prompts
 from vremove_cli.errors import UsageError
 
 
@@ -22,6 +22,11 @@ def mask(
     start: o.Start = None,
     end: o.End = None,
     tracker: o.TrackerName = "auto",
+    track_every: o.TrackEvery = None,
+    device: o.DeviceName = "auto",
+    weights: o.Weights = None,
+    models: o.OwnModels = None,
+    accept_license: o.AcceptLicence = None,
     skip_errors: o.SkipErrors = False,
     overwrite: o.Overwrite = False,
     work: o.Work = None,
@@ -43,7 +48,8 @@ def mask(
     """
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
-        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker, static)
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
+        asked |= networks(tracker, track_every, device, weights, models, accept_license)
         if grid and not write_preview:
             raise UsageError("--grid draws on the preview", "add --write-preview sheet.png")
         from vremove_cli.job.run import track

@@ -47,7 +47,19 @@ References = Annotated[
     typer.Option("--reference", metavar="FILE[@WHEN]", help="A clean picture of a frame.", rich_help_panel=_HOW),
 ]
 TrackerName = Annotated[
-    str, typer.Option("--tracker", metavar="auto|flow", help="Follows points.", rich_help_panel=_HOW)
+    str,
+    typer.Option("--tracker", metavar="auto|flow|sam2|NAME", help="Follows points.", rich_help_panel=_HOW),
+]
+TrackEvery = Annotated[
+    int | None,
+    typer.Option("--track-every", metavar="N", help="A network's keyframes.", min=1, max=60, rich_help_panel=_HOW),
+]
+DeviceName = Annotated[
+    str, typer.Option("--device", metavar="auto|cuda|mps|cpu", help="Where networks run.", rich_help_panel=_HOW)
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", metavar="NAME=FILE", help="A checkpoint of your own.", rich_help_panel=_HOW),
 ]
 RemoverName = Annotated[
     str, typer.Option("--remover", metavar="auto|plate", help="Fills the hole.", rich_help_panel=_HOW)
@@ -95,12 +107,18 @@ WritePreview = Annotated[
 ]
 OwnModels = Annotated[
     str | None,
-    typer.Option("--models", metavar="FILE", help="A models.toml of your own.", envvar="VREMOVE_MODELS"),
+    typer.Option(
+        "--models", metavar="FILE", help="A models.toml of your own.", envvar="VREMOVE_MODELS", rich_help_panel=_HOW
+    ),
 ]
 AcceptLicence = Annotated[
     list[str] | None,
     typer.Option(
-        "--accept-license", metavar="NAME", help="A model or licence that limits use.", envvar="VREMOVE_ACCEPT_LICENSE"
+        "--accept-license",
+        metavar="NAME",
+        help="A model or licence that limits use.",
+        envvar="VREMOVE_ACCEPT_LICENSE",
+        rich_help_panel=_HOW,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_TALK)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, grow_pixels, prompts
+from vremove_cli.commands.common import console, exits, grow_pixels, networks, prompts
 from vremove_cli.console import summary_text
 
 Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
@@ -29,6 +29,11 @@ def plan(
     effects: o.Effects = "auto",
     reference: o.References = None,
     tracker: o.TrackerName = "auto",
+    track_every: o.TrackEvery = None,
+    device: o.DeviceName = "auto",
+    weights: o.Weights = None,
+    models: o.OwnModels = None,
+    accept_license: o.AcceptLicence = None,
     remover: o.RemoverName = "auto",
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
@@ -45,7 +50,8 @@ def plan(
     """Decide everything and write it to a work folder; nothing else is done."""
     talk = console(json=json, quiet=quiet, debug=debug)
     with exits(talk):
-        asked = prompts(point, not_point, box, mask, invert_mask, start, end, tracker, static)
+        asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
+        asked |= networks(tracker, track_every, device, weights, models, accept_license)
         from vremove_cli.job.run import plan as make
 
         with talk.watching() as event:

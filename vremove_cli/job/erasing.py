@@ -102,7 +102,7 @@ def _grow_by(plan: Plan, masks: dict[int, Placed]) -> dict[int, int]:
     """Pixels that each frame's mask is grown by: as asked, or from the object's usual size and its motion blur."""
     if plan.request.grow is not None:
         return dict.fromkeys(masks, plan.request.grow)
-    tracked = plan.tracker != "file"
+    tracked = plan.tracker.name != "file"
     areas = [np.count_nonzero(m.values) for m in masks.values()]
     base = auto_grow(float(np.median(areas)), tracked=tracked) if areas else 0
     return {t: base + px for t, px in blur_grow({t: m.box for t, m in masks.items()}).items()}

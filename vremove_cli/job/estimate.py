@@ -15,6 +15,7 @@ _BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
 # Measured on 640x360 clips with two cores (tests/benchmarks/erase.py prints them for any machine): frames a second.
 _TRACK, _EFFECTS, _PLATE, _WRITE = 9.0, 18.0, 7.0, 40.0
+_NETWORK = 8.0  # seconds that the smallest SAM 2.1 takes for a frame on two cores
 _STUDY_PIXELS = 640 * 360
 _EFFECT_BYTES = 600_000  # a frame: pictures, differences and their means, at the size effects are looked for
 _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
@@ -42,14 +43,26 @@ def estimate(plan: Plan) -> Estimate:
     patches = int(min(LONGEST, edited) * frame * _HOLE * 2)
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
-    memory = _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead)
+    network = (plan.tracker.model.memory << 20) if plan.tracker.model else 0
+    memory = _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
     factor = pixels / _STUDY_PIXELS
-    track = 0 if plan.tracker == "file" else edited / _TRACK * (1 + 0.1 * factor)
+    track = _tracking(plan, edited, factor)
     search = 0 if plan.request.effects == "off" else edited / _EFFECTS
     seconds = track + search + edited / _PLATE * max(1.0, factor**0.5) + clip.frames / _WRITE * factor
     lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
     output = int(clip.frames * (frame * 0.6 if lossless else pixels * _FILE_BITS / 8))
     return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds)
+
+
+def _tracking(plan: Plan, edited: int, factor: float) -> float:
+    """Seconds of following: of flow, of a network, or of flow both ways between a network's keyframes."""
+    if plan.tracker.name == "file":
+        return 0.0
+    flow = edited / _TRACK * (1 + 0.1 * factor)
+    if plan.tracker.model is None:
+        return flow
+    network = edited / plan.tracker.every * _NETWORK
+    return network + (2 * flow if plan.tracker.every > 1 else 0.0)
 
 
 def check_disk(plan: Plan, work: Path) -> None:

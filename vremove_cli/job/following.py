@@ -3,6 +3,7 @@ prompts until the masks agree with what was there."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, TypeVar
 
 import cv2
@@ -16,13 +17,14 @@ from vremove_cli.job.graph import Task
 from vremove_cli.job.patches import save_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.tracking import first_doubt, stored
-from vremove_cli.masks.backdrop import REACH, WIDTH, Backdrop
-from vremove_cli.masks.base import ABSENT, AGAIN, NO_OBJECT, WORK, Sight, State, Tracked, Tracker
+from vremove_cli.masks import trackers
+from vremove_cli.masks.backdrop import REACH, WIDTH, Backdrop, Standout
+from vremove_cli.masks.base import ABSENT, AGAIN, NO_OBJECT, WORK, Clicks, Sight, State, Tracked, Tracker
 from vremove_cli.masks.finished import at_full_size, closed_in_time
-from vremove_cli.masks.flow import FlowTracker
+from vremove_cli.masks.keyframes import Step, between_keyframes, grid_of, step_by_step
 from vremove_cli.masks.still import SAMPLES, StillTracker, stands_still
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.read import Clip
+from vremove_cli.media.read import Clip, Frame
 from vremove_cli.windows import context, evenly
 
 # A correction has nothing more to say when two masks differ by less than this, or by less than this share of what they
@@ -32,48 +34,62 @@ _OTHER = 0.1  # overlap below which two masks are of different things
 _CHUNK = 16  # frames in memory while a clip is read backwards
 
 T = TypeVar("T")
+# Frames in the order of travel, what is remembered, prompts on the way -> masks, each with what is remembered then.
+Follower = Callable[[range, State | None, dict[int, Clicks]], Iterator[Step]]
 
 
 class View:
     """A segment as trackers see it: frames in either direction, with what stands out from the rest of the shot."""
 
     def __init__(self, info: ClipInfo, run: tuple[int, int]) -> None:
-        self._clip, self.full = Clip(info), (info.width, info.height)
+        self._clip, self.full, self._run = Clip(info), (info.width, info.height), run
         self.size = _fitted(self.full, min(1.0, WORK / min(self.full)))
-        small = _fitted(self.full, min(1.0, WIDTH / max(self.full)))
-        wanted = set(evenly(*run, SAMPLES))
-        frames, self._samples = {}, []
-        for frame in self._clip.frames(*context(run, info.frames, info.cuts, REACH)):
-            frames[frame.index] = frame.rgb8(small)
-            if frame.index in wanted:
-                self._samples.append(frame.rgb8(self.size))
-        self._backdrop = Backdrop(frames)
 
     @property
     def samples(self) -> Array:
         """Frames spread over the segment (N, h, w, 3) uint8."""
-        return np.stack(self._samples)
+        return np.stack(self._around[1])
 
-    def forward(self, start: int, stop: int) -> Iterator[tuple[int, Sight]]:
-        """Frames start <= t < stop."""
-        return _ahead(self._sight(f.index, f.rgb8(self.size)) for f in self._clip.frames(start, stop))
+    def sights(self, order: range, sees: tuple[int, int] | None) -> Iterator[Sight]:
+        """Frames in the order of travel, for a tracker that wants this size."""
+        return _ahead(self._in_order(order, lambda frame: self._sight(frame, sees)))
 
-    def backward(self, start: int, stop: int) -> Iterator[tuple[int, Sight]]:
-        """The same from the last to the first."""
-        return _ahead(self._reversed(start, stop))
+    def pairs(self, order: range, keys: set[int], sees: tuple[int, int] | None) -> Iterator[tuple[Sight, Sight | None]]:
+        """The same for two trackers: one that sees every frame, and one of this size that sees keyframes."""
+
+        def both(frame: Frame) -> tuple[Sight, Sight | None]:
+            return self._sight(frame, None), self._sight(frame, sees) if frame.index in keys else None
+
+        return _ahead(self._in_order(order, both))
 
     def grays(self, start: int, stop: int) -> Iterator[tuple[int, Array]]:
         """Frames start <= t < stop, (h, w) uint8."""
         return ((f.index, cv2.cvtColor(f.rgb8(self.size), cv2.COLOR_RGB2GRAY)) for f in self._clip.frames(start, stop))
 
-    def _reversed(self, start: int, stop: int) -> Iterator[tuple[int, Sight]]:
-        for high in range(stop, start, -_CHUNK):
-            frames = [(f.index, f.rgb8(self.size)) for f in self._clip.frames(max(start, high - _CHUNK), high)]
-            for index, rgb in reversed(frames):
-                yield self._sight(index, rgb)
+    @cached_property
+    def _around(self) -> tuple[Backdrop, list[Array]]:
+        """What the shot shows round the segment, and samples from the segment: read at once, when first wanted."""
+        info, small = self._clip.info, _fitted(self.full, min(1.0, WIDTH / max(self.full)))
+        wanted = set(evenly(*self._run, SAMPLES))
+        frames, samples = {}, []
+        for frame in self._clip.frames(*context(self._run, info.frames, info.cuts, REACH)):
+            frames[frame.index] = frame.rgb8(small)
+            if frame.index in wanted:
+                samples.append(frame.rgb8(self.size))
+        return Backdrop(frames), samples
 
-    def _sight(self, t: int, rgb: Array) -> tuple[int, Sight]:
-        return t, Sight(rgb, self.full, self._backdrop.standout(t))
+    def _in_order(self, order: range, make: Callable[[Frame], T]) -> Iterator[T]:
+        if order.step > 0:
+            yield from (make(f) for f in self._clip.frames(order.start, order.stop))
+            return
+        for high in range(order.start, order.stop, -_CHUNK):
+            low = max(order.stop, high - _CHUNK)
+            yield from reversed([make(f) for f in self._clip.frames(low + 1, high + 1)])
+
+    def _sight(self, frame: Frame, sees: tuple[int, int] | None) -> Sight:
+        """A frame at a size that a tracker wants; one that sees more than masks keep needs no evidence."""
+        standout = Standout.nothing(1, 1) if sees else self._around[0].standout(frame.index)
+        return Sight(frame.index, frame.rgb8(sees or self.size), self.full, self.size, standout)
 
 
 def _fitted(size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -107,20 +123,27 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     entry = None
     if not start <= task.origin < stop:
         entry = _load_state(folder, task.needs[0], "forward" if start > task.origin else "backward")
-    tracker = _tracker(plan, task, view, entry)
+    follower = _follower(plan, task, view, entry, emit)
+    clicks = plan.clicks[task.target]
     if entry is None or start > task.origin:
         low = task.origin if entry is None else start
-        _save_state(folder, task.id, "forward", _forward(plan, task, view, tracker, (low, stop), entry, states, keep))
+        state = entry
+        for t, tracked, state in follower(range(low, stop), entry, clicks):
+            keep(t, tracked)
+            if t in clicks:
+                states[t] = state
+        assert state is not None
+        _save_state(folder, task.id, "forward", state)
         entry = states.get(task.origin)
     if start <= task.origin:  # of a first frame, too, the segment before wants the state
         assert entry is not None
-        for t, sight in view.backward(start, min(task.origin, stop)):
-            entry, tracked = tracker.step(sight, entry)
+        last = entry
+        for t, tracked, last in follower(range(min(task.origin, stop) - 1, start - 1, -1), entry, {}):  # noqa: B007
             keep(t, tracked)
-        _save_state(folder, task.id, "backward", entry)
+        _save_state(folder, task.id, "backward", last)
     _drop_state(folder, task.id, "mend")
     for frame in sorted(f for f in states if f != task.origin):
-        _correct_back(plan, task, folder, view, tracker, states[frame], frame, frame, path)
+        _correct_back(plan, task, folder, follower, states[frame], frame, frame, path)
     masks = _finished(view, path, task.run)
     return _result(folder, task, masks, path)
 
@@ -138,8 +161,8 @@ def mend_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict
     for t, mask, sure, remark in stored(folder, own, task.run):
         masks[t], path[t] = mask, Tracked(_small(mask, plan.clip, view.size), sure, remark)
     before = dict(path)
-    tracker = _tracker(plan, task, view, state)
-    _correct_back(plan, task, folder, view, tracker, state, task.run[1], task.origin, path)
+    follower = _follower(plan, task, view, state, emit)
+    _correct_back(plan, task, folder, follower, state, task.run[1], task.origin, path)
     first = min((t for t in path if path[t] is not before[t]), default=task.run[1])
     masks |= _finished(view, path, (first, task.run[1]))
     return _result(folder, task, masks, path)
@@ -187,62 +210,57 @@ def _result(folder: WorkFolder, task: Task, masks: dict[int, Placed], path: dict
     return {"masks": where, "confidence": [round(path[t].confidence, 3) for t in run], "remarks": remarks}
 
 
-def _tracker(plan: Plan, task: Task, view: View, state: State | None) -> Tracker:
-    """The tracker for an object: as asked or found on its first prompt's frame, afterwards the one the state is of."""
+def _follower(plan: Plan, task: Task, view: View, state: State | None, emit: Emit) -> Follower:
+    """How an object is followed: by the tracker that was asked for, on every frame or on keyframes; or as something
+    that stands still on the screen, as asked or found on its first prompt's frame."""
+    assert task.origin is not None
+    clicks = plan.clicks[task.target]
     if state is not None:
         still = "still" in state.arrays
     else:
-        assert task.origin is not None
-        clicks = plan.clicks[task.target][task.origin].scaled(view.size[1] / plan.clip.height)
-        still = plan.request.static or stands_still(view.samples, clicks)
-    return StillTracker(view.samples) if still else FlowTracker()
+        scaled = clicks[task.origin].scaled(view.size[1] / plan.clip.height)
+        still = plan.request.static or (bool(scaled.boxes) and stands_still(view.samples, scaled))
+    tracker: Tracker = StillTracker(view.samples) if still else _made(plan, emit)
+    if still or plan.tracker.every == 1:
+        return lambda order, state, clicks: step_by_step(tracker, view.sights(order, tracker.sees), state, clicks)
+    keys = grid_of(task.run, task.origin, clicks, plan.tracker.every)
+    return lambda order, state, clicks: between_keyframes(tracker, view.pairs(order, keys, tracker.sees), state, clicks)
 
 
-def _forward(
-    plan: Plan, task: Task, view: View, tracker: Tracker, run: tuple[int, int], state: State | None,
-    states: dict[int, State], keep: Callable[[int, Tracked], None],
-) -> State:  # fmt: skip
-    """Follow the object through a run; `states` gets those of the prompted frames. Gives the last one."""
-    clicks = plan.clicks[task.target]
-    for t, sight in view.forward(*run):
-        here = clicks.get(t)
-        if here is None:
-            assert state is not None
-            state, tracked = tracker.step(sight, state)
-        else:
-            state, tracked = tracker.begin(sight, here) if state is None else tracker.correct(sight, state, here)
-            states[t] = state
-        keep(t, tracked)
-    assert state is not None
-    return state
+def _made(plan: Plan, emit: Emit) -> Tracker:
+    """The tracker of a plan, whose weights may have to come to this machine first."""
+    request = plan.request
+    choice = trackers.on_this_machine(
+        plan.tracker, request.accept_license, lambda done, total: emit(Progress("fetch", done, total))
+    )
+    return trackers.make(choice, request.device, plan.run[1] - plan.run[0])
 
 
 def _correct_back(
-    plan: Plan, task: Task, folder: WorkFolder, view: View, tracker: Tracker, state: State, stop: int, prompt: int,
+    plan: Plan, task: Task, folder: WorkFolder, follower: Follower, state: State, stop: int, prompt: int,
     path: dict[int, Tracked],
 ) -> None:  # fmt: skip
     """Mend a segment's masks below `stop` for a prompt there or later; what is left goes to the segment before."""
     before = max(f for f in plan.clicks[task.target] if f < prompt)
     low = max(task.run[0], before)
-    unfinished = _mend(view, tracker, state, (low, stop), (before + prompt) / 2, path)
+    unfinished = _mend(follower, state, (low, stop), (before + prompt) / 2, path)
     if low == task.run[0] and unfinished is not None:
         _save_state(folder, task.id, "mend", unfinished)
 
 
 def _mend(
-    view: View, tracker: Tracker, state: State, run: tuple[int, int], half: float, path: dict[int, Tracked]
+    follower: Follower, state: State, run: tuple[int, int], half: float, path: dict[int, Tracked]
 ) -> State | None:
     """Follow the object backwards from a correction at the end of `run`, and replace what is not right.
 
     It ends where the two agree, where the object is not found, or half-way to the prompt before unless nothing was
     found there; then None. Otherwise the state after the first frame of the run.
     """
-    agreed, alike, least = 0, 1.0, 1.0
-    for t, sight in view.backward(*run):
+    agreed, alike, least, last = 0, 1.0, 1.0, state
+    for t, tracked, last in follower(range(run[1] - 1, run[0] - 1, -1), state, {}):  # noqa: B007
         had = path[t]
         if t < half and had.remark != ABSENT:
             return None
-        state, tracked = tracker.step(sight, state)
         if tracked.remark == ABSENT:
             if alike < _OTHER:
                 _forget(path, run[0], t)
@@ -253,7 +271,7 @@ def _mend(
         if agreed >= _LONG:
             return None
         path[t] = tracked
-    return state
+    return last
 
 
 def _forget(path: dict[int, Tracked], low: int, frame: int) -> None:

@@ -128,15 +128,22 @@ def fill_task(stage: Stage, plates: list[Task]) -> Task:
 
 
 def keyed(
-    tasks: tuple[Task, ...], request: Request, clicks: dict[str, dict[int, Clicks]], digests: list[str]
+    tasks: tuple[Task, ...],
+    request: Request,
+    clicks: dict[str, dict[int, Clicks]],
+    digests: list[str],
+    tracker: list[Any],
 ) -> tuple[Task, ...]:
-    """The tasks with a key each: a task of another plan that has the same one leaves the same result."""
+    """The tasks with a key each: a task of another plan that has the same one leaves the same result.
+
+    `tracker` is what masks depend on besides the prompts.
+    """
     made: dict[str, Task] = {}
     for task in tasks:
         here: Any = [__version__, task.kind, task.run, task.target, task.origin, [made[n].key for n in task.needs]]
         if task.kind == "track":
             inside = {f: asdict(c) for f, c in clicks[task.target].items() if task.run[0] <= f < task.run[1]}
-            here += [digests[0], request.tracker, request.static, request.skip_errors, inside]
+            here += [digests[0], tracker, request.static, request.skip_errors, inside]
         elif task.kind == "mend":
             here += [digests[0], sorted(clicks[task.target])]
         elif task.kind == "mask":

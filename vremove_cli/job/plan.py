@@ -22,8 +22,10 @@ from vremove_cli.job.graph import (
     pieces_of,
 )  # fmt: skip
 from vremove_cli.job.request import Request, picture_of
+from vremove_cli.masks import trackers
 from vremove_cli.masks.base import Clicks
 from vremove_cli.masks.files import MaskFile
+from vremove_cli.masks.trackers import Choice
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encode import EncodeSpec
@@ -33,8 +35,9 @@ from vremove_cli.media.streams import StreamPlan, plan_streams
 from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt, parse_when
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import ShotInfo
+from vremove_cli.weights.catalogue import Model, catalogue
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Plan:
     mask: ClipInfo | None
     effects: ClipInfo | None
     references: dict[int, ClipInfo]
-    tracker: str
+    tracker: Choice
     remover: str
     run: tuple[int, int]
     segments: tuple[tuple[int, int], ...]
@@ -71,7 +74,7 @@ class Plan:
             "mask": self.mask.to_json() if self.mask else None,
             "effects": self.effects.to_json() if self.effects else None,
             "references": {str(t): i.to_json() for t, i in self.references.items()},
-            "tracker": self.tracker, "remover": self.remover,
+            "tracker": asdict(self.tracker), "remover": self.remover,
             "run": self.run, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
             "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
@@ -107,7 +110,7 @@ class Plan:
             mask=ClipInfo.from_json(data["mask"]) if data["mask"] else None,
             effects=ClipInfo.from_json(data["effects"]) if data["effects"] else None,
             references={int(t): ClipInfo.from_json(i) for t, i in data["references"].items()},
-            tracker=data["tracker"],
+            tracker=_choice(data["tracker"]),
             remover=data["remover"],
             run=(data["run"][0], data["run"][1]),
             segments=tuple((a, b) for a, b in data["segments"]),
@@ -115,6 +118,13 @@ class Plan:
             tasks=tasks,
             notes=tuple(data["notes"]),
         )
+
+
+def _choice(data: dict[str, Any]) -> Choice:
+    model = data["model"]
+    lists = ("files", "unverified")
+    values: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in (model or {}).items()}
+    return Choice(**{**data, "model": Model(**values) if model else None})
 
 
 def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
@@ -149,10 +159,10 @@ def _fingerprints(plan: Plan) -> str:
     return " ".join(fingerprint(i.path, i.files) for i in plan.inputs)
 
 
-def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
+def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch: bool = True) -> Plan:
     """Scan the input and decide everything; raises a `VremoveError` for whatever cannot be done.
 
-    A plan made `before` for the same input saves scanning it again.
+    A plan made `before` for the same input saves scanning it again. Weights that are not here are fetched if allowed.
     """
     prompts = parse_prompts(request)
     clip = _scanned(request, before, emit)
@@ -169,7 +179,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
         notes += MaskFile(effects, clip, what="effects").notes
     references = _references(request, clip, run, notes)
     digests = [fingerprint(i.path, i.files) for i in (clip, mask, effects, *references.values()) if i]
-    tracker = _tracker(request, notes)
+    tracker = _tracker(request, notes, emit if fetch else None)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
     pieces = pieces_of(run, clip, LONGEST)
@@ -181,11 +191,12 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None) -> Plan:
     plates = around("plate", tasks, pieces, clip, run)
     stages = registry.make(remover).stages(ShotInfo(pieces, clip.width, clip.height))
     fills = [fill_task(s, plates) for s in stages]
+    everything = (*tasks, *plates, *fills)
     for text in notes:
         emit(Note(text))
     return Plan(
         request, __version__, " ".join(digests), clip, encode, streams, mask, effects, references, tracker,
-        remover, run, pieces, clicks, keyed((*tasks, *plates, *fills), request, clicks, digests), tuple(notes),
+        remover, run, pieces, clicks, keyed(everything, request, clicks, digests, _made_with(tracker)), tuple(notes),
     )  # fmt: skip
 
 
@@ -298,13 +309,29 @@ def _joined(had: Clicks, prompt: Prompt, clip: ClipInfo) -> Clicks:
     return Clicks(had.points, had.negative, (*had.boxes, (left, top, right + 1, bottom + 1)))
 
 
-def _tracker(request: Request, notes: list[str]) -> str:
+def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
+    """The tracker; its weights are fetched if there is somebody to tell."""
     if request.mask:
-        return "file"
-    if request.tracker not in ("auto", "flow"):
-        raise UsageError(f"there is no tracker '{request.tracker}'", "choose auto or flow")
-    notes.append("tracker: flow " + ("(it needs no weights)" if request.tracker == "auto" else "(as asked)"))
-    return "flow"
+        return Choice("file", "a mask was given")
+    models = catalogue(request.models)
+    progress = (lambda done, total: emit(Progress("fetch", done, total))) if emit else None
+    choice = trackers.choose(
+        request.tracker, request.track_every, request.device, models, request.own_weights, request.accept_license,
+        progress,
+    )  # fmt: skip
+    notes.append(f"tracker: {choice.name} ({choice.why})")
+    return choice
+
+
+def _made_with(tracker: Choice) -> list[Any]:
+    """What the masks depend on besides the prompts."""
+    own = "" if tracker.commit or not tracker.path else _weights_digest(Path(tracker.path))
+    return [tracker.name, tracker.every, tracker.commit, own]
+
+
+def _weights_digest(path: Path) -> str:
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return " ".join(fingerprint(str(p)) for p in files)
 
 
 def check_input(plan: Plan) -> None:

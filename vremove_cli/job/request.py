@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vremove_cli.errors import UsageError
 from vremove_cli.media.encoders import Wishes
 
 
@@ -12,7 +13,8 @@ class Request:
     """One clip and what to do with it. Prompts are kept as text; None means: decide for me.
 
     `grow` are pixels, `feather` the width in pixels of the soft border outside the grown mask, `start` and `end` the
-    half-open range that is edited. `static`: what is pointed at stands still on the screen. `recover` off gives the
+    half-open range that is edited. `track_every` is the step of a network's keyframes, `models` a models.toml of the
+    user's own, `weights` NAME=FILE. `static`: what is pointed at stands still on the screen. `recover` off gives the
     remover the whole hole. `effects` is auto, off, or a mask file of the object's shadows and reflections; `references`
     are clean pictures, FILE or FILE@WHEN.
     """
@@ -29,6 +31,11 @@ class Request:
     start: str | None = None
     end: str | None = None
     tracker: str = "auto"
+    track_every: int | None = None
+    device: str = "auto"
+    models: str | None = None
+    weights: tuple[str, ...] = ()
+    accept_license: tuple[str, ...] = ()
     static: bool = False
     remover: str = "auto"
     recover: bool = True
@@ -51,6 +58,19 @@ class Request:
         """Files that are read beside the input: masks and clean pictures."""
         effects = () if self.effects in ("auto", "off") else (self.effects,)
         return [p for p in (self.mask, *effects, *(picture_of(r)[0] for r in self.references)) if p]
+
+    @property
+    def own_weights(self) -> dict[str, str]:
+        """Files of the user's own by model name; raises `UsageError` for what is not NAME=FILE or not there."""
+        out = {}
+        for text in self.weights:
+            name, equal, path = text.partition("=")
+            if not (name and equal and path):
+                raise UsageError(f"--weights {text} is not NAME=FILE", "for example --weights sam2-tiny=finetuned.pt")
+            if not Path(path).exists():
+                raise UsageError(f"there are no weights {path}", "check the path given with --weights")
+            out[name] = str(Path(path).absolute())
+        return out
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,6 +1,6 @@
 """What a tracker is: prompts on some frames in, a mask on every frame out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vremove_cli.geometry import Array
@@ -30,11 +30,13 @@ class Clicks:
 
 @dataclass(frozen=True)
 class Sight:
-    """A frame as a tracker sees it: `rgb` (h, w, 3) uint8 at the size it works at, the clip's own (width, height), and
-    what stands out from the background, at any size."""
+    """A frame as a tracker sees it: its number, `rgb` (h, w, 3) uint8 at the size the tracker wants, the clip's own
+    (width, height), the one that masks are kept at, and what stands out from the background, at any size."""
 
+    frame: int
     rgb: Array
     size: tuple[int, int]
+    kept: tuple[int, int]
     standout: Standout
 
     @property
@@ -45,25 +47,34 @@ class Sight:
 
 @dataclass(frozen=True)
 class Tracked:
-    """A soft mask (h, w) float32 at the size of the sight, above 0.5 inside, and its expected overlap (IoU) with the
-    truth (0..1)."""
+    """A soft mask (h, w) float32 at the size that masks are kept at, above 0.5 inside, and its expected overlap (IoU)
+    with the truth (0..1)."""
 
     mask: Array
     confidence: float
     remark: str = ""
 
 
-@dataclass
 class State:
     """All a tracker remembers between frames: named arrays, so that it can be stored and work can go on elsewhere."""
 
-    arrays: dict[str, Array] = field(default_factory=dict)
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays = arrays
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        return self._arrays
 
 
 class Tracker(Protocol):
-    """Segments an object on a prompted frame and carries it to the neighbours, one frame at a time."""
+    """Segments an object on a prompted frame and carries it to the neighbours, one frame at a time.
+
+    `sees` is the (width, height) of the pictures it wants; None: the size that masks are kept at, with the evidence of
+    what stands out.
+    """
 
     name: str
+    sees: tuple[int, int] | None
 
     def begin(self, sight: Sight, clicks: Clicks) -> tuple[State, Tracked]:
         """The mask on a prompted frame."""

@@ -19,6 +19,7 @@ class FlowTracker:
     """Follows one object; see `masks.base.Tracker`. Everything it knows is in the state it returns."""
 
     name = "flow"
+    sees: tuple[int, int] | None = None
 
     def begin(self, sight: Sight, clicks: Clicks) -> tuple[State, Tracked]:
         """Segment the prompted frame."""
@@ -43,6 +44,12 @@ class FlowTracker:
         soft = look.corrected(carried, clicks.scaled(sight.scale))
         removed = (carried > 0.5) & (soft < 0.5)
         return renew(look, soft, removed), Tracked(soft, 1.0)
+
+    def adopt(self, sight: Sight, state: State | None, mask: Array) -> State:
+        """Take another tracker's soft mask (h, w) of a frame for what the object is from here on."""
+        if state is None or state.arrays["lost"]:
+            return remember(sight.rgb, mask, 1.0)
+        return renew(Look(sight.rgb, state, sight.standout), mask, np.zeros(mask.shape, bool))
 
     def step(self, sight: Sight, state: State) -> tuple[State, Tracked]:
         """Carry the mask to the next frame, or look for the object when it was lost."""

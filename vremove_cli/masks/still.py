@@ -24,6 +24,7 @@ class StillTracker:
     """See `masks.base.Tracker`; `pictures` (N, h, w, 3) uint8 are frames spread over the shot, as sights show them."""
 
     name = "static"
+    sees: tuple[int, int] | None = None
 
     def __init__(self, pictures: Array) -> None:
         self._pictures = pictures

@@ -44,9 +44,11 @@ class Frame:
         return colour.gray8(self.planes(), self.layout)
 
     def rgb8(self, size: tuple[int, int] | None = None) -> Array:
-        """The picture for analysis and previews, (H, W, 3) uint8, or made smaller to a (width, height)."""
+        """The picture for analysis and previews, (H, W, 3) uint8, or brought to a (width, height)."""
         width, height = size or (self.raw.width, self.raw.height)
-        return self.raw.reformat(width, height, format="rgb24", interpolation="AREA").to_ndarray()
+        smaller = width <= self.raw.width and height <= self.raw.height
+        way = "AREA" if smaller else "BICUBIC"
+        return self.raw.reformat(width, height, format="rgb24", interpolation=way).to_ndarray()
 
     def rgb(self, box: Box) -> Array:
         """R'G'B' of a box, (h, w, 3) float32, exact to the clip's tags."""

@@ -69,6 +69,19 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
     return Checkpoint(model.name, _root(paths[first], first), listed.commit)
 
 
+def exactly(model: Model, commit: str, accepted: Collection[str], progress: Progress) -> Checkpoint:
+    """A model as it is at a commit, whatever this machine is held to; raises `ModelError`."""
+    check_licence(model, accepted)
+    here = located(model)
+    if here is not None and here.commit == commit:
+        return here
+    listed = hub.listing(model.repo, commit)
+    wanted = listed.matching(model.files)
+    paths = hub.fetch(listed, wanted, progress)
+    first = next(iter(wanted))
+    return Checkpoint(model.name, _root(paths[first], first), commit)
+
+
 def to_fetch(model: Model) -> int:
     """Bytes that a pull would fetch; asks the Hub unless the model is here whole."""
     if located(model) is not None:

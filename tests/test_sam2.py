@@ -1,0 +1,133 @@
+"""SAM 2.1 as a tracker: equal to the authors' code, bounded, stored and taken up again."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from twins import golden, golden_frames, sam2_model
+
+from vremove_cli.masks.backdrop import Standout
+from vremove_cli.masks.base import Clicks, Sight, State
+from vremove_cli.masks.sam2 import Bank, Sam2Tracker
+
+TENSORS, FACTS = golden("sam2_tiny")
+FRAMES = golden_frames()
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return sam2_model()
+
+
+def sight(t: int) -> Sight:
+    return Sight(t, FRAMES[t], (128, 128), (32, 32), Standout.nothing(1, 1))
+
+
+def clicks_of(prompt: dict[str, Any]) -> Clicks:
+    points = list(zip(prompt["points"], prompt["labels"], strict=True))
+    return Clicks(
+        tuple((p[0], p[1]) for p, k in points if k == 1),
+        tuple((p[0], p[1]) for p, k in points if k == 0),
+        (tuple(prompt["box"]),) if prompt["box"] else (),
+    )
+
+
+def follow(
+    tracker: Sam2Tracker, prompts: list[dict[str, Any]], order: range, *, stored: bool = False
+) -> dict[int, Any]:
+    """Mask logits and object score of each frame, prompts given as they come."""
+    given = {p["frame"]: clicks_of(p) for p in prompts}
+    state: State | None = None
+    out = {}
+    for t in order:
+        if state is None:
+            state, _ = tracker.begin(sight(t), given[t])
+        elif t in given:
+            state, _ = tracker.correct(sight(t), state, given[t])
+        else:
+            state, _ = tracker.step(sight(t), state)
+        assert isinstance(state, Bank)
+        last = state.memories[-1].outputs
+        out[t] = (last["pred_masks"].float().reshape(32, 32), float(last["object_score_logits"]))
+        if stored:
+            state = State(state.arrays)
+    return out
+
+
+def difference(found: dict[int, Any], name: str, frames: range, *, one: int | None = None) -> float:
+    """The largest difference of logits and scores from the golden ones."""
+    masks, scores = TENSORS[f"{name}/masks"], TENSORS[f"{name}/scores"]
+    if one is not None:
+        masks, scores = masks[one], scores[one]
+    worst = max(float((found[t][0] - masks[k]).abs().max()) for k, t in enumerate(frames))
+    return max(worst, *(abs(found[t][1] - float(scores[k])) for k, t in enumerate(frames)))
+
+
+@pytest.mark.parametrize("name", ["forward", "box", "corrected"])
+def test_logits_equal_the_authors_code(model: Any, name: str) -> None:
+    found = follow(Sam2Tracker(model, 20), FACTS["prompts"][name], range(20))
+    assert difference(found, name, range(20)) < FACTS["tolerance"]
+
+
+def test_a_prompt_in_the_middle_works_backwards_and_forwards(model: Any) -> None:
+    tracker, prompts = Sam2Tracker(model, 20), FACTS["prompts"]["middle"]
+    back = follow(tracker, prompts, range(12, -1, -1))
+    ahead = follow(tracker, prompts, range(12, 20))
+    assert difference(back, "middle_reverse", range(13)) < FACTS["tolerance"]
+    assert difference(ahead, "middle_forward", range(12, 20)) < FACTS["tolerance"]
+
+
+@pytest.mark.parametrize("one", [0, 1])
+def test_objects_followed_apart_equal_those_followed_together(model: Any, one: int) -> None:
+    found = follow(Sam2Tracker(model, 20), [FACTS["prompts"]["two"][one]], range(20))
+    assert difference(found, "two", range(20), one=one) < FACTS["tolerance"]
+
+
+def test_a_clip_of_few_frames_is_told_to_the_network(model: Any) -> None:
+    found = follow(Sam2Tracker(model, 6), FACTS["prompts"]["short"], range(6))
+    assert difference(found, "short", range(6)) < FACTS["tolerance"]
+
+
+def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(model: Any) -> None:
+    tracker = Sam2Tracker(model, 20)
+    plain = follow(tracker, FACTS["prompts"]["corrected"], range(20))
+    stored = follow(tracker, FACTS["prompts"]["corrected"], range(20), stored=True)
+    assert all(torch.equal(plain[t][0], stored[t][0]) for t in plain)
+
+
+def test_memory_holds_no_more_than_the_network_looks_at(model: Any) -> None:
+    tracker, sizes = Sam2Tracker(model, 200), []
+    state, _ = tracker.begin(sight(0), Clicks(((30, 40),)))
+    for t in range(1, 60):
+        shown = Sight(t, FRAMES[t % 20], (128, 128), (32, 32), Standout.nothing(1, 1))
+        state, _ = tracker.step(shown, state)
+        sizes.append(sum(a.nbytes for a in state.arrays.values()))
+    assert sizes[-1] == sizes[20]
+    assert len(state.memories) <= 16  # type: ignore[attr-defined]
+
+
+def test_the_way_back_over_a_prompted_frame_keeps_its_mask(model: Any) -> None:
+    tracker = Sam2Tracker(model, 20)
+    state, first = tracker.begin(sight(3), Clicks(((30, 40),)))
+    for t in (4, 5):
+        state, _ = tracker.step(sight(t), state)
+    for t in (4, 3):
+        state, tracked = tracker.step(sight(t), state)
+    assert np.array_equal(tracked.mask, first.mask)
+
+
+def test_several_boxes_are_one_object(model: Any) -> None:
+    tracker = Sam2Tracker(model, 20)
+    boxes = ((14.0, 24.0, 46.0, 56.0), (84.0, 80.0, 108.0, 104.0))
+    each = [tracker.begin(sight(0), Clicks(boxes=(b,)))[1].mask > 0.5 for b in boxes]
+    both = tracker.begin(sight(0), Clicks(boxes=boxes))[1].mask > 0.5
+    assert np.mean(both == (each[0] | each[1])) > 0.95
+
+
+def test_bfloat16_runs_to_the_end(model: Any) -> None:
+    import copy
+
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    found = follow(Sam2Tracker(half, 20), FACTS["prompts"]["corrected"], range(20), stored=True)
+    assert len(found) == 20

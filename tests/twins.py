@@ -1,0 +1,133 @@
+"""Tiny models with the file names and layout of the real ones, their weights made by code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A golden file: its tensors (torch) and its JSON."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(GOLDEN / f"{name}.safetensors")
+    return tensors, json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def golden_weights(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The weights in a golden file, float32, with their original keys."""
+    return {k.removeprefix("weights/"): v.float() for k, v in tensors.items() if k.startswith("weights/")}
+
+
+def sam2_config(model: dict[str, Any]) -> Any:
+    """The configuration of transformers for a model of the `sam2` package, from its resolved one."""
+    from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VisionConfig
+
+    trunk, neck, attention = model["image_encoder"]["trunk"], model["image_encoder"]["neck"], model["memory_attention"]
+    encoder, side, hidden = model["memory_encoder"], model["image_size"], model["image_encoder"]["neck"]["d_model"]
+    widths = [trunk["embed_dim"] << k for k in range(4)]
+    backbone = Sam2HieraDetConfig(
+        hidden_size=trunk["embed_dim"], num_attention_heads=trunk["num_heads"], image_size=[side, side],
+        blocks_per_stage=trunk["stages"], embed_dim_per_stage=widths,
+        num_attention_heads_per_stage=[trunk["num_heads"] << k for k in range(4)],
+        window_size_per_stage=trunk["window_spec"], global_attention_blocks=trunk["global_att_blocks"],
+        window_positional_embedding_background_size=trunk["window_pos_embed_bkg_spatial_size"],
+    )  # fmt: skip
+    vision = Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=neck["backbone_channel_list"], fpn_hidden_size=hidden,
+        backbone_feature_sizes=[[side // k, side // k] for k in (4, 8, 16)],
+    )  # fmt: skip
+    return Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": hidden, "image_size": side},
+        mask_decoder_config={"hidden_size": hidden},
+        image_size=side, memory_attention_hidden_size=hidden, memory_attention_num_layers=attention["num_layers"],
+        memory_attention_feed_forward_hidden_size=attention["layer"]["dim_feedforward"],
+        memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        memory_encoder_hidden_size=hidden, memory_encoder_output_channels=encoder["out_dim"],
+        mask_downsampler_embed_dim=hidden, memory_fuser_embed_dim=hidden,
+        memory_fuser_intermediate_dim=4 * hidden,
+    )  # fmt: skip
+
+
+def sam2_model(name: str = "sam2_tiny") -> Any:
+    """The golden file's model as transformers', loaded by the project's own key map and loader."""
+    import torch
+    from transformers import Sam2VideoModel
+
+    from vremove_cli.networks.sam2 import renamed
+    from vremove_cli.weights.load import load_strict
+
+    tensors, facts = golden(name)
+    model = Sam2VideoModel(sam2_config(facts["model"]))
+    hidden, memory = model.hidden_dim, model.mem_dim
+    for layer in model.memory_attention.layers:  # transformers takes memories of 64 channels for granted here
+        for part in ("k_proj", "v_proj"):
+            setattr(layer.cross_attn_image, part, torch.nn.Linear(memory, hidden))
+    load_strict(model, renamed(golden_weights(tensors)), name)
+    return model.eval()
+
+
+def golden_frames() -> np.ndarray:
+    """The clip (T, 128, 128, 3) uint8 of the SAM 2 golden file."""
+    return golden("sam2_tiny")[0]["frames"].numpy()
+
+
+def red_finder(side: int = 256) -> Any:
+    """A tiny Sam2VideoModel whose weights are made by hand so that its masks are what is red in the picture.
+
+    The finest feature map carries redness from the first convolution past idle blocks to the mask decoder, where every
+    mask is that map; all other weights are random. Prompts and memory run through all layers and change nothing.
+    """
+    import torch
+    from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VideoModel, Sam2VisionConfig
+
+    torch.manual_seed(3)
+    backbone = Sam2HieraDetConfig(
+        hidden_size=8, image_size=[side, side], blocks_per_stage=[1, 1, 2, 1], embed_dim_per_stage=[8, 16, 32, 64],
+        global_attention_blocks=[3],
+    )  # fmt: skip
+    vision = Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=64,
+        backbone_feature_sizes=[[side // k, side // k] for k in (4, 8, 16)],
+    )  # fmt: skip
+    config = Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": 64, "image_size": side},
+        mask_decoder_config={"hidden_size": 64, "mlp_dim": 64, "iou_head_hidden_dim": 32},
+        image_size=side, memory_attention_hidden_size=64, memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=64, memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        memory_encoder_hidden_size=64, mask_downsampler_embed_dim=64, memory_fuser_embed_dim=64,
+        memory_fuser_intermediate_dim=128, memory_fuser_num_layers=1,
+    )  # fmt: skip
+    model = Sam2VideoModel(config)
+    with torch.no_grad():
+        encoder, decoder = model.vision_encoder, model.mask_decoder
+        see, idle, across = encoder.backbone.patch_embed.projection, encoder.backbone.blocks[0], encoder.neck.convs[3]
+        for zero in (see, idle.attn.proj, idle.mlp.proj_out, across, decoder.conv_s0, decoder.upscale_conv2):
+            zero.weight.zero_()
+            zero.bias.zero_()
+        red = torch.tensor([1.0, -1.0, -1.0])[:, None, None] / 9  # of a 3x3 patch, in units of the normalised picture
+        see.weight[0, :, 2:5, 2:5], see.weight[1, :, 2:5, 2:5] = red, -red
+        see.bias[0], see.bias[1] = -1.0, 1.0
+        for k in (0, 1):
+            across.weight[k, k], decoder.conv_s0.weight[k, k] = 1, 8
+        for head in decoder.output_hypernetworks_mlps:
+            head.proj_out.weight.zero_()
+            head.proj_out.bias.zero_()
+            head.proj_out.bias[0], head.proj_out.bias[1] = 1, -1
+        decoder.pred_obj_score_head.proj_out.weight.zero_()
+        decoder.pred_obj_score_head.proj_out.bias.fill_(6)
+    return model.eval()
+
+
+def sam2_repo(side: int = 256) -> dict[str, bytes]:
+    """The files of a SAM 2.1 repository on the Hub, with the red finder for its weights."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        red_finder(side).save_pretrained(folder)
+        return {p.name: p.read_bytes() for p in Path(folder).iterdir()}

@@ -1,0 +1,101 @@
+"""Trackers by name: `flow`, which needs no weights, and every model of the catalogue whose task is to track."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from vremove_cli import device as devices
+from vremove_cli.errors import UsageError
+from vremove_cli.masks.base import Tracker
+from vremove_cli.masks.flow import FlowTracker
+from vremove_cli.weights import store
+from vremove_cli.weights.catalogue import Model, find
+
+FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
+APART = 15  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
+MOST_APART = 60
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A tracker, decided: `every` is the step of its keyframes, `why` a person reads. `model` is what it runs (None for
+    flow), `path` where that lies, `commit` which one it is ("" for a file of the user's own)."""
+
+    name: str
+    why: str
+    every: int = 1
+    model: Model | None = None
+    path: str = ""
+    commit: str = ""
+
+
+def choose(
+    asked: str, every: int | None, device: str, models: dict[str, Model], own: dict[str, str],
+    accepted: Collection[str], progress: Callable[[int, int], None] | None,
+) -> Choice:  # fmt: skip
+    """The tracker for a job. `own` are files of the user's by model name; without `progress` nothing is fetched.
+
+    Raises `UsageError` for an unknown tracker or device, `ModelError` when the weights cannot be had.
+    """
+    known = {n: m for n, m in models.items() if m.task == "track" and m.architecture}
+    here = [n for n in known if asked in ("auto", "sam2") and (n in own or store.located(known[n]))]
+    if asked == "flow" or (asked == "auto" and not here):
+        if every not in (None, 1):
+            raise UsageError("the flow tracker follows every frame", "leave --track-every out, or add --tracker sam2")
+        why = "as asked" if asked == "flow" else "no weights are here; `vremove models pull sam2-small` fetches some"
+        return Choice("flow", why)
+    if asked not in ("auto", "sam2") and asked not in known:
+        names = ", ".join(("auto", "flow", "sam2", *known))
+        raise UsageError(f"there is no tracker '{asked}'", f"choose one of: {names}")
+    where, on = devices.choose(device)
+    slow = where == "cpu"
+    if asked == "auto":
+        name, why = _best(here, slow), "its weights are here"
+    elif asked == "sam2":
+        family = [n for n in here if n in FAMILY]
+        name = _best(family, slow) if family else "sam2-tiny" if slow else "sam2-base-plus"
+        why = "as asked"
+    else:
+        name, why = asked, "as asked"
+    step = every or (APART if slow else 1)
+    why = f"{why}; on {where}, {on}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
+    return _with_weights(Choice(name, why, step, find(name, known)), own, accepted, progress)
+
+
+def make(choice: Choice, device: str, frames: int) -> Tracker:
+    """A tracker ready to work on a clip of so many frames; raises `ModelError` when its weights do not fit."""
+    if choice.model is None:
+        return FlowTracker()
+    from vremove_cli.masks.sam2 import Sam2Tracker, open_model
+
+    where, _ = devices.choose(device)
+    return Sam2Tracker(open_model(choice.model.architecture, choice.path, where), -(-frames // choice.every))
+
+
+def on_this_machine(choice: Choice, accepted: Collection[str], progress: Callable[[int, int], None]) -> Choice:
+    """The same choice with its weights here, as they were when it was planned elsewhere."""
+    model = choice.model
+    if model is None or not choice.commit:
+        return choice
+    found = store.exactly(model, choice.commit, accepted, progress)
+    return Choice(choice.name, choice.why, choice.every, model, found.folder, choice.commit)
+
+
+def _best(names: list[str], slow: bool) -> str:
+    """The best of some trackers where there is a GPU, the smallest where there is none; the user's own first."""
+    order = {name: k for k, name in enumerate(FAMILY)}
+    strange = [n for n in names if n not in order and n != "edgetam"]
+    ranked = sorted((n for n in names if n in order), key=lambda n: order[n], reverse=slow)
+    return (strange + ranked + names)[0]
+
+
+def _with_weights(
+    choice: Choice, own: dict[str, str], accepted: Collection[str], progress: Callable[[int, int], None] | None
+) -> Choice:
+    model = choice.model
+    assert model is not None
+    if choice.name in own:
+        return Choice(choice.name, choice.why, choice.every, model, own[choice.name])
+    found = store.required(model, accepted, progress) if progress else store.located(model)
+    if found is None:
+        return choice
+    return Choice(choice.name, choice.why, choice.every, model, found.folder, found.commit)

@@ -1,0 +1,130 @@
+"""SAM 2.1 checkpoints in the original key names, as transformers' Sam2VideoModel wants them.
+
+Sizes and flags are those of the configuration files of the `sam2` package; names were compared key by key.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from vremove_cli.errors import ModelError
+
+# The image encoder by the width of its first block and the number of its blocks.
+_SIZES: dict[tuple[int, int], dict[str, Any]] = {
+    (96, 12): {"blocks_per_stage": [1, 2, 7, 2], "global_attention_blocks": [5, 7, 9]},
+    (96, 16): {"blocks_per_stage": [1, 2, 11, 2], "global_attention_blocks": [7, 10, 13]},
+    (112, 24): {
+        "blocks_per_stage": [2, 3, 16, 3], "global_attention_blocks": [12, 16, 20], "num_attention_heads": 2,
+        "window_positional_embedding_background_size": [14, 14],
+    },
+    (144, 48): {
+        "blocks_per_stage": [2, 6, 36, 4], "global_attention_blocks": [23, 33, 43], "num_attention_heads": 2,
+        "window_size_per_stage": [8, 4, 16, 8],
+    },
+}  # fmt: skip
+
+_RENAMED = (
+    (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
+    (r"^no_mem_embed$", "no_memory_embedding"),
+    (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
+    (r"^no_obj_ptr$", "no_object_pointer"),
+    (r"^no_obj_embed_spatial$", "occlusion_spatial_embedding_parameter"),
+    (r"^obj_ptr_tpos_proj\.", "temporal_positional_encoding_projection_layer."),
+    (r"^obj_ptr_proj\.", "object_pointer_proj."),
+    (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
+    (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
+    (r"\.patch_embed\.proj\.", ".patch_embed.projection."),
+    (r"^sam_prompt_encoder\.mask_downscaling\.0\.", "prompt_encoder.mask_embed.conv1."),
+    (r"^sam_prompt_encoder\.mask_downscaling\.1\.", "prompt_encoder.mask_embed.layer_norm1."),
+    (r"^sam_prompt_encoder\.mask_downscaling\.3\.", "prompt_encoder.mask_embed.conv2."),
+    (r"^sam_prompt_encoder\.mask_downscaling\.4\.", "prompt_encoder.mask_embed.layer_norm2."),
+    (r"^sam_prompt_encoder\.mask_downscaling\.6\.", "prompt_encoder.mask_embed.conv3."),
+    (r"^sam_prompt_encoder\.", "prompt_encoder."),
+    (r"^sam_mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
+    (r"^sam_mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
+    (r"^sam_mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
+    (r"^sam_mask_decoder\.", "mask_decoder."),
+    (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
+    (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
+    (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
+    (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
+    (r"(\.memory_fuser\.layers\.\d+)\.gamma$", r"\1.scale"),
+    (r"(\.memory_fuser\.layers\.\d+)\.norm\.", r"\1.layer_norm."),
+    (r"\.dwconv\.", ".depthwise_conv."),
+    (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
+    (r"\.out_proj\.", ".o_proj."),
+    (r"\.norm(\d)\.", r".layer_norm\1."),
+    (r"^memory_attention\.norm\.", "memory_attention.layer_norm."),
+)
+# The middle one of three layers is `layers.0` there; of two there is none.
+_MLPS = (
+    (r"(\.output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|object_pointer_proj)\.layers\.", 2),
+    (r"(\.blocks\.\d+\.mlp|\.transformer\.layers\.\d+\.mlp)\.layers\.", 1),
+)
+
+
+def is_original(state: Mapping[str, Any]) -> bool:
+    """Whether the keys of a checkpoint are the original ones."""
+    return "maskmem_tpos_enc" in state
+
+
+def renamed(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint with the keys of transformers; unknown keys keep their names, so that loading refuses them."""
+    import torch
+
+    out: dict[str, Any] = {}
+    points = []
+    for key, value in state.items():
+        if key == "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix":
+            out["shared_image_embedding.positional_embedding"] = value
+            out["prompt_encoder.shared_embedding.positional_embedding"] = value
+        elif key.startswith("sam_prompt_encoder.point_embeddings."):
+            points.append((int(key.split(".")[2]), value))
+        else:
+            out[_name(key)] = value
+    if points:
+        out["prompt_encoder.point_embed.weight"] = torch.cat([v for _, v in sorted(points, key=lambda p: p[0])])
+    return out
+
+
+def config_of(state: Mapping[str, Any]) -> Any:
+    """The configuration that a checkpoint with original keys is of; raises `ModelError` when it is of none."""
+    from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VisionConfig
+
+    first = state.get("image_encoder.trunk.patch_embed.proj.weight")
+    width = 0 if first is None else int(first.shape[0])
+    blocks = len({m[1] for k in state if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", k))})
+    if (width, blocks) not in _SIZES:
+        raise ModelError(
+            f"the checkpoint is no SAM 2.1 of a known size (width {width}, {blocks} blocks)",
+            "give one made from sam2.1_hiera_tiny, small, base_plus or large",
+        )
+    widths = [width << k for k in range(4)]
+    size = _SIZES[width, blocks]
+    heads = [size.get("num_attention_heads", 1) << k for k in range(4)]
+    backbone = Sam2HieraDetConfig(
+        hidden_size=width, embed_dim_per_stage=widths, num_attention_heads_per_stage=heads, **size
+    )
+    return Sam2VideoConfig(vision_config=Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=widths[::-1]))
+
+
+def _name(key: str) -> str:
+    for pattern, new in _RENAMED:
+        key = re.sub(pattern, new, key)
+    for pattern, last in _MLPS:
+        if found := re.search(pattern + r"(\d+)\.", key):
+            k = int(found[2])
+            name = "proj_in" if k == 0 else "proj_out" if k == last else f"layers.{k - 1}"
+            return re.sub(pattern + r"\d+\.", rf"{found[1]}.{name}.".replace("\\", r"\\"), key)
+    return _downsampler(key)
+
+
+def _downsampler(key: str) -> str:
+    """The mask downsampler: convolution, norm and activation in turns there, layers of the first two here."""
+    found = re.match(r"(memory_encoder\.mask_downsampler)\.encoder\.(\d+)\.(.*)", key)
+    if not found:
+        return key
+    k, kind = divmod(int(found[2]), 3)
+    if k == 4:
+        return f"{found[1]}.final_conv.{found[3]}"
+    return f"{found[1]}.layers.{k}.{('conv', 'layer_norm')[kind]}.{found[3]}"
