@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hub as fake
 import pytest
+from process import Cli
 
 BODY = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(40_000))  # 1.28 MB
 BIG = BODY * 20  # 26 MB: the library writes what came every 10 MB
@@ -31,51 +30,9 @@ def hub() -> Iterator[fake.Hub]:
         yield server
 
 
-class Cli:
-    """`vremove models ...` in a process of its own, with an empty cache and settings of its own."""
-
-    def __init__(self, hub: fake.Hub, home: Path) -> None:
-        self.home = home
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "VREMOVE_"))}
-        self.env = {
-            **kept,
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": str(home / "hf"),
-            "XDG_CONFIG_HOME": str(home / "config"),
-        }
-
-    def start(self, *args: str, **env: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "vremove_cli", "models", *args],
-            env={**self.env, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def __call__(self, *args: str, status: int = 0, **env: str) -> tuple[str, str]:
-        process = self.start(*args, **env)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == status, (out, err)
-        assert "Traceback" not in err
-        return out, err
-
-    def fails(self, *args: str, **env: str) -> str:
-        """The one sentence of a failure with exit code 6."""
-        _, err = self(*args, status=6, **env)
-        (line,) = [line for line in err.splitlines() if line.startswith("vremove: ")]
-        return line
-
-    @property
-    def lock(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.home / "config/vremove/models.lock.json").read_text())["models"]
-        return found
-
-    def row(self, name: str, **env: str) -> dict[str, Any]:
-        rows = json.loads(self("list", "--json", **env)[0])
-        return next(r for r in rows if r["name"] == name)
-
-
 @pytest.fixture
 def cli(hub: fake.Hub, tmp_path: Path) -> Cli:
-    return Cli(hub, tmp_path)
+    return Cli(hub, tmp_path, "models")
 
 
 def test_pull_fetches_the_files_that_the_table_names(cli: Cli, hub: fake.Hub) -> None:
