@@ -135,3 +135,45 @@ def sam2_repo(side: int = 256) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         red_finder(side).save_pretrained(folder)
         return {p.name: p.read_bytes() for p in Path(folder).iterdir()}
+
+
+def dino_repo() -> dict[str, bytes]:
+    """The files of a Grounding DINO repository on the Hub: the real layout, a tiny network with random weights."""
+    import tempfile
+
+    import torch
+    from transformers import (
+        BertConfig,
+        BertTokenizerFast,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        SwinConfig,
+    )
+    from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(5)
+    words = ["[PAD]", *(f"w{k}" for k in range(1, 1100))]
+    for at, word in {100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}.items():
+        words[at] = word  # where the network looks for them
+    for at, word in enumerate(("the", "red", "disc", "ball", "dog"), 1040):
+        words[at] = word
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+            out_features=["stage2", "stage3", "stage4"],
+        ),
+        text_config=BertConfig(
+            vocab_size=len(words), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        ),
+        d_model=32, encoder_layers=1, encoder_ffn_dim=32, encoder_attention_heads=2, decoder_layers=2,
+        decoder_ffn_dim=32, decoder_attention_heads=2, num_queries=12,
+    )  # fmt: skip
+    model = GroundingDinoForObjectDetection(config).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "vocab.txt").write_text("\n".join(words))
+        model.save_pretrained(folder)
+        GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 128}).save_pretrained(folder)
+        BertTokenizerFast(vocab={w: k for k, w in enumerate(words)}).save_pretrained(folder)
+        return {p.name: p.read_bytes() for p in Path(folder).iterdir()}

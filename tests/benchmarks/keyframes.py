@@ -1,4 +1,4 @@
-"""What flow between keyframes loses: J (mean IoU) with the truth on every N-th frame, its edge spoilt, and flow between.
+"""What flow between keyframes loses: J (mean IoU) with the spoilt truth on every N-th frame and flow between.
 
     python tests/benchmarks/keyframes.py [--pairs FOLDER]
 

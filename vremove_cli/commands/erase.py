@@ -21,6 +21,9 @@ def erase(
     point: o.Points = None,
     not_point: o.NotPoints = None,
     box: o.Boxes = None,
+    text: o.Text = None,
+    pick: o.Pick = None,
+    all_matches: o.AllMatches = False,
     mask: o.Mask = None,
     invert_mask: o.InvertMask = False,
     static: o.Static = False,
@@ -63,6 +66,7 @@ def erase(
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
+        asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
@@ -187,6 +191,18 @@ def _own_mask(mask: str, source: str) -> str:
     return str(found[0])
 
 
+def _not_here(plan: Any) -> list[Any]:
+    """The models that a run would fetch."""
+    from vremove_cli.job.finding import DETECTOR
+    from vremove_cli.weights import store
+    from vremove_cli.weights.catalogue import catalogue, find
+
+    wanted = [plan.tracker.model] if plan.tracker.model and not plan.tracker.path else []
+    if plan.request.text and DETECTOR not in plan.request.own_weights:
+        wanted += [m for m in [find(DETECTOR, catalogue(plan.request.models))] if store.located(m) is None]
+    return wanted
+
+
 def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     """Print what would be done; gives it as data too."""
     from vremove_cli.job.estimate import estimate
@@ -196,8 +212,7 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
     with talk.watching() as event:
         plan = make_plan(make_request(source, output, dict(asked)), event, fetch=False)
     need = estimate(plan)
-    model = plan.tracker.model
-    fetched = [{"name": model.name, "megabytes": model.megabytes}] if model and not plan.tracker.path else []
+    fetched = [{"name": m.name, "megabytes": m.megabytes} for m in _not_here(plan)]
     downloads = ", ".join(f"{d['name']} ({d['megabytes'] or '?'} MB)" for d in fetched)
     kinds = {k: sum(t.kind == k for t in plan.tasks) for k in dict.fromkeys(t.kind for t in plan.tasks)}
     tasks = ", ".join(f"{n} {k}" for k, n in kinds.items())

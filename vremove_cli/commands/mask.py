@@ -16,6 +16,9 @@ def mask(
     point: o.Points = None,
     not_point: o.NotPoints = None,
     box: o.Boxes = None,
+    text: o.Text = None,
+    pick: o.Pick = None,
+    all_matches: o.AllMatches = False,
     mask: o.Mask = None,
     invert_mask: o.InvertMask = False,
     static: o.Static = False,
@@ -49,6 +52,7 @@ def mask(
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
+        asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         if grid and not write_preview:
             raise UsageError("--grid draws on the preview", "add --write-preview sheet.png")

@@ -18,6 +18,13 @@ Boxes = Annotated[
     list[str] | None,
     typer.Option("--box", metavar="[NAME=][@WHEN:]X0,Y0,X1,Y1", help="A box round the object.", rich_help_panel=_WHAT),
 ]
+Text = Annotated[
+    str | None, typer.Option("--text", metavar="PHRASE", help='Its name: "the dog".', rich_help_panel=_WHAT)
+]
+Pick = Annotated[
+    list[int] | None, typer.Option("--pick", metavar="N", help="Which match of --text.", rich_help_panel=_WHAT)
+]
+AllMatches = Annotated[bool, typer.Option("--all-matches", help="All of --text's.", rich_help_panel=_WHAT)]
 Mask = Annotated[
     str | None,
     typer.Option("--mask", metavar="FILE|FOLDER", help="A mask of your own: white is erased.", rich_help_panel=_WHAT),

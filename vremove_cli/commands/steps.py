@@ -19,6 +19,9 @@ def plan(
     point: o.Points = None,
     not_point: o.NotPoints = None,
     box: o.Boxes = None,
+    text: o.Text = None,
+    pick: o.Pick = None,
+    all_matches: o.AllMatches = False,
     mask: o.Mask = None,
     invert_mask: o.InvertMask = False,
     static: o.Static = False,
@@ -51,6 +54,7 @@ def plan(
     talk = console(json=json, quiet=quiet, debug=debug)
     with exits(talk):
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
+        asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         from vremove_cli.job.run import plan as make
 

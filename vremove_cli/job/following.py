@@ -144,7 +144,7 @@ def track_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dic
     _drop_state(folder, task.id, "mend")
     for frame in sorted(f for f in states if f != task.origin):
         _correct_back(plan, task, folder, follower, states[frame], frame, frame, path)
-    masks = _finished(view, path, task.run)
+    masks = _finished(plan, view, path, task.run)
     return _result(folder, task, masks, path)
 
 
@@ -164,7 +164,7 @@ def mend_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict
     follower = _follower(plan, task, view, state, emit)
     _correct_back(plan, task, folder, follower, state, task.run[1], task.origin, path)
     first = min((t for t in path if path[t] is not before[t]), default=task.run[1])
-    masks |= _finished(view, path, (first, task.run[1]))
+    masks |= _finished(plan, view, path, (first, task.run[1]))
     return _result(folder, task, masks, path)
 
 
@@ -180,9 +180,11 @@ def _report_first(plan: Plan, task: Task, remark: str, emit: Emit) -> None:
         emit(Note(doubt))
 
 
-def _finished(view: View, path: dict[int, Tracked], run: tuple[int, int]) -> dict[int, Placed]:
-    """The masks of a run at the clip's size, steadied in time."""
+def _finished(plan: Plan, view: View, path: dict[int, Tracked], run: tuple[int, int]) -> dict[int, Placed]:
+    """The masks of a run at the clip's size; those that flow carried are steadied in time."""
     masks = {t: p.mask for t, p in path.items()}
+    if plan.tracker.model is not None and plan.tracker.every == 1:
+        return {t: at_full_size(masks[t], view.full) for t in range(*run)}
     grays, out = {}, {}
     low, high = max(min(path), run[0] - 1), min(max(path) + 1, run[1] + 1)
     for t, gray in view.grays(low, high):

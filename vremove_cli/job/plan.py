@@ -9,6 +9,7 @@ from typing import Any
 from vremove_cli import __version__
 from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.finding import text_prompts
 from vremove_cli.job.graph import (
     FOLLOWED,
     LONGEST,
@@ -168,6 +169,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     clip = _scanned(request, before, emit)
     notes = list(clip.notes)
     run = _range(request, clip)
+    if request.text:
+        prompts += text_prompts(request, clip, run, emit, fetch=fetch)
     encode = choose(clip, request.output, request.wishes, notes)
     streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
     clicks = _clicks(prompts, clip, run)
@@ -214,9 +217,11 @@ def parse_prompts(request: Request) -> list[Prompt]:
     prompts = [parse_prompt(p, "point") for p in request.points]
     prompts += [parse_prompt(p, "point", positive=False) for p in request.not_points]
     prompts += [parse_prompt(p, "box") for p in request.boxes]
-    if request.mask and prompts:
-        raise UsageError("a mask and points or boxes were given", "use one or the other")
-    if not request.mask and not any(p.positive for p in prompts):
+    if request.mask and (prompts or request.text):
+        raise UsageError("a mask and points, boxes or a text were given", "use one or the other")
+    if (request.pick or request.all_matches) and not request.text:
+        raise UsageError("--pick and --all-matches choose among what --text finds", "add --text PHRASE")
+    if not request.mask and not request.text and not any(p.positive for p in prompts):
         raise UsageError("nothing says what to erase", "add --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE")
     names = {p.name for p in prompts}
     if names >= {"", UNNAMED}:
@@ -224,7 +229,7 @@ def parse_prompts(request: Request) -> list[Prompt]:
             f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
         )
     for name in names:
-        if not any(p.positive for p in prompts if p.name == name):
+        if not any(p.positive for p in prompts if p.name == name) and not (request.text and not name):
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
     return prompts
 

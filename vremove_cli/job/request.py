@@ -12,11 +12,12 @@ from vremove_cli.media.encoders import Wishes
 class Request:
     """One clip and what to do with it. Prompts are kept as text; None means: decide for me.
 
-    `grow` are pixels, `feather` the width in pixels of the soft border outside the grown mask, `start` and `end` the
-    half-open range that is edited. `track_every` is the step of a network's keyframes, `models` a models.toml of the
-    user's own, `weights` NAME=FILE. `static`: what is pointed at stands still on the screen. `recover` off gives the
-    remover the whole hole. `effects` is auto, off, or a mask file of the object's shadows and reflections; `references`
-    are clean pictures, FILE or FILE@WHEN.
+    `text` names objects by a phrase, `pick` are the numbers of its matches. `grow` are pixels, `feather` the width in
+    pixels of the soft border outside the grown mask, `start` and `end` the half-open range that is edited.
+    `track_every` is the step of a network's keyframes, `models` a models.toml of the user's own, `weights` NAME=FILE.
+    `static`: what is pointed at stands still on the screen. `recover` off gives the remover the whole hole. `effects`
+    is auto, off, or a mask file of the object's shadows and reflections; `references` are clean pictures, FILE or
+    FILE@WHEN.
     """
 
     input: str
@@ -24,6 +25,9 @@ class Request:
     points: tuple[str, ...] = ()
     not_points: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
+    text: str | None = None
+    pick: tuple[int, ...] = ()
+    all_matches: bool = False
     mask: str | None = None
     invert_mask: bool = False
     grow: int | None = None
