@@ -1,5 +1,6 @@
 """Fixtures: a console run in-process, and clips."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["HF_HOME"] = str(Path(__file__).parent / "no-models")  # what this machine has must not count
 
 from vremove_cli import app, settings
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -308,3 +309,19 @@ def test_listing_models_loads_no_torch(cli: Cli) -> None:
     probe += "try:\n    runpy.run_module('vremove_cli', run_name='__main__')\nexcept SystemExit:\n    pass\n"
     probe += "assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", probe], env=cli.env, check=True, capture_output=True)
+
+
+def blocks_of_the_page(kind: str) -> list[str]:
+    text = (Path(__file__).parents[1] / "docs/models.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_commands_of_the_page_on_models_run(cli: Cli, hub: fake.Hub) -> None:
+    for line in blocks_of_the_page("sh")[0].splitlines():
+        cli(*line.split()[2:])
+
+
+def test_the_table_of_the_page_on_models_is_valid(cli: Cli, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(blocks_of_the_page("toml")[0])
+    cli("show", "sam2-dancers", "--models", own)

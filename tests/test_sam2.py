@@ -1,15 +1,20 @@
 """SAM 2.1 as a tracker: equal to the authors' code, bounded, stored and taken up again."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from twins import golden, golden_frames, sam2_model
+from safetensors.torch import save_file
+from transformers import EdgeTamVideoConfig, EdgeTamVisionConfig
+from twins import edgetam_model, golden, golden_frames, sam2_model
 
+from vremove_cli.errors import ModelError
 from vremove_cli.masks.backdrop import Standout
 from vremove_cli.masks.base import Clicks, Sight, State
-from vremove_cli.masks.sam2 import Bank, Sam2Tracker
+from vremove_cli.masks.sam2 import Bank, Sam2Tracker, open_model
 
 TENSORS, FACTS = golden("sam2_tiny")
 FRAMES = golden_frames()
@@ -131,3 +136,20 @@ def test_bfloat16_runs_to_the_end(model: Any) -> None:
     half = copy.deepcopy(model).to(torch.bfloat16)
     found = follow(Sam2Tracker(half, 20), FACTS["prompts"]["corrected"], range(20), stored=True)
     assert len(found) == 20
+
+
+def test_edgetam_is_followed_corrected_and_stored_alike() -> None:
+    tracker, prompts = Sam2Tracker(edgetam_model(), 20), FACTS["prompts"]["corrected"]
+    plain = follow(tracker, prompts, range(20))
+    stored = follow(tracker, prompts, range(20), stored=True)
+    assert tracker.name == "edgetam"
+    assert all(torch.equal(plain[t][0], stored[t][0]) for t in plain)
+    assert not torch.equal(plain[7][0], plain[8][0])
+
+
+@pytest.mark.skipif(find_spec("timm") is not None, reason="the package is here")
+def test_a_package_that_the_weights_need_is_named(tmp_path: Path) -> None:
+    EdgeTamVideoConfig(vision_config=EdgeTamVisionConfig()).save_pretrained(tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"needs a package that is not installed .*timm"):
+        open_model("edgetam", str(tmp_path), "cpu")

@@ -177,3 +177,35 @@ def dino_repo() -> dict[str, bytes]:
         GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 128}).save_pretrained(folder)
         BertTokenizerFast(vocab={w: k for k, w in enumerate(words)}).save_pretrained(folder)
         return {p.name: p.read_bytes() for p in Path(folder).iterdir()}
+
+
+def edgetam_model(side: int = 128) -> Any:
+    """A tiny EdgeTamVideoModel with random weights, on SAM 2's kind of image encoder (the real one's needs timm)."""
+    import torch
+    from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, Sam2HieraDetConfig, Sam2VisionConfig
+
+    torch.manual_seed(4)
+    backbone = Sam2HieraDetConfig(
+        hidden_size=8, image_size=[side, side], blocks_per_stage=[1, 1, 2, 1], embed_dim_per_stage=[8, 16, 32, 64],
+        global_attention_blocks=[3],
+    )  # fmt: skip
+    vision = Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=128,
+        backbone_feature_sizes=[[side // k, side // k] for k in (4, 8, 16)],
+    )  # fmt: skip
+    config = EdgeTamVideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": 128, "image_size": side},
+        mask_decoder_config={"hidden_size": 128, "mlp_dim": 64, "iou_head_hidden_dim": 32},
+        image_size=side, memory_attention_hidden_size=128, memory_attention_num_layers=1,
+        memory_attention_mlp_hidden_size=64, memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        memory_attention_rope_k_sizes=[4, 4], perceiver_resampler_num_latents=16, perceiver_resampler_num_latents_2d=16,
+        perceiver_resampler_num_layers=1, memory_encoder_hidden_size=128, mask_downsampler_embed_dim=128,
+        memory_fuser_embed_dim=128, memory_fuser_intermediate_dim=128, memory_fuser_num_layers=1,
+    )  # fmt: skip
+    model = EdgeTamVideoModel(config)
+    with torch.no_grad():
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(3)
+        for head in model.mask_decoder.output_hypernetworks_mlps:
+            head.proj_out.bias.normal_()
+    return model.eval()

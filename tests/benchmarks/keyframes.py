@@ -26,7 +26,7 @@ from vremove_cli.masks.flow import FlowTracker
 from vremove_cli.masks.keyframes import between_keyframes, grid_of, step_by_step
 from vremove_cli.media.read import open_clip
 
-STEPS = (30, 15, 5)
+STEPS = (30, 15, 10, 5)
 SEGMENT = 60
 
 

@@ -193,9 +193,8 @@ def _own_mask(mask: str, source: str) -> str:
 
 def _not_here(plan: Any) -> list[Any]:
     """The models that a run would fetch."""
-    from vremove_cli.job.finding import DETECTOR
     from vremove_cli.weights import store
-    from vremove_cli.weights.catalogue import catalogue, find
+    from vremove_cli.weights.catalogue import DETECTOR, catalogue, find
 
     wanted = [plan.tracker.model] if plan.tracker.model and not plan.tracker.path else []
     if plan.request.text and DETECTOR not in plan.request.own_weights:

@@ -28,11 +28,12 @@ def list_models(own: o.OwnModels = None, json: o.Json = False, debug: o.Debug = 
         from vremove_cli.weights.catalogue import catalogue
 
         rows = [_facts(m) for m in catalogue(own).values()]
-        lines = [("name", "task", "size", "licence", "here", "commit")]
+        lines = [("name", "task", "size", "licence", "here", "commit", "used by")]
         lines += [
-            (r["name"], r["task"], _size(r), r["licence"], "yes" if r["cached"] else "no", _pinned(r)) for r in rows
+            (r["name"], r["task"], _size(r), r["licence"], "yes" if r["cached"] else "no", _pinned(r), r["used_by"])
+            for r in rows
         ]
-        widths = [max(len(line[k]) for line in lines) for k in range(6)]
+        widths = [max(len(line[k]) for line in lines) for k in range(7)]
         table = ["  ".join(f"{v:{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         talk.data(rows, "\n".join(table))
 
@@ -184,8 +185,16 @@ def _facts(model: Any) -> dict[str, Any]:
     pin = pin_of(model)
     return {
         **asdict(model), "cached": bool(model.repo) and store.located(model) is not None,
-        "pinned": pin.commit if pin else None,
+        "pinned": pin.commit if pin else None, "used_by": _used_by(model),
     }  # fmt: skip
+
+
+def _used_by(model: Any) -> str:
+    from vremove_cli.weights.catalogue import DETECTOR
+
+    if model.architecture and model.task == "track":
+        return f"--tracker {model.name}"
+    return "--text" if model.name == DETECTOR else "no command yet"
 
 
 def _size(row: dict[str, Any]) -> str:

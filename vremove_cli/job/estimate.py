@@ -15,7 +15,7 @@ _BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
 # Measured on 640x360 clips with two cores (tests/benchmarks/erase.py prints them for any machine): frames a second.
 _TRACK, _EFFECTS, _PLATE, _WRITE = 9.0, 18.0, 7.0, 40.0
-_NETWORK = 8.0  # seconds that the smallest SAM 2.1 takes for a frame on two cores
+_NETWORK = 3.0  # seconds that the smallest SAM 2.1 takes for a frame on two cores
 _STUDY_PIXELS = 640 * 360
 _EFFECT_BYTES = 600_000  # a frame: pictures, differences and their means, at the size effects are looked for
 _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality

@@ -13,9 +13,8 @@ from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.prompts import Prompt, parse_prompt
 from vremove_cli.weights import store
-from vremove_cli.weights.catalogue import catalogue, find
+from vremove_cli.weights.catalogue import DETECTOR, catalogue, find
 
-DETECTOR = "grounding-dino-tiny"
 LOOKS = 8  # frames of a shot that are looked at before it is given up, spread over it
 _LISTED = 9
 

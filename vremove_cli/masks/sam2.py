@@ -103,8 +103,8 @@ class Sam2Tracker:
         each += [Clicks(clicks.points)] if clicks.points else []
         found = [self._alone(sight, points=self._points(sight, c))["pred_masks"] for c in each]
         whole = torch.stack(found).amax(0).float()
-        fine = torch.nn.functional.interpolate(whole, size=self.sees, mode="bilinear")
-        return self._told(sight, bank, Memory(at, True, self._alone(sight, mask=fine > 0)))
+        fine = torch.nn.functional.interpolate(whole.reshape(1, 1, *whole.shape[-2:]), size=self.sees, mode="bilinear")
+        return self._told(sight, bank, Memory(at, True, {**self._alone(sight, mask=fine > 0), "pred_masks": whole}))
 
     def _alone(self, sight: Sight, *, points: Any = None, mask: Any = None) -> dict[str, Any]:
         """What the network makes of a prompted frame without any memory."""

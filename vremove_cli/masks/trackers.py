@@ -11,8 +11,7 @@ from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import Model, find
 
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
-APART = 15  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
-MOST_APART = 60
+APART = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.settings import config_folder
 
 FILE = "models.toml"
+DETECTOR = "grounding-dino-tiny"  # what --text asks
 TASKS = ("track", "detect", "remove", "base")
 
 

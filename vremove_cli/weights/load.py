@@ -58,6 +58,10 @@ def from_folder(kind: Any, folder: str, dtype: Any) -> Any:
             folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True,
             ignore_mismatched_sizes=True,
         )  # fmt: skip
+    except ImportError as error:
+        raise ModelError(
+            f"{kind.__name__} needs a package that is not installed ({_first_line(error)})", "install it beside vremove"
+        ) from error
     except (OSError, ValueError, SafetensorError, KeyError) as error:
         raise ModelError(
             f"the weights in {folder} cannot be read ({_first_line(error)})",
@@ -84,4 +88,4 @@ def _shape(tensor: Any) -> tuple[int, ...]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip().rstrip(".:")
