@@ -260,6 +260,14 @@ def test_dry_run_says_how_much_and_fetches_nothing(cli: Cli, hub: fake.Hub) -> N
     assert hub.fetched("model.safetensors") == []
 
 
+def test_pull_all_goes_on_after_a_failure_and_leaves_limited_licences_alone(cli: Cli, hub: fake.Hub) -> None:
+    _, said = cli("pull", "--all", status=6)
+    assert "edgetam" in said.splitlines()[-1]
+    assert "minimax-remover" not in said
+    assert cli.row("sam2-tiny")["cached"]
+    assert cli.row("void-pass2")["cached"]
+
+
 def test_an_own_table_makes_a_mirror(cli: Cli, hub: fake.Hub, tmp_path: Path) -> None:
     hub.repos["me/mirror"] = fake.Repo({"config.json": b"{}", "model.safetensors": b"mine" * 1000})
     own = tmp_path / "own.toml"

@@ -127,8 +127,16 @@ def _installation() -> dict[str, Any]:
         "ffmpeg libraries": library_versions(),
         "encoders": f"missing: {', '.join(missing)}" if missing else "all here",
         "device": _device(),
+        "models here": ", ".join(_models()) or "none: `vremove models list` names some",
         "free disk here": human(shutil.disk_usage(".").free),
     }
+
+
+def _models() -> list[str]:
+    from vremove_cli.weights import store
+    from vremove_cli.weights.catalogue import catalogue
+
+    return [name for name, model in catalogue().items() if model.repo and store.located(model) is not None]
 
 
 def _device() -> str:

@@ -64,22 +64,23 @@ def pull(
     """Fetch models. What was begun goes on where it broke off; what is here already is left alone."""
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
-        from vremove_cli.weights import store
-
         wanted = _chosen(names, everything, own)
         if everything:
             wanted = [m for m in wanted if m.repo and (m.commercial or {m.name, m.licence} & set(accept or ()))]
-        done = []
+        done: list[dict[str, Any]] = []
+        failed: list[str] = []
         for model in wanted:
-            store.check_licence(model, accept or ())
-            if dry_run:
-                size = store.to_fetch(model)
-                done.append({"name": model.name, "bytes": size})
-                talk.say(f"{model.name}: {human(size) + ' to fetch' if size else 'is here'}")
-                continue
-            found = _pulled(talk, model, accept or [])
-            done.append({"name": model.name, "folder": found.folder, "commit": found.commit})
+            try:
+                done.append(_sized(talk, model, accept or []) if dry_run else _pulled(talk, model, accept or []))
+            except ModelError as error:
+                if len(wanted) == 1:
+                    raise
+                talk.complain(str(error))
+                failed.append(model.name)
         talk.data(done, "\n".join(str(d.get("folder", f"{d['name']} {d.get('bytes')}")) for d in done))
+        if failed:
+            problem = f"{len(failed)} of {len(wanted)} models could not be fetched ({', '.join(failed)})"
+            raise ModelError(problem, "see above for each; the others are here")
 
 
 @models.command()
@@ -144,18 +145,27 @@ def lock(
         talk.data({n: asdict(p) for n, p in held.items()}, text or "nothing is held yet")
 
 
-def _pulled(talk: Console, model: Any, accepted: list[str]) -> Any:
+def _sized(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
+    """How much a pull would fetch."""
+    from vremove_cli.weights import store
+
+    store.check_licence(model, accepted)
+    size = store.to_fetch(model)
+    talk.say(f"{model.name}: {human(size) + ' to fetch' if size else 'is here'}")
+    return {"name": model.name, "bytes": size}
+
+
+def _pulled(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
+    """Fetch a model; gives where it lies."""
     from vremove_cli.job.events import Progress
     from vremove_cli.weights import store
 
+    store.check_licence(model, accepted)
     here = store.located(model) is not None
-    if not here:
-        talk.say(f"{model.name}: {model.repo}, {model.licence}")
+    talk.say(f"{model.name}: is here" if here else f"{model.name}: {model.repo}, {model.licence}")
     with talk.watching() as event:
         found = store.pull(model, accepted, lambda d, n: event(Progress("fetch", d, n)))
-    if here:
-        talk.say(f"{model.name}: is here")
-    return found
+    return {"name": model.name, "folder": found.folder, "commit": found.commit}
 
 
 def _chosen(names: list[str] | None, everything: bool, own: str | None) -> list[Any]:
