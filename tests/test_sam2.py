@@ -112,6 +112,17 @@ def test_memory_holds_no_more_than_the_network_looks_at(model: Any) -> None:
     assert len(state.memories) <= 16  # type: ignore[attr-defined]
 
 
+def test_on_keyframes_time_runs_in_keyframes(model: Any) -> None:
+    dense, sparse = Sam2Tracker(model, 20), Sam2Tracker(model, 20, every=10)
+    one, _ = dense.begin(sight(0), Clicks(((30, 40),)))
+    other, _ = sparse.begin(sight(0), Clicks(((30, 40),)))
+    for t in range(1, 12):
+        one, near = dense.step(sight(t), one)
+        far = Sight(10 * t, FRAMES[t], (128, 128), (32, 32), Standout.nothing(1, 1))
+        other, tracked = sparse.step(far, other)
+        assert np.array_equal(near.mask, tracked.mask)
+
+
 def test_the_way_back_over_a_prompted_frame_keeps_its_mask(model: Any) -> None:
     tracker = Sam2Tracker(model, 20)
     state, first = tracker.begin(sight(3), Clicks(((30, 40),)))

@@ -19,6 +19,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT, Clicks, Sight, State, Tracked
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which the encoders were trained with
+_NOW = 1 << 20  # the number that the network knows the frame at hand by: those before it must not be negative
 _SOFT = 4.0  # logits at which the edge of a mask is fully in or out
 _SURE = 0.8  # confidence of a first mask below which it is doubtful
 _CLAMP = 32.0  # logits beyond which a mask says nothing more to the prompt encoder
@@ -34,15 +35,16 @@ class Memory:
 
 
 class Bank(State):
-    """Memories, as tensors where the network runs; `at` is the number of the last frame."""
+    """Memories in the order of travel, as tensors where the network runs; `at` is the number of the last frame, `way` the
+    direction it was reached in: 1, -1, or 0 at first."""
 
-    def __init__(self, memories: tuple[Memory, ...], at: int, *, lost: bool) -> None:
-        self.memories, self.at, self.lost = memories, at, lost
+    def __init__(self, memories: tuple[Memory, ...], at: int, way: int, *, lost: bool) -> None:
+        self.memories, self.at, self.way, self.lost = memories, at, way, lost
 
     @property
     def arrays(self) -> dict[str, Array]:
         """Everything as NumPy arrays; what all memories have alike is stored once."""
-        out: dict[str, Array] = {"sam2": np.array([self.at, self.lost])}
+        out: dict[str, Array] = {"sam2": np.array([self.at, self.way, self.lost])}
         for k, memory in enumerate(self.memories):
             out[f"{k}.what"] = np.array([memory.at, memory.prompted])
             out[f"{k}.names"] = np.array(list(memory.outputs))
@@ -54,13 +56,13 @@ class Bank(State):
 
 
 class Sam2Tracker:
-    """See `masks.base.Tracker`. `frames` is how many there are to follow: of fewer than sixteen the network is told so,
-    as it is by the authors' code."""
+    """See `masks.base.Tracker`. `frames` is how many it will see: of fewer than sixteen the network is told so, as it
+    is by the authors' code. Where it sees keyframes only, `every` is their distance, and its time runs in those."""
 
-    def __init__(self, model: Any, frames: int) -> None:
+    def __init__(self, model: Any, frames: int, every: int = 1) -> None:
         import torch
 
-        self._model = model
+        self._model, self._every = model, every
         self._pointers = min(frames, int(model.config.max_object_pointers_in_encoder))
         self.name = "edgetam" if "EdgeTam" in type(model).__name__ else "sam2"
         side = int(model.config.image_size)
@@ -69,7 +71,7 @@ class Sam2Tracker:
 
     def begin(self, sight: Sight, clicks: Clicks) -> tuple[State, Tracked]:
         """The mask on a prompted frame."""
-        bank, tracked = self._prompted(sight, Bank((), sight.frame, lost=False), clicks)
+        bank, tracked = self._prompted(sight, Bank((), sight.frame, 0, lost=False), clicks)
         if tracked.remark == ABSENT:
             return bank, Tracked(tracked.mask, 0.0, NO_OBJECT)
         doubt = DOUBTFUL if tracked.confidence < _SURE else ""
@@ -83,7 +85,7 @@ class Sam2Tracker:
         session, found = self._step(sight, bank)
         if float(found["object_score_logits"]) <= 0 and clicks.points:
             return self._prompted(sight, bank, clicks)
-        refined = self._refined(session, sight.frame, sight.frame < bank.at, found, self._points(sight, clicks))
+        refined = self._refined(session, sight.frame < bank.at, found, self._points(sight, clicks))
         return self._told(sight, bank, Memory(sight.frame, True, refined))
 
     def step(self, sight: Sight, state: State) -> tuple[State, Tracked]:
@@ -108,30 +110,41 @@ class Sam2Tracker:
 
     def _alone(self, sight: Sight, *, points: Any = None, mask: Any = None) -> dict[str, Any]:
         """What the network makes of a prompted frame without any memory."""
-        at = sight.frame
-        session = self._session(())
+        session = self._session()
         if points is not None:
-            session.add_point_inputs(0, at, points)
+            session.add_point_inputs(0, _NOW, points)
         else:
-            session.add_mask_inputs(0, at, mask)
+            session.add_mask_inputs(0, _NOW, mask)
         session.obj_with_new_inputs = [1]
         self._run(session, sight, back=False)
-        return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][at])
+        return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][_NOW])
 
     def _step(self, sight: Sight, bank: Bank) -> tuple[Any, dict[str, Any]]:
-        session = self._session(m for m in bank.memories if m.at != sight.frame)
-        self._run(session, sight, back=sight.frame < bank.at)
-        return session, _kept(session.output_dict_per_obj[0]["non_cond_frame_outputs"][sight.frame])
+        session, back = self._session(), sight.frame < bank.at
+        known = session.output_dict_per_obj[0]
+        prompted, others = known["cond_frame_outputs"], known["non_cond_frame_outputs"]
+        for k, memory in enumerate(bank.memories):
+            ago = len(bank.memories) - k
+            if memory.prompted:
+                side = 1 if memory.at > sight.frame else -1
+                number = _NOW + side * max(1, round(abs(memory.at - sight.frame) / self._every))
+                while number in prompted:
+                    number += side
+                prompted[number] = dict(memory.outputs)
+            elif back == (bank.way < 0):  # on a way back that has just begun the others are of the other side
+                others[_NOW + (ago if back else -ago)] = dict(memory.outputs)
+        self._run(session, sight, back=back)
+        return session, _kept(others[_NOW])
 
     def _run(self, session: Any, sight: Sight, *, back: bool) -> None:
         config = self._model.config
         most, config.max_object_pointers_in_encoder = config.max_object_pointers_in_encoder, self._pointers
         try:
-            self._model(inference_session=session, frame=self._pixels(sight.rgb), frame_idx=sight.frame, reverse=back)
+            self._model(inference_session=session, frame=self._pixels(sight.rgb), frame_idx=_NOW, reverse=back)
         finally:
             config.max_object_pointers_in_encoder = most
 
-    def _refined(self, session: Any, at: int, back: bool, found: dict[str, Any], points: Any) -> dict[str, Any]:
+    def _refined(self, session: Any, back: bool, found: dict[str, Any], points: Any) -> dict[str, Any]:
         """A frame once more, with clicks and the mask that it had. (The public call would not show it that mask.)"""
         import torch
 
@@ -139,19 +152,19 @@ class Sam2Tracker:
         before = found["pred_masks"].reshape(1, 1, *found["pred_masks"].shape[-2:]).clamp(-_CLAMP, _CLAMP)
         with torch.inference_mode():
             out = self._model._run_single_frame_inference(
-                inference_session=session, frame_idx=at, obj_idx=0, batch_size=1, is_init_cond_frame=False,
+                inference_session=session, frame_idx=_NOW, obj_idx=0, batch_size=1, is_init_cond_frame=False,
                 point_inputs=points, mask_inputs=None, reverse=back, prev_sam_mask_logits=before, streaming=True,
                 **({} if sam2 else {"run_mem_encoder": True}),
             )  # fmt: skip
-            session.store_output(0, at, output_value=out, is_conditioning_frame=True)
+            session.store_output(0, _NOW, output_value=out, is_conditioning_frame=True)
             if sam2:
                 self._model._batch_encode_memories(
-                    session, at, [0], [out["high_res_masks"]], [out["object_score_logits"]], [True]
+                    session, _NOW, [0], [out["high_res_masks"]], [out["object_score_logits"]], [True]
                 )
-        return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][at])
+        return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][_NOW])
 
-    def _session(self, memories: Iterable[Memory]) -> Any:
-        """A session of one object that knows these memories."""
+    def _session(self) -> Any:
+        """A session of one object that knows nothing yet."""
         import transformers
 
         kind = (
@@ -162,10 +175,6 @@ class Sam2Tracker:
         where, dtype = self._model.device, self._model.dtype
         session = kind(inference_device=where, inference_state_device=where, video_storage_device=where, dtype=dtype)
         session.obj_id_to_idx(1)
-        known = session.output_dict_per_obj[0]
-        for memory in memories:
-            room = known["cond_frame_outputs" if memory.prompted else "non_cond_frame_outputs"]
-            room[memory.at] = dict(memory.outputs)
         return session
 
     def _pixels(self, rgb: Array) -> Any:
@@ -196,8 +205,9 @@ class Sam2Tracker:
         values = both.cpu().numpy()  # the one copy from the device for each frame
         low, score = values[:-1].reshape(logits.shape[-2:]), float(values[-1])
         lost = score <= 0 or not (low > 0).any()
-        others = [m for m in bank.memories if m.at != memory.at]
-        after = Bank(tuple(_pruned([*others, memory], memory.at, self._model)), memory.at, lost=lost)
+        way = (memory.at > bank.at) - (memory.at < bank.at)
+        others = [m for m in bank.memories if m.at != memory.at and (m.prompted or way == bank.way or not bank.way)]
+        after = Bank(tuple(_pruned([*others, memory], self._model)), memory.at, way, lost=lost)
         if lost:
             return after, Tracked(np.zeros(sight.kept[::-1], np.float32), 0.0, ABSENT)
         fine = cv2.resize(low, sight.kept, interpolation=cv2.INTER_LINEAR)
@@ -207,7 +217,7 @@ class Sam2Tracker:
     def _loaded(self, state: State) -> Bank:
         """A stored memory, brought back to where the network runs."""
         arrays = state.arrays
-        at, lost = (int(v) for v in arrays["sam2"])
+        at, way, lost = (int(v) for v in arrays["sam2"])
         memories: list[Memory] = []
         while (what := arrays.get(f"{len(memories)}.what")) is not None:
             k = len(memories)
@@ -215,7 +225,7 @@ class Sam2Tracker:
             found = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
             outputs = {n: _tensor(a, self._model) for n, a in found.items()}
             memories.append(Memory(int(what[0]), bool(what[1]), outputs))
-        return Bank(tuple(memories), at, lost=bool(lost))
+        return Bank(tuple(memories), at, way, lost=bool(lost))
 
 
 @lru_cache(maxsize=1)
@@ -249,13 +259,13 @@ def _kept(outputs: dict[str, Any]) -> dict[str, Any]:
     return {name: outputs[name] for name in wanted}
 
 
-def _pruned(memories: list[Memory], at: int, model: Any) -> Iterable[Memory]:
+def _pruned(memories: list[Memory], model: Any) -> Iterable[Memory]:
     """Prompted frames, and as many others as the next frame looks at: some for their pointers, fewer for the rest."""
-    for memory in memories:
-        away = abs(memory.at - at) + 1
-        if memory.prompted or away < model.num_maskmem:
+    for k, memory in enumerate(memories):
+        ago = len(memories) - k
+        if memory.prompted or ago < model.num_maskmem:
             yield memory
-        elif away < model.config.max_object_pointers_in_encoder:
+        elif ago < model.config.max_object_pointers_in_encoder:
             yield Memory(memory.at, False, {"object_pointer": memory.outputs["object_pointer"]})
 
 

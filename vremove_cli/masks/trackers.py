@@ -67,7 +67,9 @@ def make(choice: Choice, device: str, frames: int) -> Tracker:
     from vremove_cli.masks.sam2 import Sam2Tracker, open_model
 
     where, _ = devices.choose(device)
-    return Sam2Tracker(open_model(choice.model.architecture, choice.path, where), -(-frames // choice.every))
+    return Sam2Tracker(
+        open_model(choice.model.architecture, choice.path, where), -(-frames // choice.every), choice.every
+    )
 
 
 def on_this_machine(choice: Choice, accepted: Collection[str], progress: Callable[[int, int], None]) -> Choice:
