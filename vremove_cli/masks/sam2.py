@@ -35,8 +35,8 @@ class Memory:
 
 
 class Bank(State):
-    """Memories in the order of travel, as tensors where the network runs; `at` is the number of the last frame, `way` the
-    direction it was reached in: 1, -1, or 0 at first."""
+    """Memories in the order of travel, as tensors where the network runs; `at` is the number of the last frame, `way`
+    the direction it was reached in: 1, -1, or 0 at first."""
 
     def __init__(self, memories: tuple[Memory, ...], at: int, way: int, *, lost: bool) -> None:
         self.memories, self.at, self.way, self.lost = memories, at, way, lost
