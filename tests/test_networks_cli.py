@@ -70,7 +70,7 @@ def test_an_object_that_was_hidden_is_found_again(cli: Cli, tmp_path: Path) -> N
     assert "found again at frame 18" in said
     found = masks(cli.home / "mask.mkv")
     assert not found[12].any()
-    assert iou(found[20], truth(20)) > 0.8
+    assert iou(found[23], truth(23)) > 0.8
 
 
 @pytest.mark.slow
