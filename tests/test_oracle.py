@@ -29,6 +29,9 @@ class Oracle:
     def stages(self, shot):
         return [Stage(f"{a:04d}", a, b) for a, b in shot.runs]
 
+    def size(self, width, height):
+        return None
+
     def run(self, stage, shot, inputs):
         height, width = shot.frames.shape[1:3]
         box = Box(shot.x, shot.y, shot.x + width, shot.y + height)
@@ -78,7 +81,7 @@ def closest(result, truth):
 def test_the_result_is_the_truth(tmp_path, name, region):
     how = dict(FORMATS[name])
     clip, truth = pair(tmp_path, **how)
-    registry.register("oracle", lambda: Oracle(truth, region, 16))
+    registry.register("oracle", lambda _: Oracle(truth, region, 16))
     size = how.get("size", (96, 64))
     masks = write_masks(tmp_path / "masks", size=size, frames=FRAMES)
     if how.get("rotation"):
@@ -99,7 +102,7 @@ def test_the_result_is_the_truth(tmp_path, name, region):
 def test_images_become_the_truth(tmp_path, suffix, pix_fmt):
     clip = write_sequence(tmp_path / "clip", suffix=suffix, pix_fmt=pix_fmt, frames=FRAMES)
     truth = write_sequence(tmp_path / "truth", suffix=suffix, pix_fmt=pix_fmt, frames=FRAMES, picture=empty_scene)
-    registry.register("oracle", lambda: Oracle(truth, "crop", 8))
+    registry.register("oracle", lambda _: Oracle(truth, "crop", 8))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False, grow=2)
     assert max(closest(summary.output, truth)) <= (1 if "16" not in pix_fmt and "48" not in pix_fmt else 2)
@@ -108,7 +111,7 @@ def test_images_become_the_truth(tmp_path, suffix, pix_fmt):
 def test_several_segments_join_without_a_seam(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "LONGEST", 4)
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
-    registry.register("oracle", lambda: Oracle(truth, "crop", 16))
+    registry.register("oracle", lambda _: Oracle(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
     assert summary.done == 12  # three segments, each masked, searched for effects, recovered and filled
@@ -117,7 +120,7 @@ def test_several_segments_join_without_a_seam(tmp_path, monkeypatch):
 
 def test_a_range_edits_only_its_frames(tmp_path):
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
-    registry.register("oracle", lambda: Oracle(truth, "crop", 16))
+    registry.register("oracle", lambda _: Oracle(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False, start="3", end="0.28s")
     result, source, wanted = planes_of(summary.output), planes_of(clip), planes_of(truth)
@@ -135,7 +138,7 @@ def test_only_what_no_frame_showed_is_asked_for(tmp_path):
             asked.append(shot.ask.sum() / sum((mask_of(t, 96, 64) > 0).sum() for t in range(FRAMES)))
             return super().run(stage, shot, inputs)
 
-    registry.register("oracle", lambda: Watching(truth, "crop", 16))
+    registry.register("oracle", lambda _: Watching(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle")
     assert summary.recovered > 0.9

@@ -209,3 +209,74 @@ def edgetam_model(side: int = 128) -> Any:
         for head in model.mask_decoder.output_hypernetworks_mlps:
             head.proj_out.bias.normal_()
     return model.eval()
+
+
+def spiece_tokenizer(folder: Path) -> None:
+    """A T5 tokenizer as the repositories have it, spiece.model and its settings, trained on a few words."""
+    import sentencepiece
+
+    words = folder / "words.txt"
+    words.write_text(
+        "\n".join(f"the {a} {b} on a table" for a in ("red", "old", "big") for b in ("ball", "dog", "cup"))
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(words), model_prefix=str(folder / "spiece"), vocab_size=40, hard_vocab_limit=False, pad_id=0,
+        eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    words.unlink()
+    (folder / "spiece.vocab").unlink()
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 100, "eos_token": "</s>", "pad_token": "<pad>",
+                "unk_token": "<unk>", "model_max_length": 226}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def void_repos() -> dict[str, dict[str, bytes]]:
+    """The files of VOID's repositories on the Hub, by repository: the real layout, tiny random networks."""
+    import tempfile
+
+    import torch
+    from diffusers import AutoencoderKLCogVideoX, DDIMScheduler
+    from safetensors.torch import save_file
+    from transformers import T5Config, T5EncoderModel
+    from transformers.utils import logging
+
+    from vremove_cli.removers.void.model import make_transformer
+
+    logging.disable_progress_bar()
+    tensors, facts = golden("void_pass1")
+    config = facts["config"]
+    shape = {**config["transformer"], "sample_height": 8, "sample_width": 12, "text_embed_dim": 12,
+             "max_text_seq_length": 226, "in_channels": 33, "add_noise_in_inpaint_model": True,
+             "_class_name": "CogVideoXTransformer3DModel"}  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        base, void = Path(scratch) / "base", Path(scratch) / "void"
+        for name in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):
+            (base / name).mkdir(parents=True)
+        void.mkdir()
+        (base / "transformer" / "config.json").write_text(json.dumps(shape))
+        vae = AutoencoderKLCogVideoX(**config["vae"])
+        vae.load_state_dict({k.removeprefix("weights/vae/"): v for k, v in tensors.items() if "weights/vae/" in k})
+        vae.save_pretrained(base / "vae")
+        torch.manual_seed(1)
+        T5EncoderModel(
+            T5Config(
+                vocab_size=200, d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
+            )
+        ).save_pretrained(base / "text_encoder")
+        spiece_tokenizer(base / "tokenizer")
+        settings = {k: v for k, v in config["scheduler"].items() if k != "class"}
+        DDIMScheduler(**settings).save_pretrained(base / "scheduler")
+        golden_state = {k.removeprefix("weights/transformer/"): v for k, v in tensors.items() if "weights/transf" in k}
+        wanted = make_transformer(shape).state_dict()
+        for number in (1, 2):
+            state = {k: golden_state[k].clone() for k in wanted}
+            state["proj_out.bias"] = state["proj_out.bias"] + 0.01 * number
+            save_file(state, void / f"void_pass{number}.safetensors")
+        return {
+            "alibaba-pai/CogVideoX-Fun-V1.5-5b-InP": _files_of(base),
+            "netflix/void-model": _files_of(void),
+        }
+
+
+def _files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

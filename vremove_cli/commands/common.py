@@ -43,6 +43,18 @@ def grow_pixels(text: str) -> int | None:
     return value
 
 
+def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """A value that is one of the choices; raises `UsageError` for any other."""
+    if value not in choices:
+        raise UsageError(f"--{option} {value} is unknown", f"choose one of {', '.join(choices)}")
+    return value
+
+
+def on_or_off(option: str, value: str) -> bool:
+    """Whether a switch is on."""
+    return one_of(option, value, ("on", "off")) == "on"
+
+
 def prompts(
     points: list[str] | None, not_points: list[str] | None, boxes: list[str] | None, mask: str | None, invert: bool,
     start: str | None, end: str | None, static: bool,

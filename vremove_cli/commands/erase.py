@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, grow_pixels, networks, prompts
+from vremove_cli.commands.common import console, exits, grow_pixels, networks, on_or_off, one_of, prompts
 from vremove_cli.console import Console, human, summary_text
 from vremove_cli.errors import ExitCode, UsageError, explain
 
@@ -40,6 +40,10 @@ def erase(
     models: o.OwnModels = None,
     accept_license: o.AcceptLicence = None,
     remover: o.RemoverName = "auto",
+    recover: o.Recover = "on",
+    prompt: o.ScenePrompt = "",
+    second_pass: o.SecondPass = "off",
+    affected_mask: o.AffectedMask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
     codec: o.Codec = None,
@@ -71,6 +75,8 @@ def erase(
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
             "references": tuple(reference or ()), "remover": remover, "seed": seed,
+            "recover": on_or_off("recover", recover), "prompt": prompt,
+            "second_pass": one_of("second-pass", second_pass, ("off", "on", "reference")), "affected": affected_mask,
             "skip_errors": skip_errors, "codec": codec, "crf": crf, "preset": preset, "pix_fmt": pix_fmt,
             "drop_streams": drop_streams,
         }  # fmt: skip
@@ -196,7 +202,8 @@ def _not_here(plan: Any) -> list[Any]:
     from vremove_cli.weights import store
     from vremove_cli.weights.catalogue import DETECTOR, catalogue, find
 
-    wanted = [plan.tracker.model] if plan.tracker.model and not plan.tracker.path else []
+    parts = [*plan.parts, *filter(None, [plan.tracker.part])]
+    wanted = [part.model for part in parts if not part.path]
     if plan.request.text and DETECTOR not in plan.request.own_weights:
         wanted += [m for m in [find(DETECTOR, catalogue(plan.request.models))] if store.located(m) is None]
     return wanted

@@ -69,7 +69,20 @@ Weights = Annotated[
     typer.Option("--weights", metavar="NAME=FILE", help="A checkpoint of your own.", rich_help_panel=_HOW),
 ]
 RemoverName = Annotated[
-    str, typer.Option("--remover", metavar="auto|plate", help="Fills the hole.", rich_help_panel=_HOW)
+    str, typer.Option("--remover", metavar="auto|plate|void", help="Fills the hole.", rich_help_panel=_HOW)
+]
+Recover = Annotated[
+    str, typer.Option("--recover", metavar="on|off", help="Take what other frames show.", rich_help_panel=_HOW)
+]
+ScenePrompt = Annotated[
+    str, typer.Option("--prompt", metavar="TEXT", help="The scene without it, for void.", rich_help_panel=_HOW)
+]
+SecondPass = Annotated[
+    str, typer.Option("--second-pass", metavar="off|on|reference", help="void once more.", rich_help_panel=_HOW)
+]
+AffectedMask = Annotated[
+    str | None,
+    typer.Option("--affected-mask", metavar="FILE|FOLDER", help="What moves once it is gone.", rich_help_panel=_WHAT),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of whatever is random.", min=0, rich_help_panel=_HOW)]
 SkipErrors = Annotated[

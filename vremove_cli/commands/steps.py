@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, grow_pixels, networks, prompts
+from vremove_cli.commands.common import console, exits, grow_pixels, networks, on_or_off, one_of, prompts
 from vremove_cli.console import summary_text
 
 Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
@@ -38,6 +38,10 @@ def plan(
     models: o.OwnModels = None,
     accept_license: o.AcceptLicence = None,
     remover: o.RemoverName = "auto",
+    recover: o.Recover = "on",
+    prompt: o.ScenePrompt = "",
+    second_pass: o.SecondPass = "off",
+    affected_mask: o.AffectedMask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
     codec: o.Codec = None,
@@ -62,7 +66,8 @@ def plan(
             made, folder = make(
                 source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, effects=effects,
                 references=tuple(reference or ()),
-                remover=remover,
+                remover=remover, recover=on_or_off("recover", recover), prompt=prompt,
+                second_pass=one_of("second-pass", second_pass, ("off", "on", "reference")), affected=affected_mask,
                 seed=seed, skip_errors=skip_errors, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt,
                 drop_streams=drop_streams, **asked,
             )  # fmt: skip

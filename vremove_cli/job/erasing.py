@@ -68,6 +68,14 @@ def _enlarged(mask: Array, width: int, height: int) -> Placed:
     return Placed.tight((soft > 127).astype(np.uint8) * 255)
 
 
+def affected_masks(plan: Plan, low: int, high: int) -> dict[int, Placed]:
+    """What will change once the object is gone, as the user's file says, for frames low <= t < high that have any."""
+    if plan.affected is None:
+        return {}
+    masks = enumerate(MaskFile(plan.affected, plan.clip, what="affected").read(low, high), low)
+    return {t: Placed.tight(mask) for t, mask in masks if mask.any()}
+
+
 def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Shadows and reflections, binary, for frames low <= t < high; frames without any are left out."""
     done = ((t, r) for t in plan.tasks if t.kind == "effects" and (r := folder.result(t.id)) is not None)

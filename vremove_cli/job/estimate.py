@@ -43,7 +43,8 @@ def estimate(plan: Plan) -> Estimate:
     patches = int(min(LONGEST, edited) * frame * _HOLE * 2)
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
-    network = (plan.tracker.model.memory << 20) if plan.tracker.model else 0
+    parts = [*plan.parts, *filter(None, [plan.tracker.part])]
+    network = max((part.model.memory << 20 for part in parts), default=0)
     memory = _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
     factor = pixels / _STUDY_PIXELS
     track = _tracking(plan, edited, factor)
@@ -59,7 +60,7 @@ def _tracking(plan: Plan, edited: int, factor: float) -> float:
     if plan.tracker.name == "file":
         return 0.0
     flow = edited / _TRACK * (1 + 0.1 * factor)
-    if plan.tracker.model is None:
+    if plan.tracker.part is None:
         return flow
     network = edited / plan.tracker.every * _NETWORK
     return network + (2 * flow if plan.tracker.every > 1 else 0.0)

@@ -9,12 +9,13 @@ import numpy as np
 from vremove_cli.compose import blend, paint, place
 from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
-from vremove_cli.job.erasing import effect_masks, erase_masks
+from vremove_cli.job.erasing import affected_masks, effect_masks, erase_masks
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.graph import Task, reach
+from vremove_cli.job.graph import Task, reach, shot_info
 from vremove_cli.job.patches import PatchWriter, gray_path, load_masks, load_patches
 from vremove_cli.job.plan import Plan
+from vremove_cli.masks import quadmask
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.plate.coarse import coarse
@@ -23,7 +24,9 @@ from vremove_cli.plate.hole import hole_box
 from vremove_cli.plate.recover import affordable, recover
 from vremove_cli.plate.reference import clean_planes
 from vremove_cli.removers import registry
-from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
+from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot
+from vremove_cli.removers.room import fitted, restored
+from vremove_cli.weights import store
 
 Patch = tuple[Box, tuple[Array, ...], Array]
 
@@ -106,32 +109,37 @@ def plate_patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iter
 
 
 def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
-    """Let the remover generate what the plate could not recover in a stage's frames."""
-    remover = registry.make(plan.remover)
-    stage = _stage(plan, task)
-    base = list(plate_patches(plan, folder, *task.run))
-    asked = [_ask(patch, sure, plan.request.recover) for _, patch, sure in base]
-    region = _region(asked, base, remover.spec, plan)
+    """Let the remover generate what the plate could not recover in a stage's frames, and what is said to change."""
+    remover = registry.make(plan.remover, _settings(plan, emit))
+    stage = next(s for s in remover.stages(shot_info(plan.clip, plan.run, plan.segments)) if f"fill-{s.id}" == task.id)
+    affected = affected_masks(plan, *task.run)
+    asked = [
+        _ask(patch, sure, plan.request.recover).united(affected.get(t, Placed.nothing()))
+        for t, patch, sure in plate_patches(plan, folder, *task.run)
+    ]
+    region = _region(asked, remover.spec, plan)
     if region.empty:
         return {"nothing": True}
-    shot, frames = _shot(plan, task, base, asked, region)
+    size = remover.size(region.width, region.height)
+    shot = _shot(plan, task, folder, asked, affected, region, remover.spec, size, emit)
     had = {n for n in stage.needs if not (folder.result(f"fill-{n}") or {}).get("nothing")}
     fill = remover.run(stage, shot, {n: _load_fill(folder, n) for n in sorted(had)})
     if fill.frames.shape != shot.frames.shape:
         raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
-    merged = [_merged(plan, frames[i], patch, shot, fill, i, region) for i, (_, patch, _) in enumerate(base)]
-    path = folder.file("fill", f"{task.id}.mkv")
-    with PatchWriter(path, plan.clip.layout, [box for box, _, _ in merged], ("matte",)) as patches:
-        for i, (_, planes, matte) in enumerate(merged):
-            patches.write(planes, matte)
-            emit(Progress("fill", task.run[0] - plan.run[0] + i + 1, plan.run[1] - plan.run[0]))
+    where = _write_fill(plan, task, folder, asked, region, fill, size is not None)
     np.save(folder.file("fill", f"{stage.id}.npy"), fill.frames.astype(np.float16))
-    return {"where": patches.where}
+    emit(Progress("fill", task.run[1] - plan.run[0], plan.run[1] - plan.run[0]))
+    return {"where": where}
 
 
-def _stage(plan: Plan, task: Task) -> Stage:
-    info = ShotInfo(plan.segments, plan.clip.width, plan.clip.height)
-    return next(s for s in registry.make(plan.remover).stages(info) if f"fill-{s.id}" == task.id)
+def _settings(plan: Plan, emit: Emit) -> Settings:
+    """What the remover is told; its models may have to come to this machine first."""
+    request = plan.request
+    places = {}
+    for part in plan.parts:
+        here = store.brought(part, request.accept_license, lambda done, total: emit(Progress("fetch", done, total)))
+        places[part.model.name] = here.path
+    return Settings(request.prompt, request.second_pass, request.seed, request.device, places)
 
 
 def _load_fill(folder: WorkFolder, stage: str) -> Fill:
@@ -141,26 +149,23 @@ def _load_fill(folder: WorkFolder, stage: str) -> Fill:
 def _ask(patch: Patch | None, sure: Array, recovered_kept: bool) -> Placed:
     """The pixels a remover is asked for."""
     if patch is None:
-        return Placed(NOWHERE, np.zeros((0, 0), bool))
+        return Placed.nothing()
     box, _, matte = patch
     wanted = unseen(sure) if recovered_kept else matte > 0
-    return Placed(box, wanted)
+    return Placed(box, wanted.astype(np.uint8))
 
 
-def _region(asked: list[Placed], base: list[Any], spec: RemoverSpec, plan: Plan) -> Box:
+def _region(asked: list[Placed], spec: RemoverSpec, plan: Plan) -> Box:
     """What the remover is shown: the whole frame, or the part round all asked pixels; sides of its multiple."""
     union = NOWHERE
     for placed in asked:
         tight = bounds(placed.values)
-        union = union.union(
-            NOWHERE
-            if tight.empty
-            else Box(
-                placed.box.x0 + tight.x0, placed.box.y0 + tight.y0, placed.box.x0 + tight.x1, placed.box.y0 + tight.y1
-            )
-        )
+        if not tight.empty:
+            union = union.union(tight.moved(placed.box.x0, placed.box.y0))
     if union.empty:
         return union
+    if spec.region == "frame" and spec.multiple == 1:
+        return Box(0, 0, plan.clip.width, plan.clip.height)
     box = Box(0, 0, plan.clip.width, plan.clip.height) if spec.region == "frame" else union.grow(spec.context)
     box = box.clip(plan.clip.width, plan.clip.height)
     m = max(spec.multiple, 8)
@@ -168,17 +173,63 @@ def _region(asked: list[Placed], base: list[Any], spec: RemoverSpec, plan: Plan)
     return Box(x0, y0, x0 + -(-(box.x1 - x0) // m) * m, y0 + -(-(box.y1 - y0) // m) * m)
 
 
-def _shot(plan: Plan, task: Task, base: list[Any], asked: list[Placed], region: Box) -> tuple[Shot, list[Any]]:
-    """The frames of a region with the plate in place, as a remover wants them, and their own components."""
-    layout, tags, height = plan.clip.layout, plan.clip.colour, plan.clip.height
-    parts, rgb = [], []
-    for frame, (_, patch, _) in zip(Clip(plan.clip).frames(*task.run), base, strict=True):
-        planes = _patched(frame, region, patch)
-        parts.append(planes)
-        rgb.append(np.clip(to_rgb(planes, layout, tags, height), 0, 1))
-    ask = np.stack([a.on(region) for a in asked])
-    stack = np.stack(rgb).astype(np.float32)
-    return Shot(stack, ask, task.run[0], region.x0, region.y0, "", plan.request.seed), parts
+def _shot(
+    plan: Plan, task: Task, folder: WorkFolder, asked: list[Placed], affected: dict[int, Placed], region: Box,
+    spec: RemoverSpec, size: tuple[int, int] | None, emit: Emit,
+) -> Shot:  # fmt: skip
+    """The frames of a region as a remover wants them, one at a time brought to its size, and the masks that go with
+    them."""
+    erase = erase_masks(plan, folder, *task.run)
+    rgb, ask, quad = [], [], []
+    clip = Clip(plan.clip).frames(*task.run)
+    for frame, (t, patch, _), wanted in zip(clip, plate_patches(plan, folder, *task.run), asked, strict=True):
+        picture = _rgb(plan, _patched(frame, region, patch if spec.shows == "plate" else None))
+        gone = erase[t].on(region) > 0 if t in erase else np.zeros((region.height, region.width), bool)
+        moved = affected[t].on(region) > 0 if t in affected else np.zeros_like(gone)
+        levels = quadmask.drawn(gone, moved).astype(np.float32)
+        if size is not None:
+            picture, levels = fitted(picture, size), 255 * fitted(levels / 255, size)
+        rgb.append(picture)
+        quad.append(levels)
+        ask.append(wanted.on(region) > 0 if size is None else fitted((wanted.on(region) > 0) * 1.0, size) > 0)
+    length = plan.run[1] - plan.run[0]
+
+    def tick(done: int, total: int) -> None:
+        emit(Progress("fill", task.run[0] - plan.run[0] + done * (task.run[1] - task.run[0]) // (total + 1), length))
+
+    return Shot(np.stack(rgb), np.stack(ask), np.stack(quad), task.run[0], region.x0, region.y0, tick)
+
+
+def _write_fill(
+    plan: Plan, task: Task, folder: WorkFolder, asked: list[Placed], region: Box, fill: Fill, other_size: bool
+) -> dict[str, Any]:
+    """Store what a remover made as patches, at the clip's size and fit for its surroundings; gives where they lie."""
+    wheres = [_wanted(placed, region, fill, i) for i, placed in enumerate(asked)]
+    plates = plate_patches(plan, folder, *task.run)
+    boxes = [_box_for(plan, where, patch, region) for where, (_, patch, _) in zip(wheres, plates, strict=True)]
+    path = folder.file("fill", f"{task.id}.mkv")
+    clip = Clip(plan.clip).frames(*task.run)
+    with PatchWriter(path, plan.clip.layout, boxes, ("matte",)) as patches:
+        for i, (frame, (_, patch, _)) in enumerate(zip(clip, plate_patches(plan, folder, *task.run), strict=True)):
+            planes, made = _patched(frame, region, patch), fill.frames[i]
+            if other_size and wheres[i].any():
+                rng = np.random.default_rng((plan.request.seed, task.run[0] + i))
+                made = restored(made, _rgb(plan, planes), wheres[i], rng)
+            patches.write(*_merged(plan, planes, patch, made, wheres[i], region, boxes[i]))
+    return patches.where
+
+
+def _wanted(asked: Placed, region: Box, fill: Fill, i: int) -> Array:
+    """Where a frame of the fill is used, (H, W) bool on the region: where it was asked for, and where it says that it
+    changed the picture."""
+    where = asked.on(region) > 0
+    return where if fill.changed is None else where | fill.changed[i]
+
+
+def _rgb(plan: Plan, planes: tuple[Array, ...]) -> Array:
+    """Components as R'G'B' (H, W, 3) float32 in [0, 1]."""
+    values = to_rgb(planes, plan.clip.layout, plan.clip.colour, plan.clip.height)
+    return np.asarray(np.clip(values, 0, 1), np.float32)
 
 
 def _patched(frame: Frame, region: Box, patch: Patch | None) -> tuple[Array, ...]:
@@ -189,28 +240,29 @@ def _patched(frame: Frame, region: Box, patch: Patch | None) -> tuple[Array, ...
     return tuple(np.array(p) for p in frame.crop(region))
 
 
-def _merged(
-    plan: Plan, frame: Any, patch: Patch | None, shot: Shot, fill: Fill, i: int, region: Box
-) -> tuple[Box, tuple[Array, ...], Array]:
-    """The plate's patch of a frame with the generated pixels put in, on a box that holds both."""
+def _box_for(plan: Plan, where: Array, patch: Patch | None, region: Box) -> Box:
+    """The box that holds what was generated and the plate's patch."""
     layout, clip = plan.clip.layout, plan.clip
-    where = shot.ask[i] if fill.changed is None else shot.ask[i] | fill.changed[i]
+    had = patch[0] if patch else NOWHERE
     if not where.any():
-        return patch if patch is not None else (NOWHERE, (), np.zeros((0, 0), np.uint8))
-    painted = paint(frame, layout, clip.colour, clip.height, fill.frames[i], where)
-    tight = bounds(where)
-    extra = Box(region.x0 + tight.x0, region.y0 + tight.y0, region.x0 + tight.x1, region.y0 + tight.y1)
-    extra = extra.align(1 << max(layout.sub_x, layout.sub_y))
-    box = extra.union(patch[0] if patch else NOWHERE).clip(clip.width, clip.height)
-    planes = place(patch[1], layout, patch[0], box) if patch else place(painted, layout, region, box)
+        return had
+    extra = bounds(where).moved(region.x0, region.y0).align(1 << max(layout.sub_x, layout.sub_y))
+    return extra.union(had).clip(clip.width, clip.height)
+
+
+def _merged(
+    plan: Plan, planes: tuple[Array, ...], patch: Patch | None, made: Array, where: Array, region: Box, box: Box
+) -> tuple[tuple[Array, ...], Array]:
+    """The plate's patch of a frame on its box, with the generated pixels put in `where` it is asked; and the matte."""
+    layout, clip = plan.clip.layout, plan.clip
+    if not where.any():
+        return (patch[1], patch[2]) if patch is not None else ((), np.zeros((0, 0), np.uint8))
+    painted = paint(planes, layout, clip.colour, clip.height, made, where)
     generated = place(painted, layout, region, box)
     inside = Placed(region, where).on(box)
-    planes = _overlay(planes, generated, inside, layout)
+    base = place(patch[1], layout, patch[0], box) if patch else generated
     matte = Placed(patch[0], patch[2]).on(box) if patch else np.zeros(inside.shape, np.uint8)
-    if fill.changed is not None:
-        change = Placed(region, fill.changed[i]).on(box)
-        matte = np.where(change, 255, matte).astype(np.uint8)
-    return box, planes, matte
+    return _overlay(base, generated, inside, layout), np.where(inside & (matte == 0), 255, matte).astype(np.uint8)
 
 
 def _overlay(planes: tuple[Array, ...], over: tuple[Array, ...], inside: Array, layout: Any) -> tuple[Array, ...]:

@@ -3,6 +3,7 @@ prompts until the masks agree with what was there."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from vremove_cli.masks.keyframes import Step, between_keyframes, grid_of, step_b
 from vremove_cli.masks.still import SAMPLES, StillTracker, stands_still
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip, Frame
+from vremove_cli.weights import store
 from vremove_cli.windows import context, evenly
 
 # A correction has nothing more to say when two masks differ by less than this, or by less than this share of what they
@@ -183,7 +185,7 @@ def _report_first(plan: Plan, task: Task, remark: str, emit: Emit) -> None:
 def _finished(plan: Plan, view: View, path: dict[int, Tracked], run: tuple[int, int]) -> dict[int, Placed]:
     """The masks of a run at the clip's size; those that flow carried are steadied in time."""
     masks = {t: p.mask for t, p in path.items()}
-    if plan.tracker.model is not None and plan.tracker.every == 1:
+    if plan.tracker.part is not None and plan.tracker.every == 1:
         return {t: at_full_size(masks[t], view.full) for t in range(*run)}
     grays, out = {}, {}
     low, high = max(min(path), run[0] - 1), min(max(path) + 1, run[1] + 1)
@@ -232,9 +234,10 @@ def _follower(plan: Plan, task: Task, view: View, state: State | None, emit: Emi
 def _made(plan: Plan, emit: Emit) -> Tracker:
     """The tracker of a plan, whose weights may have to come to this machine first."""
     request = plan.request
-    choice = trackers.on_this_machine(
-        plan.tracker, request.accept_license, lambda done, total: emit(Progress("fetch", done, total))
-    )
+    choice = plan.tracker
+    if choice.part is not None:
+        here = store.brought(choice.part, request.accept_license, lambda d, n: emit(Progress("fetch", d, n)))
+        choice = replace(choice, part=here)
     return trackers.make(choice, request.device, plan.run[1] - plan.run[0])
 
 

@@ -9,7 +9,7 @@ from vremove_cli import __version__
 from vremove_cli.job.request import Request
 from vremove_cli.masks.base import Clicks
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.removers.base import Stage
+from vremove_cli.removers.base import ShotInfo, Stage
 from vremove_cli.windows import context, segments
 
 LONGEST = 180  # frames of a segment
@@ -119,6 +119,11 @@ def around(
         if needs:
             out.append(Task(f"{kind}-{k:04d}", kind, piece, needs))
     return out
+
+
+def shot_info(clip: ClipInfo, run: tuple[int, int], pieces: tuple[tuple[int, int], ...]) -> ShotInfo:
+    """The numbers that a remover plans its stages from."""
+    return ShotInfo(pieces, pieces_of(run, clip, clip.frames + 1), clip.width, clip.height)
 
 
 def fill_task(stage: Stage, plates: list[Task]) -> Task:

@@ -21,6 +21,7 @@ from vremove_cli.job.graph import (
     keyed,
     mask_tasks,
     pieces_of,
+    shot_info,
 )  # fmt: skip
 from vremove_cli.job.request import Request, picture_of
 from vremove_cli.masks import trackers
@@ -35,10 +36,12 @@ from vremove_cli.media.read import open_clip
 from vremove_cli.media.streams import StreamPlan, plan_streams
 from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt, parse_when
 from vremove_cli.removers import registry
-from vremove_cli.removers.base import ShotInfo
-from vremove_cli.weights.catalogue import Model, catalogue
+from vremove_cli.removers.base import Settings
+from vremove_cli.weights import store
+from vremove_cli.weights.catalogue import Model, catalogue, find
+from vremove_cli.weights.store import Part
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,11 @@ class Plan:
     streams: tuple[StreamPlan, ...]
     mask: ClipInfo | None
     effects: ClipInfo | None
+    affected: ClipInfo | None
     references: dict[int, ClipInfo]
     tracker: Choice
     remover: str
+    parts: tuple[Part, ...]
     run: tuple[int, int]
     segments: tuple[tuple[int, int], ...]
     clicks: dict[str, dict[int, Clicks]]
@@ -65,7 +70,9 @@ class Plan:
     @property
     def inputs(self) -> list[ClipInfo]:
         """All files that the job reads: the clip, its masks, its clean pictures."""
-        return [i for i in (self.clip, self.mask, self.effects, *self.references.values()) if i is not None]
+        return [
+            i for i in (self.clip, self.mask, self.effects, self.affected, *self.references.values()) if i is not None
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,9 +81,10 @@ class Plan:
             "streams": [asdict(s) for s in self.streams],
             "mask": self.mask.to_json() if self.mask else None,
             "effects": self.effects.to_json() if self.effects else None,
+            "affected": self.affected.to_json() if self.affected else None,
             "references": {str(t): i.to_json() for t, i in self.references.items()},
             "tracker": asdict(self.tracker), "remover": self.remover,
-            "run": self.run, "segments": self.segments,
+            "parts": [asdict(p) for p in self.parts], "run": self.run, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
             "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
         }  # fmt: skip
@@ -110,9 +118,11 @@ class Plan:
             streams=tuple(StreamPlan(**s) for s in data["streams"]),
             mask=ClipInfo.from_json(data["mask"]) if data["mask"] else None,
             effects=ClipInfo.from_json(data["effects"]) if data["effects"] else None,
+            affected=ClipInfo.from_json(data["affected"]) if data["affected"] else None,
             references={int(t): ClipInfo.from_json(i) for t, i in data["references"].items()},
             tracker=_choice(data["tracker"]),
             remover=data["remover"],
+            parts=tuple(_part(p) for p in data["parts"]),
             run=(data["run"][0], data["run"][1]),
             segments=tuple((a, b) for a, b in data["segments"]),
             clicks=clicks,
@@ -122,10 +132,13 @@ class Plan:
 
 
 def _choice(data: dict[str, Any]) -> Choice:
-    model = data["model"]
+    return Choice(**{**data, "part": _part(data["part"]) if data["part"] else None})
+
+
+def _part(data: dict[str, Any]) -> Part:
     lists = ("files", "unverified")
-    values: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in (model or {}).items()}
-    return Choice(**{**data, "model": Model(**values) if model else None})
+    values: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in data["model"].items()}
+    return Part(Model(**values), data["path"], data["commit"])
 
 
 def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
@@ -180,8 +193,11 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     effects = open_clip(request.effects).info if request.effects not in ("auto", "off") else None
     if effects:
         notes += MaskFile(effects, clip, what="effects").notes
+    affected = open_clip(request.affected).info if request.affected else None
+    if affected:
+        notes += MaskFile(affected, clip, what="affected").notes
     references = _references(request, clip, run, notes)
-    digests = [fingerprint(i.path, i.files) for i in (clip, mask, effects, *references.values()) if i]
+    digests = [fingerprint(i.path, i.files) for i in (clip, mask, effects, affected, *references.values()) if i]
     tracker = _tracker(request, notes, emit if fetch else None)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
@@ -192,14 +208,19 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     if request.effects != "off":
         tasks += around("effects", tasks, pieces, clip, run)
     plates = around("plate", tasks, pieces, clip, run)
-    stages = registry.make(remover).stages(ShotInfo(pieces, clip.width, clip.height))
+    maker = registry.make(remover, Settings(request.prompt, request.second_pass))
+    if affected and maker.spec.shows != "source":
+        raise UsageError(f"{remover} takes no affected region", "leave out --affected-mask, or choose --remover void")
+    parts = _parts(request, maker.spec.models, emit if fetch else None)
+    stages = maker.stages(shot_info(clip, run, pieces))
     fills = [fill_task(s, plates) for s in stages]
     everything = (*tasks, *plates, *fills)
     for text in notes:
         emit(Note(text))
     return Plan(
-        request, __version__, " ".join(digests), clip, encode, streams, mask, effects, references, tracker,
-        remover, run, pieces, clicks, keyed(everything, request, clicks, digests, _made_with(tracker)), tuple(notes),
+        request, __version__, " ".join(digests), clip, encode, streams, mask, effects, affected, references, tracker,
+        remover, parts, run, pieces, clicks, keyed(everything, request, clicks, digests, _made_with(tracker)),
+        tuple(notes),
     )  # fmt: skip
 
 
@@ -328,10 +349,19 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     return choice
 
 
+def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Part, ...]:
+    """The remover's models; they are fetched if there is somebody to tell."""
+    models = catalogue(request.models)
+    progress = (lambda done, total: emit(Progress("fetch", done, total))) if emit else None
+    own = request.own_weights
+    return tuple(store.part_of(find(n, models), own, request.accept_license, progress) for n in names)
+
+
 def _made_with(tracker: Choice) -> list[Any]:
     """What the masks depend on besides the prompts."""
-    own = "" if tracker.commit or not tracker.path else _weights_digest(Path(tracker.path))
-    return [tracker.name, tracker.every, tracker.commit, own]
+    part = tracker.part
+    own = _weights_digest(Path(part.path)) if part and part.path and not part.commit else ""
+    return [tracker.name, tracker.every, part.commit if part else "", own]
 
 
 def _weights_digest(path: Path) -> str:

@@ -17,7 +17,8 @@ class Request:
     `track_every` is the step of a network's keyframes, `models` a models.toml of the user's own, `weights` NAME=FILE.
     `static`: what is pointed at stands still on the screen. `recover` off gives the remover the whole hole. `effects`
     is auto, off, or a mask file of the object's shadows and reflections; `references` are clean pictures, FILE or
-    FILE@WHEN.
+    FILE@WHEN. `prompt` says what the scene is without the object, `second_pass` is off, on or reference, `affected` a
+    mask file of what will change once the object is gone.
     """
 
     input: str
@@ -44,6 +45,9 @@ class Request:
     remover: str = "auto"
     recover: bool = True
     effects: str = "auto"
+    prompt: str = ""
+    second_pass: str = "off"
+    affected: str | None = None
     references: tuple[str, ...] = ()
     seed: int = 0
     codec: str | None = None
@@ -61,7 +65,7 @@ class Request:
     def given(self) -> list[str]:
         """Files that are read beside the input: masks and clean pictures."""
         effects = () if self.effects in ("auto", "off") else (self.effects,)
-        return [p for p in (self.mask, *effects, *(picture_of(r)[0] for r in self.references)) if p]
+        return [p for p in (self.mask, *effects, self.affected, *(picture_of(r)[0] for r in self.references)) if p]
 
     @property
     def own_weights(self) -> dict[str, str]:

@@ -273,7 +273,9 @@ def _write_report(made: Plan, summary: Summary) -> None:
 def _provenance(made: Plan) -> dict[str, Any]:
     """The plan without its long lists."""
     data: dict[str, Any] = json.loads(json.dumps(made.to_json()))
-    for clip in filter(None, (data["clip"], data["mask"], data["effects"], *data["references"].values())):
+    for clip in filter(
+        None, (data["clip"], data["mask"], data["effects"], data["affected"], *data["references"].values())
+    ):
         clip["times"].pop("pts")
         for key in ("keyframes", "files", "file_numbers"):
             clip.pop(key)

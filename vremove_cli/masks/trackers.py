@@ -9,6 +9,7 @@ from vremove_cli.masks.base import Tracker
 from vremove_cli.masks.flow import FlowTracker
 from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import Model, find
+from vremove_cli.weights.store import Part
 
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
 APART = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
@@ -16,15 +17,13 @@ APART = 10  # frames between keyframes on a CPU, where a network takes seconds f
 
 @dataclass(frozen=True)
 class Choice:
-    """A tracker, decided: `every` is the step of its keyframes, `why` a person reads. `model` is what it runs (None for
-    flow), `path` where that lies, `commit` which one it is ("" for a file of the user's own)."""
+    """A tracker, decided: `every` is the step of its keyframes, `why` a person reads, `part` the model it runs (flow
+    has none)."""
 
     name: str
     why: str
     every: int = 1
-    model: Model | None = None
-    path: str = ""
-    commit: str = ""
+    part: Part | None = None
 
 
 def choose(
@@ -57,28 +56,18 @@ def choose(
         name, why = asked, "as asked"
     step = every or (APART if slow else 1)
     why = f"{why}; on {where}, {on}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
-    return _with_weights(Choice(name, why, step, find(name, known)), own, accepted, progress)
+    return Choice(name, why, step, store.part_of(find(name, known), own, accepted, progress))
 
 
 def make(choice: Choice, device: str, frames: int) -> Tracker:
     """A tracker ready to work on a clip of so many frames; raises `ModelError` when its weights do not fit."""
-    if choice.model is None:
+    if choice.part is None:
         return FlowTracker()
     from vremove_cli.masks.sam2 import Sam2Tracker, open_model
 
     where, _ = devices.choose(device)
-    return Sam2Tracker(
-        open_model(choice.model.architecture, choice.path, where), -(-frames // choice.every), choice.every
-    )
-
-
-def on_this_machine(choice: Choice, accepted: Collection[str], progress: Callable[[int, int], None]) -> Choice:
-    """The same choice with its weights here, as they were when it was planned elsewhere."""
-    model = choice.model
-    if model is None or not choice.commit:
-        return choice
-    found = store.exactly(model, choice.commit, accepted, progress)
-    return Choice(choice.name, choice.why, choice.every, model, found.folder, choice.commit)
+    network = open_model(choice.part.model.architecture, choice.part.path, where)
+    return Sam2Tracker(network, -(-frames // choice.every), choice.every)
 
 
 def _best(names: list[str], slow: bool) -> str:
@@ -87,16 +76,3 @@ def _best(names: list[str], slow: bool) -> str:
     strange = [n for n in names if n not in order and n != "edgetam"]
     ranked = sorted((n for n in names if n in order), key=lambda n: order[n], reverse=slow)
     return (strange + ranked + names)[0]
-
-
-def _with_weights(
-    choice: Choice, own: dict[str, str], accepted: Collection[str], progress: Callable[[int, int], None] | None
-) -> Choice:
-    model = choice.model
-    assert model is not None
-    if choice.name in own:
-        return Choice(choice.name, choice.why, choice.every, model, own[choice.name])
-    found = store.required(model, accepted, progress) if progress else store.located(model)
-    if found is None:
-        return choice
-    return Choice(choice.name, choice.why, choice.every, model, found.folder, found.commit)

@@ -1,7 +1,7 @@
 """The contract between the job and whatever generates pixels."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from vremove_cli.geometry import Array
@@ -9,10 +9,11 @@ from vremove_cli.geometry import Array
 
 @dataclass(frozen=True)
 class RemoverSpec:
-    """What a remover is and needs. `region` is what it must see: a crop round the hole, or the whole frame.
+    """What a remover is and needs. `region` is what it must see: a crop round the hole, or the whole frame; `shows`
+    whether what the plate recovered is in place there, or the source with the object in it.
 
     `multiple` is what the height and width given to it are multiples of, `context` how many pixels round the hole a
-    crop shows, `longest` the most frames it takes at once.
+    crop shows, `longest` the most frames it takes at once, `models` what it runs, by the catalogue's names.
     """
 
     name: str
@@ -21,13 +22,29 @@ class RemoverSpec:
     multiple: int = 8
     context: int = 64
     longest: int = 120
+    shows: Literal["plate", "source"] = "plate"
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a job tells its remover: the scene after removal in words, whether to take a second pass (off, on,
+    reference), the seed, where to run, and where its models lie by name."""
+
+    prompt: str = ""
+    second_pass: str = "off"
+    seed: int = 0
+    device: str = "auto"
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ShotInfo:
-    """Numbers of the job that a remover plans its stages from: the runs of frames to fill, none across a cut."""
+    """Numbers of the job that a remover plans its stages from: the runs of frames to fill, none across a cut, and the
+    whole shots they are of."""
 
     runs: tuple[tuple[int, int], ...]
+    shots: tuple[tuple[int, int], ...]
     width: int
     height: int
 
@@ -44,16 +61,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Shot:
-    """What a stage sees: frames (T, H, W, 3) float32 R'G'B' in [0, 1] with the recovered pixels in place, the pixels
-    asked for (T, H, W) bool, where it lies in the clip (`first` frame, `x`, `y` of the crop), prompt and seed."""
+    """What a stage sees: frames (T, H, W, 3) float32 R'G'B' in [0, 1], the pixels asked for (T, H, W) bool, and the
+    mask of four values (see `masks.quadmask`) as its mean over each pixel, (T, H, W) float32 from 0 to 255; where it
+    lies in the clip (`first` frame, `x`, `y` of the crop). `tick` gets how much is done, of how much."""
 
     frames: Array
     ask: Array
+    quad: Array
     first: int
     x: int
     y: int
-    prompt: str
-    seed: int
+    tick: Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,9 @@ class Remover(Protocol):
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """The work, as pieces that the job turns into tasks. An empty list: what the plate completed stands."""
+
+    def size(self, width: int, height: int) -> tuple[int, int] | None:
+        """The (width, height) it wants a region of this size at; None: as it is."""
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
         """Do one piece; `inputs` are the fills of the stages it needs."""

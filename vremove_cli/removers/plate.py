@@ -14,6 +14,9 @@ class PlateRemover:
         """None: the plate task has completed the hole already."""
         return []
 
+    def size(self, width: int, height: int) -> None:
+        """As it is."""
+
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
         """Give the frames back as they are."""
         return Fill(shot.frames)

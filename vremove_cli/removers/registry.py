@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from vremove_cli.errors import ModelError
-from vremove_cli.removers.base import Remover
+from vremove_cli.removers.base import Remover, Settings
 from vremove_cli.removers.plate import PlateRemover
+from vremove_cli.removers.void.remover import VoidRemover
 
-_REMOVERS: dict[str, Callable[[], Remover]] = {"plate": PlateRemover}
+_REMOVERS: dict[str, Callable[[Settings], Remover]] = {"plate": lambda _: PlateRemover(), "void": VoidRemover}
 
 
-def register(name: str, make: Callable[[], Remover]) -> None:
+def register(name: str, make: Callable[[Settings], Remover]) -> None:
     """Make a remover known under a name."""
     _REMOVERS[name] = make
 
@@ -28,6 +29,6 @@ def resolve(name: str) -> tuple[str, str]:
     return name, "as asked"
 
 
-def make(name: str) -> Remover:
+def make(name: str, settings: Settings) -> Remover:
     """A remover ready to work."""
-    return _REMOVERS[name]()
+    return _REMOVERS[name](settings)

@@ -43,7 +43,7 @@ def load_strict(model: Any, state: Mapping[str, Any], path: str) -> None:
     both = [k for k in own if k in state]
     wrong += [f"{k} is {_shape(state[k])} and not {_shape(own[k])}" for k in both if state[k].shape != own[k].shape]
     _refuse(wrong, path)
-    model.load_state_dict(state)
+    model.load_state_dict(state, assign=True)
 
 
 def from_folder(kind: Any, folder: str, dtype: Any) -> Any:

@@ -13,6 +13,15 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Part:
+    """A model of a job: where it lies ("" where it is not here yet), and which commit it is ("" for the user's own)."""
+
+    model: Model
+    path: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A model's files on this machine: `folder` holds them as the repository does, or is one file of the user's own.
 
@@ -67,6 +76,22 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
         _record(model, listed.commit, paths, accepted)
     first = next(iter(wanted))
     return Checkpoint(model.name, _root(paths[first], first), listed.commit)
+
+
+def part_of(model: Model, own: dict[str, str], accepted: Collection[str], progress: Progress | None) -> Part:
+    """A model for a job: the user's own file, or what is here, or, with `progress`, fetched. Raises `ModelError`."""
+    if model.name in own:
+        return Part(model, own[model.name])
+    found = required(model, accepted, progress) if progress else located(model)
+    return Part(model, found.folder, found.commit) if found else Part(model)
+
+
+def brought(part: Part, accepted: Collection[str], progress: Progress) -> Part:
+    """A job's model on this machine, as it was when the job was planned, maybe elsewhere."""
+    if not part.commit:
+        return part
+    found = exactly(part.model, part.commit, accepted, progress)
+    return Part(part.model, found.folder, part.commit)
 
 
 def exactly(model: Model, commit: str, accepted: Collection[str], progress: Progress) -> Checkpoint:

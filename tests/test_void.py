@@ -1,0 +1,236 @@
+"""VOID end to end: tiny networks in the real repositories' layout, fetched from a server, both passes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import hub as fake
+import numpy as np
+import pytest
+import torch
+from clips import mask_of, scene, write_clip
+from hypothesis import given
+from hypothesis import strategies as st
+from process import Cli
+from twins import void_repos
+
+from vremove_cli.errors import ModelError
+from vremove_cli.masks.quadmask import Level, drawn, quantised
+from vremove_cli.networks.cogvideox import latents_of
+from vremove_cli.removers.room import restored, work_size
+from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
+from vremove_cli.removers.void.memory import mode_for
+from vremove_cli.removers.void.model import make_transformer
+from vremove_cli.weights.load import load_strict
+
+SIZE = (96, 64)
+FULL = {
+    "num_attention_heads": 48, "attention_head_dim": 64, "in_channels": 33, "out_channels": 16, "num_layers": 42,
+    "time_embed_dim": 512, "text_embed_dim": 4096, "patch_size": 2, "patch_size_t": 2, "patch_bias": False,
+    "use_rotary_positional_embeddings": True, "use_learned_positional_embeddings": False, "sample_width": 300,
+    "sample_height": 300, "sample_frames": 81, "add_noise_in_inpaint_model": True,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[fake.Hub]:
+    repos = {name: fake.Repo(files) for name, files in void_repos().items()}
+    with fake.serving(repos) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cli(hub: fake.Hub, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    made = Cli(hub, tmp_path_factory.mktemp("void"))
+    made.env["VREMOVE_ACCEPT_LICENSE"] = "cogvideox-fun-5b"
+    return made
+
+
+def clip_and_mask(folder: Path, frames: int) -> tuple[Path, Path]:
+    clip = write_clip(folder / f"{frames}.mp4", size=SIZE, frames=frames, audio="aac", options={"crf": "4"})
+    mask = write_clip(
+        folder / f"{frames}.mask.mkv", codec="ffv1", size=SIZE, frames=frames,
+        picture=lambda t, w, h: np.repeat(mask_of(t, w, h)[..., None], 3, 2),
+    )  # fmt: skip
+    return clip, mask
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+
+
+def packets_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(p) for p in container.demux(audio=0) if p.size]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [23, 85, 197])
+def test_both_passes_give_back_the_clip(cli: Cli, frames: int) -> None:
+    clip, mask = clip_and_mask(cli.home, frames)
+    _, said = cli(
+        "erase", clip, "--mask", mask, "--remover", "void", "--second-pass", "on", "--recover", "off",
+        "--effects", "off", "--prompt", "a table", "--keep-work", "--work", f"work-{frames}",
+        "-o", f"out-{frames}.mp4", "--crf", 4,
+    )  # fmt: skip
+    assert "remover: void (as asked)" in said
+    out, source = frames_of(cli.home / f"out-{frames}.mp4"), frames_of(clip)
+    assert len(out) == frames
+    assert packets_of(cli.home / f"out-{frames}.mp4") == packets_of(clip)
+    hole = mask_of(3, *SIZE) > 0
+    assert np.abs(out[3][hole].astype(int) - source[3][hole]).mean() > 20
+    assert np.abs(out[3][:8].astype(int) - source[3][:8]).max() <= 12  # far from the hole: only the encoder
+
+
+@pytest.mark.slow
+def test_windows_leave_no_seam(cli: Cli) -> None:
+    """Of 197 frames in three windows: what was made changes no more where windows meet than elsewhere."""
+    (made,) = (cli.home / "work-197").rglob("void-*.npy")
+    video = np.load(made).astype(np.float32)
+    step = np.abs(np.diff(video, axis=0)).mean(axis=(1, 2, 3))
+    runs = windows(latents_of(padded_length(197)), latents_of(WINDOW))
+    assert len(runs) == 3
+    borders = {4 * edge + d for run in runs for edge in run if 0 < edge < 50 for d in range(-5, 5)}
+    inside = [s for t, s in enumerate(step) if t not in borders]
+    assert np.mean([step[t] for t in borders if t < len(step)]) < 1.1 * np.mean(inside)
+    assert max(step[t] for t in borders if t < len(step)) <= max(inside)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_result_and_another_one_another(cli: Cli) -> None:
+    clip, mask = clip_and_mask(cli.home, 9)
+
+    def run(seed: int) -> np.ndarray:
+        args = ("--mask", mask, "--remover", "void", "--recover", "off", "--effects", "off", "--seed", seed)
+        cli("erase", clip, *args, "--overwrite", "-o", "seeded.mkv", "--codec", "ffv1")
+        return np.stack(frames_of(cli.home / "seeded.mkv"))
+
+    first = run(1)
+    assert np.array_equal(first, run(1))
+    assert not np.array_equal(first, run(2))
+
+
+@pytest.mark.slow
+def test_what_is_affected_is_made_anew_though_other_frames_show_it(cli: Cli) -> None:
+    clip, mask = clip_and_mask(cli.home, 9)
+
+    def beside(t: int, width: int, height: int) -> np.ndarray:
+        out = np.zeros((height, width, 3), np.uint8)
+        out[4:20, 60:90] = 255
+        return out
+
+    affected = write_clip(cli.home / "affected.mkv", codec="ffv1", size=SIZE, frames=9, picture=beside)
+    args = ("--mask", mask, "--remover", "void", "--affected-mask", affected, "-o", "moved.mkv", "--codec", "ffv1")
+    cli("erase", clip, *args)
+    out, source = frames_of(cli.home / "moved.mkv"), frames_of(clip)
+    assert np.abs(out[4][6:18, 62:88].astype(int) - source[4][6:18, 62:88]).mean() > 3
+    assert np.array_equal(out[4][40:, 70:], source[4][40:, 70:])
+
+
+def test_its_licence_is_asked_for(hub: fake.Hub, tmp_path: Path) -> None:
+    clip, mask = clip_and_mask(tmp_path, 3)
+    line = Cli(hub, tmp_path).fails("erase", clip, "--mask", mask, "--remover", "void", "-o", "out.mkv")
+    assert "--accept-license cogvideox-fun-5b" in line
+
+
+def test_a_plate_takes_no_affected_region(vremove, tmp_path: Path) -> None:
+    clip, mask = clip_and_mask(tmp_path, 3)
+    said = vremove("erase", clip, "--mask", mask, "--affected-mask", mask, "-o", tmp_path / "out.mkv")
+    assert said.status == 2
+    assert "choose --remover void" in said.stderr
+
+
+def test_the_full_size_network_has_the_keys_and_shapes_that_are_expected() -> None:
+    state = make_transformer(FULL).state_dict()
+    assert len(state) == 1024
+    assert tuple(state["patch_embed.proj.weight"].shape) == (3072, 384)
+    assert tuple(state["proj_out.weight"].shape) == (128, 3072)
+    assert round(sum(t.numel() for t in state.values()) / 1e9, 1) == 5.6
+    load_strict(make_transformer(FULL), state, "void_pass1.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s.pop("proj_out.bias"), "proj_out.bias is missing"),
+        (lambda s: s.update(ofs=torch.empty(1, device="meta")), "ofs is unknown"),
+        (
+            lambda s: s.update({"patch_embed.proj.weight": torch.empty(3072, 264, device="meta")}),
+            r"patch_embed.proj.weight is \(3072, 264\) and not \(3072, 384\)",
+        ),
+    ],
+)
+def test_wrong_keys_and_shapes_are_refused(change, says: str) -> None:
+    state = dict(make_transformer(FULL).state_dict())
+    change(state)
+    with pytest.raises(ModelError, match=says):
+        load_strict(make_transformer(FULL), state, "void_pass1.safetensors")
+
+
+@given(st.integers(1, 900))
+def test_a_padded_clip_fits_the_network(frames: int) -> None:
+    length = padded_length(frames)
+    assert length >= max(frames, WINDOW)
+    assert length % 4 == 1
+    assert latents_of(length) % 2 == 0
+    assert length - frames < 8 or length == WINDOW
+    numbers = padded(np.arange(frames), length)
+    assert len(numbers) == length
+    assert np.all(np.abs(np.diff(numbers)) <= 1)
+    assert list(numbers[:frames]) == list(range(frames))
+
+
+@given(st.integers(22, 400).map(lambda n: n // 2 * 2))
+def test_windows_cover_all_latents_and_share_four(latents: int) -> None:
+    runs = windows(latents, 22)
+    assert runs[0][0] == 0
+    assert runs[-1][1] == latents
+    assert all(a[1] - b[0] == 4 for a, b in zip(runs, runs[1:], strict=False))
+    assert all(b - a == 22 for a, b in runs[:-1])
+    assert 4 < runs[-1][1] - runs[-1][0] <= 22
+
+
+def test_a_quadmask_has_its_four_values() -> None:
+    erase, affected = np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 0], bool)
+    mask = drawn(erase, affected)
+    assert mask.tolist() == [Level.REMOVE, Level.BOTH, Level.AFFECTED, Level.KEEP]
+    assert quantised(mask + np.array([20.0, -20, 50, -40])).tolist() == mask.tolist()
+
+
+@given(st.integers(16, 4000), st.integers(16, 4000))
+def test_the_work_size_keeps_shape_and_area(width: int, height: int) -> None:
+    w, h = work_size(width, height, 384 * 672, 16)
+    assert w % 16 == h % 16 == 0
+    if 1 / 3 < width / height < 3:
+        assert 0.9 < w * h / (384 * 672) < 1.1
+        assert 0.9 < (w / h) / (width / height) < 1.1
+
+
+def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
+    rng = np.random.default_rng(0)
+    clean = np.clip(scene(0, 192, 128) / 255.0, 0, 1).astype(np.float32)
+    source = np.clip(clean + rng.normal(0, 0.02, clean.shape[:2])[..., None], 0, 1).astype(np.float32)
+    hole = np.zeros((128, 192), bool)
+    hole[40:90, 70:130] = True
+    made = np.clip(cv2.resize(clean, (96, 64), interpolation=cv2.INTER_AREA) * 0.9 + 0.06, 0, 1)
+    out = restored(made, source, hole, rng)
+    plain = cv2.resize(made, (192, 128), interpolation=cv2.INTER_CUBIC)
+    drift = [np.abs(cv2.GaussianBlur(p - clean, (0, 0), 6)[hole]).mean() for p in (out, plain)]
+    assert drift[0] < 0.7 * drift[1]
+    detail = (out - cv2.GaussianBlur(out, (0, 0), 1))[hole]
+    assert detail.std() > 0.5 * (source - cv2.GaussianBlur(source, (0, 0), 1))[~hole].std()
+
+
+def test_memory_decides_how_weights_lie() -> None:
+    assert [mode_for(11e9, free) for free in (80e9, 20e9, 15e9, 10e9)] == ["resident", "resident", "fp8", "offload"]
+
+
+def test_help_loads_no_network_library() -> None:
+    probe = (
+        "import sys\nfrom vremove_cli.removers import registry\nassert not {'torch', 'diffusers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)

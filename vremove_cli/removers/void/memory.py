@@ -1,0 +1,32 @@
+"""Where a large transformer lies while it runs, by the memory that a GPU has free."""
+
+from typing import Any
+
+_ROOM = 8e9  # bytes that activations take beside the weights, for a window at the usual size
+
+
+def mode_for(weights: float, free: float) -> str:
+    """How weights of so many bytes (in bfloat16) fit beside the activations: whole, in 8 bits, or block by block."""
+    if weights + _ROOM <= free:
+        return "resident"
+    return "fp8" if weights / 2 + _ROOM <= free else "offload"
+
+
+def placed(transformer: Any, device: str) -> Any:
+    """A transformer ready to run on a device."""
+    import torch
+
+    if device != "cuda":
+        return transformer.to(device)
+    weights = sum(p.numel() * p.element_size() for p in transformer.parameters())
+    free, _ = torch.cuda.mem_get_info()
+    mode = mode_for(weights, free)
+    if mode == "fp8":
+        transformer.enable_layerwise_casting(torch.float8_e4m3fn, torch.bfloat16)
+    if mode == "offload":
+        transformer.enable_group_offload(
+            torch.device("cuda"), torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1,
+            use_stream=True,
+        )  # fmt: skip
+        return transformer
+    return transformer.to(device)

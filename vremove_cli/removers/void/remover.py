@@ -1,0 +1,144 @@
+"""VOID: erases an object with what it did to the scene, in one or two passes.
+
+Netflix, "VOID: Video Object and Interaction Deletion", 2026, by the released code; where that goes wrong (it forgets
+its seeds, keeps the mirrored padding, cannot do a second pass on long clips) this does what was meant.
+"""
+
+import gc
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vremove_cli import device as devices
+from vremove_cli.geometry import Array
+from vremove_cli.masks.quadmask import quantised, seen
+from vremove_cli.networks.cogvideox import decode, latents_of
+from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
+from vremove_cli.removers.room import work_size
+from vremove_cli.removers.void import memory, model, second
+from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
+from vremove_cli.removers.void.sampling import Condition, conditioned, sampled
+from vremove_cli.windows import segments
+
+AREA = 384 * 672  # pixels that the network was run at
+STEPS = (30, 50)  # of the first and of the second pass
+GUIDANCE = 6.0  # of the second pass
+LONGEST = 397  # frames that are held at once; a longer shot is divided
+BASE, PASSES = "cogvideox-fun-5b", ("void-pass1", "void-pass2")
+
+
+class VoidRemover:
+    """See `removers.base.Remover`. It sees the source with the object in it, whole frames of a whole shot."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.spec = RemoverSpec(
+            "void", "Apache-2.0", "frame", multiple=1, longest=LONGEST, shows="source",
+            models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
+        )  # fmt: skip
+
+    def stages(self, shot: ShotInfo) -> list[Stage]:
+        """One for each shot, or for each even part of a very long one."""
+        runs = [(a + x, a + y) for a, b in shot.shots for x, y in segments(b - a, (), LONGEST)]
+        return [Stage(f"void-{start:06d}", start, stop) for start, stop in runs]
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) it works at for frames of this size: their shape, and the area it was trained for."""
+        config = self._config()
+        most = 64 * config.get("sample_height", 60) * config.get("sample_width", 90)
+        return work_size(width, height, min(AREA, most), 16)
+
+    def _config(self) -> dict[str, Any]:
+        """The base transformer's configuration."""
+        file = Path(self._settings.places[BASE]) / "transformer" / "config.json"
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return config
+
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
+        """One pass or both over a shot."""
+        import torch
+
+        with torch.inference_mode():
+            return Fill(_Run(self._settings, self._config(), shot).frames())
+
+
+def _checkpoint(place: str, number: int) -> Path:
+    """A pass's file: as given, or in the folder that holds what the Hub has."""
+    path = Path(place)
+    return path / f"void_pass{number + 1}.safetensors" if path.is_dir() else path
+
+
+class _Run:
+    """The work on one shot."""
+
+    def __init__(self, settings: Settings, config: dict[str, Any], shot: Shot) -> None:
+        import torch
+
+        self._settings, self._config, self._shot = settings, config, shot
+        self._base = Path(settings.places[BASE])
+        self._device, _ = devices.choose(settings.device)
+        self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
+        self._length = padded_length(len(shot.frames), WINDOW)
+        self._generator = torch.Generator("cpu").manual_seed(settings.seed)
+
+    def frames(self) -> Array:
+        """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
+        video = padded(self._shot.frames, self._length)
+        mask = padded(quantised(self._shot.quad), self._length)
+        prompts = ["", self._settings.prompt]
+        text = model.text_states(self._base, prompts, self._device, self._dtype)
+        out = self._pass(0, video, mask, text[1:], self._white())
+        if self._settings.second_pass != "off":
+            out = self._pass(1, video, mask, text, self._moving(out))
+        return out[: len(self._shot.frames)]
+
+    def _pass(self, number: int, video: Array, mask: Array, text: Any, noise: Array) -> Array:
+        """One pass over the padded clip, from latents of noise (1, L, 16, h, w)."""
+        import torch
+
+        vae = model.load_vae(self._base, self._dtype).to(self._device)
+        condition = self._condition(vae, video, seen(mask, second_pass=number == 1), text)
+        file = _checkpoint(self._settings.places[PASSES[number]], number)
+        transformer = memory.placed(model.load_transformer(self._config, file, self._dtype), self._device)
+        latents = sampled(
+            transformer, model.load_scheduler(self._base, second_pass=number == 1),
+            torch.from_numpy(noise).to(self._device, self._dtype), condition,
+            windows(noise.shape[1], latents_of(WINDOW)), STEPS[number], GUIDANCE if number else 1.0,
+            lambda n, _: self._shot.tick(number * STEPS[0] + n + 1, sum(STEPS[: 1 + self._twice])),
+        )  # fmt: skip
+        del transformer
+        gc.collect()
+        made = decode(vae, latents.transpose(1, 2) / vae.config.scaling_factor)
+        pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
+        return np.asarray(pictures.cpu().numpy())
+
+    @property
+    def _twice(self) -> bool:
+        return self._settings.second_pass != "off"
+
+    def _condition(self, vae: Any, video: Array, mask: Array, text: Any) -> Condition:
+        import torch
+
+        pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] * 2 - 1
+        noise = torch.randn(pixels.shape, generator=self._generator)
+        levels = torch.from_numpy(mask)[None, None]
+        return conditioned(vae, pixels.to(self._device), levels.to(self._device), noise.to(self._device), text)
+
+    def _white(self) -> Array:
+        import torch
+
+        height, width = self._shot.frames.shape[1:3]
+        shape = (1, latents_of(self._length), 16, height // 8, width // 8)
+        return np.asarray(torch.randn(shape, generator=self._generator).numpy())
+
+    def _moving(self, first: Array) -> Array:
+        """The noise that moves as the first pass's result does; or as the reference makes it, if that was asked for."""
+        seen8 = np.rint(first * 255).astype(np.uint8)
+        if self._settings.second_pass == "reference":
+            height, width = first.shape[1:3]
+            made = second.reference_noise(seen8, 16, self._settings.seed)
+            return second.fitted(made, latents_of(self._length), (height // 8, width // 8))[None]
+        return second.start_noise(seen8, 16, 8, self._settings.seed)[None]
