@@ -141,7 +141,7 @@ def test_a_plate_takes_no_affected_region(vremove, tmp_path: Path) -> None:
     clip, mask = clip_and_mask(tmp_path, 3)
     said = vremove("erase", clip, "--mask", mask, "--affected-mask", mask, "-o", tmp_path / "out.mkv")
     assert said.status == 2
-    assert "choose --remover void" in said.stderr
+    assert "add --remover void" in said.stderr
 
 
 def test_the_full_size_network_has_the_keys_and_shapes_that_are_expected() -> None:
@@ -234,3 +234,43 @@ def test_help_loads_no_network_library() -> None:
         "import sys\nfrom vremove_cli.removers import registry\nassert not {'torch', 'diffusers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def quadmask_at(t: int, width: int, height: int) -> np.ndarray:
+    """The square's mask, and a region at the top that will change."""
+    erase = mask_of(t, width, height) > 0
+    affected = np.zeros_like(erase)
+    affected[4:20, 60:90] = True
+    return np.repeat(drawn(erase, affected)[..., None], 3, 2)
+
+
+@pytest.mark.slow
+def test_a_folder_of_voids_own_layout_just_runs(cli: Cli) -> None:
+    folder = cli.home / "sequence"
+    folder.mkdir()
+    write_clip(folder / "input_video.mp4", size=SIZE, frames=5, options={"crf": "4"})
+    write_clip(
+        folder / "quadmask_0.mp4", size=SIZE, frames=5, picture=quadmask_at, options={"crf": "1"}, pix_fmt="yuv444p"
+    )
+    (folder / "prompt.json").write_text('{"bg": "an old table"}')
+    cli("erase", folder, "--remover", "void", "-o", "sequence.mkv", "--codec", "ffv1")
+    out, source = frames_of(cli.home / "sequence.mkv"), frames_of(folder / "input_video.mp4")
+    assert np.abs(out[3][6:18, 62:88].astype(int) - source[3][6:18, 62:88]).mean() > 3
+    assert np.array_equal(out[3][40:, 70:], source[3][40:, 70:])
+    report = (cli.home / "sequence.vremove.json").read_text()
+    assert '"prompt": "an old table"' in report
+
+
+def test_a_quadmask_and_a_mask_are_one_too_many(vremove, tmp_path: Path) -> None:
+    clip, mask = clip_and_mask(tmp_path, 3)
+    said = vremove("erase", clip, "--mask", mask, "--quadmask", mask, "-o", tmp_path / "out.mkv")
+    assert said.status == 2
+    assert "use one or the other" in said.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--recover", "maybe"), ("--second-pass", "twice")])
+def test_unknown_values_are_told(vremove, tmp_path: Path, option: str, value: str) -> None:
+    clip, mask = clip_and_mask(tmp_path, 3)
+    said = vremove("erase", clip, "--mask", mask, option, value, "-o", tmp_path / "out.mkv")
+    assert said.status == 2
+    assert f"{option} {value} is unknown" in said.stderr

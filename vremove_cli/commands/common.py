@@ -43,16 +43,24 @@ def grow_pixels(text: str) -> int | None:
     return value
 
 
-def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
-    """A value that is one of the choices; raises `UsageError` for any other."""
+def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise UsageError(f"--{option} {value} is unknown", f"choose one of {', '.join(choices)}")
     return value
 
 
-def on_or_off(option: str, value: str) -> bool:
-    """Whether a switch is on."""
-    return one_of(option, value, ("on", "off")) == "on"
+def filling(
+    remover: str, recover: str, prompt: str, second_pass: str, mask: str | None, affected: str | None,
+    quadmask: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Request fields that say what fills the hole, and from what. A quadmask is mask and affected region in one."""
+    if quadmask and (mask or affected):
+        raise UsageError("a quadmask and another mask were given", "use one or the other")
+    both = {"mask": quadmask, "affected": quadmask, "quadmask": True} if quadmask else {"affected": affected}
+    return {
+        "remover": remover, "recover": _one_of("recover", recover, ("on", "off")) == "on", "prompt": prompt,
+        "second_pass": _one_of("second-pass", second_pass, ("off", "on", "reference")), **both,
+    }  # fmt: skip
 
 
 def prompts(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, grow_pixels, networks, on_or_off, one_of, prompts
+from vremove_cli.commands.common import console, exits, filling, grow_pixels, networks, prompts
 from vremove_cli.console import Console, human, summary_text
 from vremove_cli.errors import ExitCode, UsageError, explain
 
@@ -44,6 +44,7 @@ def erase(
     prompt: o.ScenePrompt = "",
     second_pass: o.SecondPass = "off",
     affected_mask: o.AffectedMask = None,
+    quadmask: o.Quadmask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
     codec: o.Codec = None,
@@ -72,11 +73,10 @@ def erase(
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
+        asked |= filling(remover, recover, prompt, second_pass, mask, affected_mask, quadmask)
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
-            "references": tuple(reference or ()), "remover": remover, "seed": seed,
-            "recover": on_or_off("recover", recover), "prompt": prompt,
-            "second_pass": one_of("second-pass", second_pass, ("off", "on", "reference")), "affected": affected_mask,
+            "references": tuple(reference or ()), "seed": seed,
             "skip_errors": skip_errors, "codec": codec, "crf": crf, "preset": preset, "pix_fmt": pix_fmt,
             "drop_streams": drop_streams,
         }  # fmt: skip

@@ -80,6 +80,10 @@ ScenePrompt = Annotated[
 SecondPass = Annotated[
     str, typer.Option("--second-pass", metavar="off|on|reference", help="void once more.", rich_help_panel=_HOW)
 ]
+Quadmask = Annotated[
+    str | None,
+    typer.Option("--quadmask", metavar="FILE|FOLDER", help="VOID's mask of four values.", rich_help_panel=_WHAT),
+]
 AffectedMask = Annotated[
     str | None,
     typer.Option("--affected-mask", metavar="FILE|FOLDER", help="What moves once it is gone.", rich_help_panel=_WHAT),

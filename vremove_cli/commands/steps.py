@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, grow_pixels, networks, on_or_off, one_of, prompts
+from vremove_cli.commands.common import console, exits, filling, grow_pixels, networks, prompts
 from vremove_cli.console import summary_text
 
 Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
@@ -42,6 +42,7 @@ def plan(
     prompt: o.ScenePrompt = "",
     second_pass: o.SecondPass = "off",
     affected_mask: o.AffectedMask = None,
+    quadmask: o.Quadmask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
     codec: o.Codec = None,
@@ -60,14 +61,13 @@ def plan(
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
+        asked |= filling(remover, recover, prompt, second_pass, mask, affected_mask, quadmask)
         from vremove_cli.job.run import plan as make
 
         with talk.watching() as event:
             made, folder = make(
                 source, output, work=work, on_event=event, grow=grow_pixels(grow), feather=feather, effects=effects,
                 references=tuple(reference or ()),
-                remover=remover, recover=on_or_off("recover", recover), prompt=prompt,
-                second_pass=one_of("second-pass", second_pass, ("off", "on", "reference")), affected=affected_mask,
                 seed=seed, skip_errors=skip_errors, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt,
                 drop_streams=drop_streams, **asked,
             )  # fmt: skip

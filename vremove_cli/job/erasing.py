@@ -14,6 +14,7 @@ from vremove_cli.job.plan import Plan
 from vremove_cli.job.tracking import object_masks, spans_of, united
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.morphology import auto_grow, blur_grow, grow
+from vremove_cli.masks.quadmask import CHANGED
 from vremove_cli.media.read import Clip
 from vremove_cli.plate.effects import WIDTH, find_effects
 
@@ -72,7 +73,8 @@ def affected_masks(plan: Plan, low: int, high: int) -> dict[int, Placed]:
     """What will change once the object is gone, as the user's file says, for frames low <= t < high that have any."""
     if plan.affected is None:
         return {}
-    masks = enumerate(MaskFile(plan.affected, plan.clip, what="affected").read(low, high), low)
+    levels = CHANGED if plan.request.quadmask else ()
+    masks = enumerate(MaskFile(plan.affected, plan.clip, what="affected", levels=levels).read(low, high), low)
     return {t: Placed.tight(mask) for t, mask in masks if mask.any()}
 
 

@@ -55,8 +55,10 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     if not source or not (Path(source).exists() or sequence.has_number(source)):
         raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    mask, effects = options.pop("mask", None), options.pop("effects", "auto")
     target = output or default_output(source)
+    source, options = _void_folder(source, options)
+    mask, effects = options.pop("mask", None), options.pop("effects", "auto")
+    affected = options.pop("affected", None)
     if target.endswith("/") or (Path(target).is_dir() and not sequence.is_sequence(source)):
         target = str(Path(target) / Path(default_output(source)).name)
     folder = Path(target).absolute().parent
@@ -66,10 +68,31 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         input=source,
         output=str(Path(target).absolute()),
         mask=str(Path(mask).absolute()) if mask else None,
+        affected=str(Path(affected).absolute()) if affected else None,
         references=tuple(_absolute(r) for r in options.pop("references", ())),
         effects=effects if effects in ("auto", "off") else str(Path(effects).absolute()),
         **options,
     )
+
+
+def _void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A folder as VOID's own scripts want it (input_video.mp4, quadmask_0.mp4, prompt.json), taken apart; any other
+    input as it is. What the caller says himself counts."""
+    folder = Path(source)
+    video = folder / "input_video.mp4"
+    masks = sorted(folder.glob("quadmask_*.mp4")) if folder.is_dir() else []
+    if not masks or not video.exists():
+        return source, options
+    found: dict[str, Any] = {}
+    if not any(options.get(k) for k in ("mask", "points", "boxes", "text")):
+        found = {"mask": str(masks[0]), "affected": str(masks[0]), "quadmask": True}
+    words = folder / "prompt.json"
+    if words.exists() and not options.get("prompt"):
+        try:
+            found["prompt"] = str(json.loads(words.read_text(encoding="utf-8"))["bg"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{words} has no text under 'bg' ({error})", "mend it, or give --prompt") from error
+    return str(video), {**options, **found}
 
 
 def _absolute(reference: str) -> str:

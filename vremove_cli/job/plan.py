@@ -210,7 +210,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     plates = around("plate", tasks, pieces, clip, run)
     maker = registry.make(remover, Settings(request.prompt, request.second_pass))
     if affected and maker.spec.shows != "source":
-        raise UsageError(f"{remover} takes no affected region", "leave out --affected-mask, or choose --remover void")
+        raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that mask out")
     parts = _parts(request, maker.spec.models, emit if fetch else None)
     stages = maker.stages(shot_info(clip, run, pieces))
     fills = [fill_task(s, plates) for s in stages]

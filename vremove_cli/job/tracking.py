@@ -11,6 +11,7 @@ from vremove_cli.job.patches import load_masks, save_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT
 from vremove_cli.masks.files import MaskFile
+from vremove_cli.masks.quadmask import ERASED
 
 UNSURE = 0.77  # expected overlap with the truth below which a frame should be looked at: see docs/masks.md
 
@@ -18,7 +19,8 @@ UNSURE = 0.77  # expected overlap with the truth below which a frame should be l
 def import_masks(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[str, Any]:
     """Read the user's masks of a segment."""
     assert plan.mask is not None
-    source = MaskFile(plan.mask, plan.clip, invert=plan.request.invert_mask)
+    levels = ERASED if plan.request.quadmask else ()
+    source = MaskFile(plan.mask, plan.clip, invert=plan.request.invert_mask, levels=levels)
     masks, full = [], 0
     for i, mask in enumerate(source.read(*task.run)):
         masks.append(Placed.tight(mask))

@@ -8,6 +8,7 @@ import numpy as np
 
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.geometry import Array
+from vremove_cli.masks.quadmask import quantised
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoders import CONTAINERS
 from vremove_cli.media.images import write_gray_image
@@ -19,13 +20,15 @@ from vremove_cli.media.read import Clip, Frame
 class MaskFile:
     """A user's mask (scanned as `own`), checked against a clip: as many frames, or one image for all of them.
 
-    Raises `MediaError` when it cannot be read and `UsageError` when its length is another. A mask of another size is
-    scaled, which `notes` says.
+    `levels` are the values of a quadmask that count; without them it is black and white. Raises `MediaError` when it
+    cannot be read and `UsageError` when its length is another. A mask of another size is scaled, which `notes` says.
     """
 
-    def __init__(self, own: ClipInfo, info: ClipInfo, *, invert: bool = False, what: str = "mask") -> None:
+    def __init__(
+        self, own: ClipInfo, info: ClipInfo, *, invert: bool = False, what: str = "mask", levels: tuple[int, ...] = ()
+    ) -> None:
         self._clip = Clip(own)
-        self._info, self._invert = info, invert
+        self._info, self._invert, self._levels = info, invert, levels
         self._alpha = own.layout.alpha and _alpha_speaks(self._clip)
         self.notes: list[str] = []
         self._single = own.frames == 1 and info.frames > 1
@@ -53,8 +56,12 @@ class MaskFile:
         shown = self._clip.info.orientation.display(_alpha(frame) if self._alpha else _level(frame))
         size = self._info.shown_size
         if shown.shape[::-1] != size:
-            shown = cv2.resize(np.ascontiguousarray(shown), size, interpolation=cv2.INTER_LINEAR)
-        mask = np.ascontiguousarray(self._info.orientation.store(shown)) > 127
+            way = cv2.INTER_NEAREST if self._levels else cv2.INTER_LINEAR  # between two values lies a third
+            shown = cv2.resize(np.ascontiguousarray(shown), size, interpolation=way)
+        stored = np.ascontiguousarray(self._info.orientation.store(shown))
+        if self._levels:
+            return np.isin(quantised(stored), self._levels).astype(np.uint8) * 255
+        mask = stored > 127
         return (mask != self._invert).astype(np.uint8) * 255
 
 

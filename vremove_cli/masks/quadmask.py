@@ -19,6 +19,9 @@ class Level(IntEnum):
     KEEP = 255
 
 
+ERASED, CHANGED = (Level.REMOVE, Level.BOTH), (Level.BOTH, Level.AFFECTED)
+
+
 def drawn(erase: Array, affected: Array) -> Array:
     """A quadmask uint8 from what is erased and what will change, bool of one shape."""
     out = np.full(erase.shape, Level.KEEP, np.uint8)

@@ -82,7 +82,8 @@ class _Run:
         self._device, _ = devices.choose(settings.device)
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
-        self._generator = torch.Generator("cpu").manual_seed(settings.seed)
+        own = np.random.SeedSequence([settings.seed, shot.first]).generate_state(1)  # of this shot in this job
+        self._generator = torch.Generator("cpu").manual_seed(int(own[0]))
 
     def frames(self) -> Array:
         """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
