@@ -234,6 +234,10 @@ def test_rm_frees_the_disk_and_forgets(cli: Cli, hub: fake.Hub) -> None:
     assert "sam2-tiny" not in cli.lock
 
 
+def test_rm_of_a_model_that_is_not_on_the_hub_frees_nothing(cli: Cli) -> None:
+    assert cli("rm", "undereraser")[0] == "undereraser: 0 B freed\n"
+
+
 def test_rm_leaves_what_another_model_has_in_the_same_repository(cli: Cli, hub: fake.Hub) -> None:
     cli("pull", "void-pass1", "void-pass2")
     cli("rm", "void-pass1")
@@ -292,6 +296,13 @@ def test_the_config_folder_holds_an_own_table_too(cli: Cli, hub: fake.Hub) -> No
         ('[x]\ntask = "fly"\nlicence = "MIT"\ncommercial = true\n', "the task 'fly'"),
         ("[sam2-tiny]\nfiles = 3\n", "of the wrong kind"),
         ("sam2 = 3\n", "is not a table"),
+        ("[sam2-tiny]\nfiles = [3]\n", "3 is no file of a repository"),
+        ('[sam2-tiny]\nfiles = ["/etc/passwd"]\n', "'/etc/passwd' is no file of a repository"),
+        ('[sam2-tiny]\nfiles = ["config.json", "../../x"]\n', "'../../x' is no file of a repository"),
+        ('[sam2-tiny]\nrepo = "a/b/c"\n', "'a/b/c' is no name of a repository"),
+        ('[sam2-tiny]\nrepo = "../x"\n', "'../x' is no name of a repository"),
+        ('[sam2-tiny]\nrevision = "../x"\n', "'../x' is no revision"),
+        ('[sam2-tiny]\narchitecture = "sam-2"\n', "the architecture 'sam-2'"),
     ],
 )
 def test_a_bad_table_is_a_usage_error(cli: Cli, tmp_path: Path, text: str, says: str) -> None:

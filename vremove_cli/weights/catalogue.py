@@ -1,9 +1,10 @@
 """The models that can be fetched: the tables that ship with the tool, and the user's own over them."""
 
+import re
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vremove_cli.errors import ModelError, UsageError
@@ -12,6 +13,8 @@ from vremove_cli.settings import config_folder
 FILE = "models.toml"
 DETECTOR = "grounding-dino-tiny"  # what --text asks
 TASKS = ("track", "detect", "remove", "base")
+ARCHITECTURES = ("sam2", "edgetam", "grounding-dino")
+_REPO = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}(?<![.-])(/\w[\w.-]{0,95}(?<![.-]))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -89,5 +92,28 @@ def _model(name: str, table: dict[str, Any]) -> Model:
             raise UsageError(
                 f"model [{name}]: {field.name} = {table[field.name]!r} is of the wrong kind", f"see {FILE}"
             )
+    _check_places(name, table)
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Model(name, **values)
+
+
+def _check_places(name: str, table: dict[str, Any]) -> None:
+    """Refuse what the Hub has no such name for, and files that would lie outside the model's own folder."""
+    repo, revision, architecture = (table.get(k) for k in ("repo", "revision", "architecture"))
+    if repo and not _REPO.fullmatch(repo):
+        raise UsageError(f"model [{name}]: '{repo}' is no name of a repository", "write owner/name")
+    if revision is not None and not _inside(revision):
+        raise UsageError(f"model [{name}]: '{revision}' is no revision", "give a branch, a tag or a commit")
+    if architecture and architecture not in ARCHITECTURES:
+        raise UsageError(
+            f"model [{name}] has the architecture '{architecture}'", f"choose one of {', '.join(ARCHITECTURES)}"
+        )
+    for path in table.get("files", ()):
+        if not isinstance(path, str) or not _inside(path):
+            raise UsageError(f"model [{name}]: {path!r} is no file of a repository", "give paths within it, without ..")
+
+
+def _inside(path: str) -> bool:
+    """Whether a path stays inside the folder that it is of."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and "\\" not in path

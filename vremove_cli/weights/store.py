@@ -135,7 +135,7 @@ def verify(model: Model) -> list[str]:
 def remove(model: Model, everything: dict[str, Model]) -> int:
     """Delete a model's files, but those that another model holds too; gives the bytes that are free again."""
     pin = pin_of(model)
-    commit = pin.commit if pin else hub.cached_commit(model.repo, model.revision)
+    commit = pin.commit if pin else hub.cached_commit(model.repo, model.revision) if model.repo else None
     if commit is None:
         return 0
     others = [p for name, p in pins().items() if name != model.name and p.repo == model.repo and p.commit == commit]
