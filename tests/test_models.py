@@ -312,6 +312,24 @@ def test_a_bad_table_is_a_usage_error(cli: Cli, tmp_path: Path, text: str, says:
     assert says in err
 
 
+PINNED = '{"models": {"x": {"repo": "a/b", "revision": "main", "commit": %s, "files": {%s}}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", '{"models": []}', '{"models": {"x": 3}}', '{"models": {"x": {"files": []}}}',
+        PINNED % ('"c"', ""), PINNED % ("null", '"a": {"size": 1, "sha256": ""}'),
+        PINNED % ('"c"', '"../a": {"size": 1, "sha256": ""}'),
+    ],
+)  # fmt: skip
+def test_a_damaged_lock_file_is_told(cli: Cli, text: str) -> None:
+    lock = cli.home / "config/vremove/models.lock.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(text)
+    assert "models.lock.json cannot be read" in cli.fails("list")
+
+
 def test_an_unknown_model_is_told(cli: Cli, hub: fake.Hub) -> None:
     assert "there is no model 'sam9'" in cli.fails("pull", "sam9")
 

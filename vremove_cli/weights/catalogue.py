@@ -102,18 +102,20 @@ def _check_places(name: str, table: dict[str, Any]) -> None:
     repo, revision, architecture = (table.get(k) for k in ("repo", "revision", "architecture"))
     if repo and not _REPO.fullmatch(repo):
         raise UsageError(f"model [{name}]: '{repo}' is no name of a repository", "write owner/name")
-    if revision is not None and not _inside(revision):
+    if revision is not None and not inside(revision):
         raise UsageError(f"model [{name}]: '{revision}' is no revision", "give a branch, a tag or a commit")
     if architecture and architecture not in ARCHITECTURES:
         raise UsageError(
             f"model [{name}] has the architecture '{architecture}'", f"choose one of {', '.join(ARCHITECTURES)}"
         )
     for path in table.get("files", ()):
-        if not isinstance(path, str) or not _inside(path):
+        if not inside(path):
             raise UsageError(f"model [{name}]: {path!r} is no file of a repository", "give paths within it, without ..")
 
 
-def _inside(path: str) -> bool:
-    """Whether a path stays inside the folder that it is of."""
+def inside(path: Any) -> bool:
+    """Whether a value is a path that stays inside the folder that it is of."""
+    if not isinstance(path, str):
+        return False
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts and "\\" not in path

@@ -9,7 +9,7 @@ from typing import Any
 
 from vremove_cli.errors import ModelError
 from vremove_cli.settings import config_folder
-from vremove_cli.weights.catalogue import Model
+from vremove_cli.weights.catalogue import Model, inside
 
 FILE = "models.lock.json"
 
@@ -50,7 +50,7 @@ def pins() -> dict[str, Pin]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {name: _pin(table) for name, table in data["models"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read ({error})", "mend it, or delete it to begin anew") from error
 
 
@@ -82,4 +82,7 @@ def hold(name: str, pin: Pin | None) -> None:
 
 
 def _pin(table: dict[str, Any]) -> Pin:
-    return Pin(**{**table, "files": {k: Held(**v) for k, v in table["files"].items()}})
+    pin = Pin(**{**table, "files": {k: Held(**v) for k, v in table["files"].items()}})
+    if not pin.files or not all(map(inside, (pin.commit, *pin.files))):
+        raise ValueError(f"{pin.repo} lacks a commit or files")
+    return pin
