@@ -287,6 +287,10 @@ def test_the_config_folder_holds_an_own_table_too(cli: Cli, hub: fake.Hub) -> No
     assert cli.row("mine")["repo"] == "me/mine"
 
 
+def test_a_config_folder_that_may_not_be_entered_is_none_of_ours(cli: Cli) -> None:
+    assert "sam2-tiny" in cli("list", XDG_CONFIG_HOME=f"/tmp/{'x' * 300}")[0]  # as a folder of somebody else's
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

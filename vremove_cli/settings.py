@@ -22,7 +22,7 @@ def config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "vremove"
 
 
-def _readable(path: Path) -> bool:
+def readable(path: Path) -> bool:
     """Whether a settings file is there; one in a folder that may not be entered is none of ours."""
     try:
         return path.is_file()
@@ -33,7 +33,7 @@ def _readable(path: Path) -> bool:
 def load() -> dict[str, Any]:
     """Defaults by command and option, as Click's `default_map` wants them; raises `UsageError` for a broken file."""
     for path in (Path(FILE), config_folder() / FILE):
-        if _readable(path):
+        if readable(path):
             try:
                 tables = tomllib.loads(path.read_text(encoding="utf-8"))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vremove_cli.errors import ModelError, UsageError
-from vremove_cli.settings import config_folder
+from vremove_cli.settings import config_folder, readable
 
 FILE = "models.toml"
 DETECTOR = "grounding-dino-tiny"  # what --text asks
@@ -42,9 +42,8 @@ def catalogue(own: str | None = None) -> dict[str, Model]:
     Raises `UsageError` for a file that is not there or not valid.
     """
     tables = _tables(files("vremove_cli.weights").joinpath(FILE).read_text(encoding="utf-8"), FILE)
-    for path in (config_folder() / FILE, Path(own) if own else None):
-        if path is None or (path != Path(own or "") and not path.is_file()):
-            continue
+    mine = config_folder() / FILE
+    for path in ([mine] if readable(mine) else []) + ([Path(own)] if own else []):
         for name, table in _tables(_read(path), str(path)).items():
             tables[name] = {**tables.get(name, {}), **table}
     return {name: _model(name, table) for name, table in tables.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import ModelError
-from vremove_cli.settings import config_folder
+from vremove_cli.settings import config_folder, readable
 from vremove_cli.weights.catalogue import Model, inside
 
 FILE = "models.lock.json"
@@ -45,7 +45,7 @@ def lock_path() -> Path:
 def pins() -> dict[str, Pin]:
     """All pins by model; raises `ModelError` when the file is damaged."""
     path = lock_path()
-    if not path.exists():
+    if not readable(path):
         return {}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
