@@ -133,6 +133,17 @@ def test_the_way_back_over_a_prompted_frame_keeps_its_mask(model: Any) -> None:
     assert np.array_equal(tracked.mask, first.mask)
 
 
+def test_a_way_back_on_other_keyframes_forgets_what_it_was_turned_against(model: Any) -> None:
+    tracker = Sam2Tracker(model, 20)
+    state, _ = tracker.begin(sight(0), Clicks(((30, 40),)))
+    for t in (5, 10, 15):
+        state, _ = tracker.step(sight(t), state)
+    state, _ = tracker.correct(sight(17), state, Clicks(((40, 50),)))
+    for t in (12, 8):  # of frame 10 only the pointer is left by then
+        state, _ = tracker.step(sight(t), state)
+    assert [m.at for m in state.memories] == [0, 17, 12, 8]  # type: ignore[attr-defined]
+
+
 def test_several_boxes_are_one_object(model: Any) -> None:
     tracker = Sam2Tracker(model, 20)
     boxes = ((14.0, 24.0, 46.0, 56.0), (84.0, 80.0, 108.0, 104.0))

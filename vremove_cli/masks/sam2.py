@@ -79,7 +79,7 @@ class Sam2Tracker:
 
     def correct(self, sight: Sight, state: State, clicks: Clicks) -> tuple[State, Tracked]:
         """The mask on the next frame, put right. A box, or a point where nothing is followed, begins anew."""
-        bank = state if isinstance(state, Bank) else self._loaded(state)
+        bank = self._travelled(state, sight.frame)
         if clicks.boxes:
             return self._prompted(sight, bank, clicks)
         session, found = self._step(sight, bank)
@@ -90,7 +90,7 @@ class Sam2Tracker:
 
     def step(self, sight: Sight, state: State) -> tuple[State, Tracked]:
         """The mask on the next frame in the direction of travel; on one that was prompted, the mask it has."""
-        bank = state if isinstance(state, Bank) else self._loaded(state)
+        bank = self._travelled(state, sight.frame)
         known = next((m for m in bank.memories if m.at == sight.frame and m.prompted), None)
         return self._told(sight, bank, known or Memory(sight.frame, False, self._step(sight, bank)[1]))
 
@@ -213,6 +213,13 @@ class Sam2Tracker:
         fine = cv2.resize(low, sight.kept, interpolation=cv2.INTER_LINEAR)
         soft = np.clip(0.5 + fine / (2 * _SOFT), 0, 1).astype(np.float32)
         return after, Tracked(soft, _confidence(low, score), AGAIN if bank.lost else "")
+
+    def _travelled(self, state: State, to: int) -> Bank:
+        """A memory for the way to a frame. What was seen ahead before the way turned back there is forgotten: it is
+        what a correction speaks against, and of some of it only the pointers are left."""
+        bank = state if isinstance(state, Bank) else self._loaded(state)
+        behind = range(bank.at, 1 << 62) if to < bank.at else range(bank.at + 1)
+        return Bank(tuple(m for m in bank.memories if m.prompted or m.at in behind), bank.at, lost=bank.lost)
 
     def _loaded(self, state: State) -> Bank:
         """A stored memory, brought back to where the network runs."""
