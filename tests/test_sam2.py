@@ -94,6 +94,20 @@ def test_a_clip_of_few_frames_is_told_to_the_network(model: Any) -> None:
     assert difference(found, "short", range(6)) < FACTS["tolerance"]
 
 
+def test_a_correction_in_a_clip_of_few_frames_is_told_so_too(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, run = [], model._run_single_frame_inference
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        told.append(model.config.max_object_pointers_in_encoder)
+        return run(*args, **kwargs)
+
+    monkeypatch.setattr(model, "_run_single_frame_inference", noted)
+    tracker = Sam2Tracker(model, 6)
+    state, _ = tracker.begin(sight(0), Clicks(((30, 40),)))
+    tracker.correct(sight(1), state, Clicks(((40, 50),)))
+    assert told == [6, 6, 6]
+
+
 def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(model: Any) -> None:
     tracker = Sam2Tracker(model, 20)
     plain = follow(tracker, FACTS["prompts"]["corrected"], range(20))

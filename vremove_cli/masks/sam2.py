@@ -5,7 +5,8 @@ come one at a time, in either direction; the memory is a value that can be store
 looks at; corrections see the mask that was there, and their frames stay in the memory as prompted ones do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -137,10 +138,16 @@ class Sam2Tracker:
         return session, _kept(others[_NOW])
 
     def _run(self, session: Any, sight: Sight, *, back: bool) -> None:
+        with self._few_pointers():
+            self._model(inference_session=session, frame=self._pixels(sight.rgb), frame_idx=_NOW, reverse=back)
+
+    @contextmanager
+    def _few_pointers(self) -> Iterator[None]:
+        """The network told of no more pointers than there are frames, while the block lasts."""
         config = self._model.config
         most, config.max_object_pointers_in_encoder = config.max_object_pointers_in_encoder, self._pointers
         try:
-            self._model(inference_session=session, frame=self._pixels(sight.rgb), frame_idx=_NOW, reverse=back)
+            yield
         finally:
             config.max_object_pointers_in_encoder = most
 
@@ -150,7 +157,7 @@ class Sam2Tracker:
 
         sam2 = hasattr(self._model, "_batch_encode_memories")
         before = found["pred_masks"].reshape(1, 1, *found["pred_masks"].shape[-2:]).clamp(-_CLAMP, _CLAMP)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._few_pointers():
             out = self._model._run_single_frame_inference(
                 inference_session=session, frame_idx=_NOW, obj_idx=0, batch_size=1, is_init_cond_frame=False,
                 point_inputs=points, mask_inputs=None, reverse=back, prev_sam_mask_logits=before, streaming=True,
