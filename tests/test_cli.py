@@ -218,5 +218,6 @@ def test_steps_work_one_after_the_other(vremove, clip, masks, tmp_path):
     assert "left mask-0000" in vremove("work", folder, "--list").stdout
     assert vremove("finish", folder).status == 2
     assert vremove("work", folder).status == 0
-    assert vremove("finish", folder).status == 0
+    assert vremove("finish", folder, "--write-preview", tmp_path / "sheet.png").status == 0
+    assert (tmp_path / "sheet.png").exists()
     assert len(planes_of(tmp_path / "out.mp4")) == 10

@@ -122,7 +122,10 @@ def finish(
         from vremove_cli.job.exports import Exports
         from vremove_cli.job.run import complete
 
-        beside = Exports(write_mask, write_matte, write_effects, write_plate, write_patch, write_preview)
+        beside = Exports(
+            mask=write_mask, matte=write_matte, effects=write_effects, plate=write_plate, patch=write_patch,
+            preview=write_preview,
+        )  # fmt: skip
         with talk.watching() as event:
             result = complete(folder, output, overwrite=overwrite, exports=beside, on_event=event)
         talk.say(summary_text(result))
