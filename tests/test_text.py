@@ -83,6 +83,18 @@ def test_all_matches_are_objects_of_their_own(vremove, folder: Path, clip: Path,
     assert '"match3"' in (tmp_path / "job/plan.json").read_text()
 
 
+def test_the_masks_of_matches_are_named_and_not_written_over(vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
+    args = ("mask", clip, "--text", "the dog", "--weights", f"grounding-dino-tiny={folder}", "--pick", 1, "--pick", 2,
+            "--end", 2, "--tracker", "flow", "--per-object", "-o", tmp_path / "m.mkv", "--no-keep-work")  # fmt: skip
+    said = vremove(*args)
+    assert said.stdout.split() == [str(tmp_path / "m.object.mkv"), str(tmp_path / "m.match2.mkv")]
+    (tmp_path / "m.object.mkv").unlink()
+    said = vremove(*args)
+    assert said.status == 2
+    assert "m.match2.mkv exists already" in said.stderr
+    assert "tracking" not in said.stderr
+
+
 def test_a_phrase_that_nothing_matches_is_told(vremove, folder: Path, clip: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(detect, "LEAST", 1.1)
     weights = f"grounding-dino-tiny={folder}"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,19 @@ def track(
     request = make_request(source, None, options)
     if per_object and request.mask:
         raise UsageError("a mask knows no objects", "leave out --per-object, or give points or boxes instead of --mask")
-    names = list(dict.fromkeys(p.name for p in parse_prompts(request))) if per_object else []
-    outputs = tuple(object_paths(output, names).values()) if per_object else ()
-    for path in outputs or (output,):
-        Exports(mask=path, cutout=cutout, preview=preview).check(request, overwrite=overwrite)
+    names = [p.name for p in parse_prompts(request)] + ([""] if request.text else [])  # a text's others are found later
+
+    def targets(names: Iterable[str]) -> tuple[str, ...]:
+        paths = tuple(object_paths(output, list(dict.fromkeys(names))).values()) if per_object else (output,)
+        for path in paths:
+            Exports(mask=path, cutout=cutout, preview=preview).check(request, overwrite=overwrite)
+        return paths
+
+    targets(names)
     folder = WorkFolder(Path(work) if work else work_folder(output))
     with occupied(folder, keep=keep_work):
         made = open_plan(folder, request, on_event)
+        outputs = targets(made.clicks)
         tally = _work(made, folder, None, on_event, kinds=_MASKS)
         _check_masks(made, folder)
         if per_object:
@@ -166,12 +172,12 @@ def track(
         for doubt in doubts:
             on_event(Note(doubt))
     return Summary(
-        output=str(Path(outputs[0] if outputs else output).absolute()), frames=made.clip.frames,
+        output=str(Path(outputs[0]).absolute()), frames=made.clip.frames,
         width=made.clip.shown_size[0],
         height=made.clip.shown_size[1], encoder="ffv1" if Path(output).suffix.lower() == ".mkv" else "png",
         streams=(), recovered=0.0, doubtful=0.0, unseen=0.0, seconds=time.monotonic() - started,
         notes=(*made.notes, *doubts), done=len(tally.done), reused=len(tally.reused),
-        outputs=tuple(str(Path(p).absolute()) for p in outputs),
+        outputs=tuple(str(Path(p).absolute()) for p in outputs) if per_object else (),
     )  # fmt: skip
 
 
