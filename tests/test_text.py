@@ -126,6 +126,7 @@ def test_each_shot_is_looked_at(vremove, folder: Path, tmp_path: Path) -> None:
     [
         (("--pick", "1", "--point", "5,5"), "choose among what --text finds"),
         (("--text", "dog", "--mask", "m.mkv"), "use one or the other"),
+        (("--text", "dog", "--point", "object=5,5"), "one object is named 'object' and one has no name"),
         (("--text", " . "), "--text is empty"),
     ],
 )

@@ -244,7 +244,7 @@ def parse_prompts(request: Request) -> list[Prompt]:
         raise UsageError("--pick and --all-matches choose among what --text finds", "add --text PHRASE")
     if not request.mask and not request.text and not any(p.positive for p in prompts):
         raise UsageError("nothing says what to erase", "add --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE")
-    names = {p.name for p in prompts}
+    names = {p.name for p in prompts} | ({""} if request.text else set())
     if names >= {"", UNNAMED}:
         raise UsageError(
             f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
