@@ -95,6 +95,12 @@ def test_the_masks_of_matches_are_named_and_not_written_over(vremove, folder: Pa
     assert "tracking" not in said.stderr
 
 
+def test_a_dry_run_without_the_detector_takes_negative_points_too(vremove, clip: Path) -> None:
+    said = vremove("erase", clip, "--text", "the dog", "--not-point", "5,5", "--dry-run")
+    assert said.status == 0, said.stderr
+    assert "downloads: grounding-dino-tiny" in said.stdout
+
+
 def test_a_phrase_that_nothing_matches_is_told(vremove, folder: Path, clip: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(detect, "LEAST", 1.1)
     weights = f"grounding-dino-tiny={folder}"

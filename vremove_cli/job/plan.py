@@ -184,6 +184,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     run = _range(request, clip)
     if request.text:
         prompts += text_prompts(request, clip, run, emit, fetch=fetch)
+        shown = {p.name for p in prompts if p.positive}  # without the detector, not what a negative point is beside
+        prompts = [p for p in prompts if p.name in shown]
     encode = choose(clip, request.output, request.wishes, notes)
     streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
     clicks = _clicks(prompts, clip, run)
