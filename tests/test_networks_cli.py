@@ -100,6 +100,20 @@ def test_a_folder_of_the_users_own(cli: Cli, hub: fake.Hub, clip: Path) -> None:
 
 
 @pytest.mark.slow
+def test_weights_that_changed_are_run_again(cli: Cli, clip: Path) -> None:
+    args = ("mask", clip, "--point", point(), "--end", "2", "--tracker", "sam2-tiny", "--weights", "sam2-tiny=mine")
+    model = red_finder(128)
+    model.save_pretrained(cli.home / "mine")
+    cli(*args, "-o", "mask.mkv", "--json")
+    again = json.loads(cli(*args, "-o", "mask.mkv", "--json", "--overwrite")[0])
+    with torch.no_grad():
+        model.mask_decoder.transformer.layers[0].self_attn.q_proj.bias[0] += 1  # far from the file's ends and middle
+    model.save_pretrained(cli.home / "mine")
+    anew = json.loads(cli(*args, "-o", "mask.mkv", "--json", "--overwrite")[0])
+    assert [(r["done"], r["reused"]) for r in (again, anew)] == [(0, 1), (1, 0)]
+
+
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_refused_by_name(cli: Cli, clip: Path) -> None:
     model = red_finder()
     del model.mask_decoder.iou_token

@@ -138,10 +138,11 @@ def keyed(
     clicks: dict[str, dict[int, Clicks]],
     digests: list[str],
     tracker: list[Any],
+    remover: list[Any],
 ) -> tuple[Task, ...]:
     """The tasks with a key each: a task of another plan that has the same one leaves the same result.
 
-    `tracker` is what masks depend on besides the prompts.
+    `tracker` is what masks depend on besides the prompts, `remover` what fills depend on besides the request.
     """
     made: dict[str, Task] = {}
     for task in tasks:
@@ -152,9 +153,9 @@ def keyed(
         elif task.kind == "mend":
             here += [digests[0], sorted(clicks[task.target])]
         elif task.kind == "mask":
-            here += [digests[:2], request.mask, request.invert_mask, request.skip_errors]
+            here += [digests[:2], request.mask, request.invert_mask, request.quadmask, request.skip_errors]
         else:
-            here += [digests, request.to_json()]
+            here += [digests, request.to_json(), remover if task.kind == "fill" else []]
         key = hashlib.sha256(json.dumps(here, sort_keys=True).encode()).hexdigest()[:16]
         made[task.id] = replace(task, key=key)
     return tuple(made.values())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
 from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import Model, catalogue, find
+from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Part
 
 SCHEMA = 5
@@ -46,7 +48,8 @@ SCHEMA = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """A job, decided. `clicks` are the prompts by object name and frame, in stored pixels."""
+    """A job, decided. `clicks` are the prompts by object name and frame, in stored pixels, `weights` digests of the
+    user's own by model name."""
 
     request: Request
     version: str
@@ -59,6 +62,7 @@ class Plan:
     affected: ClipInfo | None
     references: dict[int, ClipInfo]
     tracker: Choice
+    weights: dict[str, str]
     remover: str
     parts: tuple[Part, ...]
     run: tuple[int, int]
@@ -83,7 +87,7 @@ class Plan:
             "effects": self.effects.to_json() if self.effects else None,
             "affected": self.affected.to_json() if self.affected else None,
             "references": {str(t): i.to_json() for t, i in self.references.items()},
-            "tracker": asdict(self.tracker), "remover": self.remover,
+            "tracker": asdict(self.tracker), "weights": self.weights, "remover": self.remover,
             "parts": [asdict(p) for p in self.parts], "run": self.run, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
             "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
@@ -121,6 +125,7 @@ class Plan:
             affected=ClipInfo.from_json(data["affected"]) if data["affected"] else None,
             references={int(t): ClipInfo.from_json(i) for t, i in data["references"].items()},
             tracker=_choice(data["tracker"]),
+            weights=data["weights"],
             remover=data["remover"],
             parts=tuple(_part(p) for p in data["parts"]),
             run=(data["run"][0], data["run"][1]),
@@ -162,9 +167,10 @@ def fingerprint(info_path: str, files: tuple[str, ...] = ()) -> str:
 
 
 def same_job(old: Plan, new: Request) -> bool:
-    """Whether a plan was made for this request by this version, and input and mask are still the same."""
+    """Whether a plan was made for this request by this version, and input, mask and weights are still the same."""
     try:
-        return old.request == new and old.version == __version__ and old.fingerprint == _fingerprints(old)
+        same = old.request == new and old.version == __version__ and old.fingerprint == _fingerprints(old)
+        return same and old.weights == _digests(new)
     except OSError:
         return False
 
@@ -201,6 +207,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     references = _references(request, clip, run, notes)
     digests = [fingerprint(i.path, i.files) for i in (clip, mask, effects, affected, *references.values()) if i]
     tracker = _tracker(request, notes, emit if fetch else None)
+    weights = _digests(request)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
     pieces = pieces_of(run, clip, LONGEST)
@@ -221,8 +228,11 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         emit(Note(text))
     return Plan(
         request, __version__, " ".join(digests), clip, encode, streams, mask, effects, affected, references, tracker,
-        remover, parts, run, pieces, clicks, keyed(everything, request, clicks, digests, _made_with(tracker)),
-        tuple(notes),
+        weights, remover, parts, run, pieces, clicks,
+        keyed(
+            everything, request, clicks, digests, [tracker.name, tracker.every, *_which([tracker.part], weights)],
+            _which(parts, weights),
+        ), tuple(notes),
     )  # fmt: skip
 
 
@@ -359,16 +369,19 @@ def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple
     return tuple(store.part_of(find(n, models), own, request.accept_license, progress) for n in names)
 
 
-def _made_with(tracker: Choice) -> list[Any]:
-    """What the masks depend on besides the prompts."""
-    part = tracker.part
-    own = _weights_digest(Path(part.path)) if part and part.path and not part.commit else ""
-    return [tracker.name, tracker.every, part.commit if part else "", own]
+def _which(parts: Iterable[Part | None], weights: dict[str, str]) -> list[Any]:
+    """Which models a result depends on: their commits, or what is in the user's own."""
+    return [[p.model.name, p.commit or weights.get(p.model.name, "")] for p in parts if p is not None]
 
 
-def _weights_digest(path: Path) -> str:
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return " ".join(fingerprint(str(p)) for p in files)
+def _digests(request: Request) -> dict[str, str]:
+    """What is in the user's own weights, by model name: all of it, for training changes a few tensors at a time."""
+    out = {}
+    for name, place in request.own_weights.items():
+        path = Path(place)
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        out[name] = " ".join(sha256_of(p) for p in files)
+    return out
 
 
 def check_input(plan: Plan) -> None:
