@@ -258,6 +258,15 @@ def test_verify_finds_a_missing_file(cli: Cli, hub: fake.Hub) -> None:
     assert "config.json is missing" in cli.fails("verify", "sam2-tiny")
 
 
+@pytest.mark.parametrize(("way", "content"), [("pull", BODY[:1000]), ("lock", BODY[:1000]), ("lock", BODY[:-1] + b"x")])
+def test_a_damaged_file_is_fetched_anew(cli: Cli, hub: fake.Hub, way: str, content: bytes) -> None:
+    folder = Path(cli("pull", "sam2-tiny")[0].strip())
+    (folder / "model.safetensors").resolve().write_bytes(content)
+    cli(way, "sam2-tiny")
+    assert (folder / "model.safetensors").read_bytes() == BODY
+    assert cli.lock["sam2-tiny"]["files"]["model.safetensors"]["size"] == len(BODY)
+
+
 def test_dry_run_says_how_much_and_fetches_nothing(cli: Cli, hub: fake.Hub) -> None:
     (row,) = json.loads(cli("pull", "sam2-tiny", "--dry-run", "--json")[0])
     assert row["bytes"] == len(BODY) + len(hub.repos[REPO].files["config.json"])

@@ -125,11 +125,15 @@ def cached_commit(repo: str, revision: str) -> str | None:
 
 
 def fetch(listed: Listing, paths: dict[str, Remote], progress: Callable[[int, int], None]) -> dict[str, Path]:
-    """Bring files into the cache, those that are not there; raises `ModelError` for whatever goes wrong.
+    """Bring files into the cache, those that are not there or damaged; raises `ModelError` for whatever goes wrong.
 
     `progress` gets bytes done and all bytes.
     """
     here = {p: cached(listed.repo, listed.commit, p) for p in paths}
+    for path, file in here.items():
+        if file is not None and (not _whole(file, paths[path]) or _hash(file, paths[path]) != paths[path].etag):
+            file.resolve().unlink(missing_ok=True)
+            here[path] = None
     missing = {p: f for p, f in paths.items() if here[p] is None}
     if missing:
         refuse_offline(listed.repo)
@@ -146,8 +150,8 @@ def fetch(listed: Listing, paths: dict[str, Remote], progress: Callable[[int, in
 
 
 def left_to_fetch(listed: Listing, paths: dict[str, Remote]) -> int:
-    """Bytes of files that are not in the cache, without what a broken-off transfer left."""
-    missing = {p: f for p, f in paths.items() if cached(listed.repo, listed.commit, p) is None}
+    """Bytes of files that are not whole in the cache, without what a broken-off transfer left."""
+    missing = {p: f for p, f in paths.items() if not _whole(cached(listed.repo, listed.commit, p), f)}
     return sum(f.size - _resumed(listed.repo, f) for f in missing.values())
 
 
@@ -245,14 +249,24 @@ def _download(listed: Listing, path: str, remote: Remote, downloads: Downloads) 
     return Path(hf_hub_download(listed.repo, path, revision=listed.commit))
 
 
+def _whole(file: Path | None, remote: Remote) -> bool:
+    """Whether a file is here with its size."""
+    return file is not None and file.stat().st_size == remote.size
+
+
 def _check_hash(file: Path, remote: Remote, name: str) -> None:
-    if remote.sha256:
-        want, have = remote.sha256, sha256_of(file)
-    else:  # git's hash of a blob: of its length and its content
-        want, have = remote.blob_id, _digest(hashlib.sha1(f"blob {file.stat().st_size}\0".encode()), file)
-    if want != have:
+    have = _hash(file, remote)
+    if have != remote.etag:
         file.unlink(missing_ok=True)
-        raise ModelError(f"{name} arrived damaged (hash {have[:12]} instead of {want[:12]})", "pull it again")
+        raise ModelError(f"{name} arrived damaged (hash {have[:12]} instead of {remote.etag[:12]})", "pull it again")
+
+
+def _hash(file: Path, remote: Remote) -> str:
+    """A file's hash of the kind that the Hub knows of it."""
+    if remote.sha256:
+        return sha256_of(file)
+    # git's hash of a blob: of its length and its content
+    return _digest(hashlib.sha1(f"blob {file.stat().st_size}\0".encode()), file)
 
 
 def _check_disk(repo: str, files: dict[str, Remote]) -> None:
