@@ -197,6 +197,13 @@ def test_a_limit_on_file_size_reads_like_a_full_disk(cli: Cli, hub: fake.Hub) ->
     assert "the disk is full" in done.stderr
 
 
+def test_a_cache_that_cannot_be_written_is_told(cli: Cli) -> None:
+    (cli.home / "file").write_text("no folder")
+    line = cli.fails("pull", "sam2-tiny", HF_HOME=str(cli.home / "file"))
+    assert "cannot be written (Not a directory)" in line
+    assert "set HF_HOME" in line
+
+
 def test_a_licence_that_limits_use_is_asked_for(cli: Cli, hub: fake.Hub) -> None:
     line = cli.fails("pull", "minimax-remover")
     assert "CC-BY-NC-4.0" in line

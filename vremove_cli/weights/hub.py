@@ -195,8 +195,8 @@ def told(error: Exception, repo: str, revision: str) -> ModelError:
         return ModelError(
             "the disk is full", f"free some space in {constants.HF_HUB_CACHE} or set HF_HOME; pull again to go on"
         )
-    if isinstance(error, PermissionError):
-        return ModelError(f"no permission to write to {error.filename}", "set HF_HOME to a folder of yours")
+    if isinstance(error, OSError) and error.errno is not None and error.filename:
+        return ModelError(f"{error.filename} cannot be written ({error.strerror})", "set HF_HOME to a folder of yours")
     if isinstance(error, hub.GatedRepoError):
         page = f"{constants.ENDPOINT}/{repo}"
         return ModelError(f"{repo} is gated", f"accept its terms at {page}, then set HF_TOKEN or run `hf auth login`")
