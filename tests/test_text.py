@@ -109,6 +109,19 @@ def test_a_phrase_that_nothing_matches_is_told(vremove, folder: Path, clip: Path
     assert 'nothing matches "the dog"' in said.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "content"), [("preprocessor_config.json", None), ("tokenizer.json", b"{"), ("config.json", b"[]")]
+)
+def test_a_detector_with_a_file_missing_or_damaged_is_told(vremove, files, clip, tmp_path, file, content) -> None:
+    for name, known in {**files, file: content}.items():
+        if known is not None:
+            (tmp_path / name).write_bytes(known)
+    weights = f"grounding-dino-tiny={tmp_path}"
+    said = vremove("mask", clip, "--text", "dog", "--weights", weights, "-o", tmp_path / "m.mkv")
+    assert said.status == 6
+    assert f"the weights in {tmp_path} cannot be read" in said.stderr
+
+
 def test_a_number_that_is_no_match_is_told(vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
     weights = f"grounding-dino-tiny={folder}"
     said = vremove("mask", clip, "--text", "dog", "--weights", weights, "--pick", 99, "-o", tmp_path / "m.mkv")

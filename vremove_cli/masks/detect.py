@@ -80,8 +80,9 @@ def open_detector(folder: str, device: str) -> tuple[Any, Any, Any]:
     from transformers import AutoTokenizer, GroundingDinoForObjectDetection
     from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
 
-    from vremove_cli.weights.load import from_folder
+    from vremove_cli.weights.load import from_folder, reading
 
     network = from_folder(GroundingDinoForObjectDetection, folder, torch.float32).to(device).eval()
-    prepare = GroundingDinoImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    return network, AutoTokenizer.from_pretrained(folder, local_files_only=True), prepare
+    with reading("the detector", folder):
+        prepare = GroundingDinoImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        return network, AutoTokenizer.from_pretrained(folder, local_files_only=True), prepare

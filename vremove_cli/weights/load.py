@@ -1,6 +1,7 @@
 """Reading checkpoints strictly: every key must fit, and nothing in a file is ever run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,30 +49,38 @@ def load_strict(model: Any, state: Mapping[str, Any], path: str) -> None:
 
 def from_folder(kind: Any, folder: str, dtype: Any) -> Any:
     """A transformers model from a folder with its config and weights, strictly; raises `ModelError`."""
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
+    with reading(kind.__name__, folder):
         model, info = kind.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True,
             ignore_mismatched_sizes=True,
         )  # fmt: skip
-    except ImportError as error:
-        raise ModelError(
-            f"{kind.__name__} needs a package that is not installed ({_first_line(error)})", "install it beside vremove"
-        ) from error
-    except (OSError, ValueError, SafetensorError, KeyError) as error:
-        raise ModelError(
-            f"the weights in {folder} cannot be read ({_first_line(error)})",
-            "`vremove models verify` finds what is wrong",
-        ) from error
     wrong = [f"{k} is missing" for k in sorted(info["missing_keys"])]
     wrong += [f"{k} is unknown" for k in sorted(info["unexpected_keys"])]
     wrong += [f"{k[0]} is {tuple(k[1])} and not {tuple(k[2])}" for k in sorted(info["mismatched_keys"])]
     _refuse(wrong, folder)
     return model
+
+
+@contextmanager
+def reading(name: str, folder: str) -> Iterator[None]:
+    """Turn whatever transformers raises over the files in a folder into a `ModelError`."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except ImportError as error:
+        raise ModelError(
+            f"{name} needs a package that is not installed ({_first_line(error)})", "install it beside vremove"
+        ) from error
+    except Exception as error:
+        raise ModelError(
+            f"the weights in {folder} cannot be read ({_first_line(error)})",
+            "`vremove models verify` finds what is wrong",
+        ) from error
 
 
 def _refuse(wrong: list[str], path: str) -> None:
