@@ -147,6 +147,7 @@ def test_each_shot_is_looked_at(vremove, folder: Path, tmp_path: Path) -> None:
         (("--text", "dog", "--mask", "m.mkv"), "use one or the other"),
         (("--text", "dog", "--point", "object=5,5"), "one object is named 'object' and one has no name"),
         (("--text", " . "), "--text is empty"),
+        (("--text", "dog " * 300), "name the object in a few"),
     ],
 )
 def test_wrong_uses_are_told(vremove, folder: Path, clip: Path, tmp_path: Path, args, says) -> None:

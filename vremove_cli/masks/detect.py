@@ -28,7 +28,7 @@ class Match:
 def matches(model: Any, picture: Array, phrase: str) -> list[Match]:
     """What a phrase means in a picture (H, W, 3) uint8, best first, each object once.
 
-    `model` is what `open_detector` gave. Raises `UsageError` for an empty phrase.
+    `model` is what `open_detector` gave. Raises `UsageError` for an empty phrase and for one that is too long.
     """
     import torch
 
@@ -37,6 +37,8 @@ def matches(model: Any, picture: Array, phrase: str) -> list[Match]:
     if not text:
         raise UsageError("--text is empty", 'say what to erase, as in --text "the dog"')
     words = tokens(text + ".", return_tensors="pt")  # the full stop ends a phrase, as in training
+    if words["input_ids"].shape[1] > network.config.max_text_len:
+        raise UsageError(f"--text has {len(text.split())} words", "name the object in a few")
     pixels = prepare(images=picture, return_tensors="pt")
     device = network.device
     with torch.inference_mode():
