@@ -174,6 +174,16 @@ def test_bfloat16_runs_to_the_end(model: Any) -> None:
     assert len(found) == 20
 
 
+def test_a_memory_stored_on_a_gpu_goes_on_without_one(model: Any) -> None:
+    import copy
+
+    state, _ = Sam2Tracker(copy.deepcopy(model).to(torch.bfloat16), 20).begin(sight(0), Clicks(((30, 40),)))
+    after, tracked = Sam2Tracker(model, 20).step(sight(1), State(state.arrays))
+    assert tracked.mask.any()
+    one, two = ({n: t.dtype for n, t in m.outputs.items()} for m in after.memories)  # type: ignore[attr-defined]
+    assert one == two
+
+
 def test_edgetam_is_followed_corrected_and_stored_alike() -> None:
     tracker, prompts = Sam2Tracker(edgetam_model(), 20), FACTS["prompts"]["corrected"]
     plain = follow(tracker, prompts, range(20))

@@ -237,7 +237,7 @@ class Sam2Tracker:
             k = len(memories)
             names = [str(n) for n in arrays[f"{k}.names"]]
             found = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
-            outputs = {n: _tensor(a, self._model) for n, a in found.items()}
+            outputs = {n: _tensor(a, self._model, keep=n == "maskmem_features") for n, a in found.items()}
             memories.append(Memory(int(what[0]), bool(what[1]), outputs))
         return Bank(tuple(memories), at, way, lost=bool(lost))
 
@@ -298,10 +298,11 @@ def _stored(tensor: Any) -> Array:
     return np.asarray(tensor.cpu().numpy())
 
 
-def _tensor(array: Array, model: Any) -> Any:
+def _tensor(array: Array, model: Any, *, keep: bool) -> Any:
+    """A stored tensor for a model, of its own type; those that are bfloat16 in every model are to `keep` that."""
     import torch
 
     tensor = torch.from_numpy(array)
     if tensor.dtype == torch.int16:
-        return tensor.view(torch.bfloat16).to(model.device)
-    return tensor.to(model.device, dtype=model.dtype)
+        tensor = tensor.view(torch.bfloat16)
+    return tensor.to(model.device, dtype=None if keep else model.dtype)
