@@ -280,3 +280,18 @@ def test_every_segment_is_followed_once_and_corrections_reach_half_way(prompts, 
     for task in (t for t in tasks if t.kind == "mend"):
         before = max(f for f in prompts if f < task.origin)
         assert (before + task.origin) / 2 < task.run[1] <= task.origin
+
+
+@pytest.mark.parametrize(("ends", "alike"), [((8, 14), False), ((18, 24), True)])
+def test_a_networks_work_holds_where_as_many_frames_are_seen(vremove, tmp_path, ends, alike):
+    clip = drawn(tmp_path, lambda t, w, h: red_disc(t, w, h) // (1 if t < 6 else 5))
+    (tmp_path / "mine").mkdir()
+    keys = []
+    for end in ends:
+        job = tmp_path / f"job{end}"
+        vremove("plan", clip, "--point", "60,95", "--end", end, "--work", job, "-o", tmp_path / "out.mkv",
+                "--tracker", "sam2-tiny", "--weights", f"sam2-tiny={tmp_path}/mine", "--track-every", 1)  # fmt: skip
+        task = json.loads((job / "plan.json").read_text())["tasks"][0]
+        assert task["run"] == [0, 6]
+        keys.append(task["key"])
+    assert (keys[0] == keys[1]) == alike

@@ -229,10 +229,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     return Plan(
         request, __version__, " ".join(digests), clip, encode, streams, mask, effects, affected, references, tracker,
         weights, remover, parts, run, pieces, clicks,
-        keyed(
-            everything, request, clicks, digests, [tracker.name, tracker.every, *_which([tracker.part], weights)],
-            _which(parts, weights),
-        ), tuple(notes),
+        keyed(everything, request, clicks, digests, _made_with(tracker, weights, run), _which(parts, weights)),
+        tuple(notes),
     )  # fmt: skip
 
 
@@ -372,6 +370,12 @@ def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple
 def _which(parts: Iterable[Part | None], weights: dict[str, str]) -> list[Any]:
     """Which models a result depends on: their commits, or what is in the user's own."""
     return [[p.model.name, p.commit or weights.get(p.model.name, "")] for p in parts if p is not None]
+
+
+def _made_with(tracker: Choice, weights: dict[str, str], run: tuple[int, int]) -> list[Any]:
+    """What the masks depend on besides the prompts."""
+    few = min(trackers.FEW, trackers.seen(tracker, run[1] - run[0])) if tracker.part else 0
+    return [tracker.name, tracker.every, few, *_which([tracker.part], weights)]
 
 
 def _digests(request: Request) -> dict[str, str]:

@@ -36,16 +36,15 @@ class Memory:
 
 
 class Bank(State):
-    """Memories in the order of travel, as tensors where the network runs; `at` is the number of the last frame, `way`
-    the direction it was reached in: 1, -1, or 0 at first."""
+    """Memories in the order of travel, as tensors where the network runs; `at` is the number of the last frame."""
 
-    def __init__(self, memories: tuple[Memory, ...], at: int, way: int, *, lost: bool) -> None:
-        self.memories, self.at, self.way, self.lost = memories, at, way, lost
+    def __init__(self, memories: tuple[Memory, ...], at: int, *, lost: bool) -> None:
+        self.memories, self.at, self.lost = memories, at, lost
 
     @property
     def arrays(self) -> dict[str, Array]:
         """Everything as NumPy arrays; what all memories have alike is stored once."""
-        out: dict[str, Array] = {"sam2": np.array([self.at, self.way, self.lost])}
+        out: dict[str, Array] = {"sam2": np.array([self.at, self.lost])}
         for k, memory in enumerate(self.memories):
             out[f"{k}.what"] = np.array([memory.at, memory.prompted])
             out[f"{k}.names"] = np.array(list(memory.outputs))
@@ -72,7 +71,7 @@ class Sam2Tracker:
 
     def begin(self, sight: Sight, clicks: Clicks) -> tuple[State, Tracked]:
         """The mask on a prompted frame."""
-        bank, tracked = self._prompted(sight, Bank((), sight.frame, 0, lost=False), clicks)
+        bank, tracked = self._prompted(sight, Bank((), sight.frame, lost=False), clicks)
         if tracked.remark == ABSENT:
             return bank, Tracked(tracked.mask, 0.0, NO_OBJECT)
         doubt = DOUBTFUL if tracked.confidence < _SURE else ""
@@ -132,7 +131,7 @@ class Sam2Tracker:
                 while number in prompted:
                     number += side
                 prompted[number] = dict(memory.outputs)
-            elif back == (bank.way < 0):  # on a way back that has just begun the others are of the other side
+            else:
                 others[_NOW + (ago if back else -ago)] = dict(memory.outputs)
         self._run(session, sight, back=back)
         return session, _kept(others[_NOW])
@@ -212,9 +211,8 @@ class Sam2Tracker:
         values = both.cpu().numpy()  # the one copy from the device for each frame
         low, score = values[:-1].reshape(logits.shape[-2:]), float(values[-1])
         lost = score <= 0 or not (low > 0).any()
-        way = (memory.at > bank.at) - (memory.at < bank.at)
-        others = [m for m in bank.memories if m.at != memory.at and (m.prompted or way == bank.way or not bank.way)]
-        after = Bank(tuple(_pruned([*others, memory], self._model)), memory.at, way, lost=lost)
+        others = [m for m in bank.memories if m.at != memory.at]
+        after = Bank(tuple(_pruned([*others, memory], self._model)), memory.at, lost=lost)
         if lost:
             return after, Tracked(np.zeros(sight.kept[::-1], np.float32), 0.0, ABSENT)
         fine = cv2.resize(low, sight.kept, interpolation=cv2.INTER_LINEAR)
@@ -231,7 +229,7 @@ class Sam2Tracker:
     def _loaded(self, state: State) -> Bank:
         """A stored memory, brought back to where the network runs."""
         arrays = state.arrays
-        at, way, lost = (int(v) for v in arrays["sam2"])
+        at, lost = (int(v) for v in arrays["sam2"])
         memories: list[Memory] = []
         while (what := arrays.get(f"{len(memories)}.what")) is not None:
             k = len(memories)
@@ -239,7 +237,7 @@ class Sam2Tracker:
             found = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
             outputs = {n: _tensor(a, self._model, keep=n == "maskmem_features") for n, a in found.items()}
             memories.append(Memory(int(what[0]), bool(what[1]), outputs))
-        return Bank(tuple(memories), at, way, lost=bool(lost))
+        return Bank(tuple(memories), at, lost=bool(lost))
 
 
 @lru_cache(maxsize=1)

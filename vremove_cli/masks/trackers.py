@@ -12,6 +12,7 @@ from vremove_cli.weights.catalogue import Model, find
 from vremove_cli.weights.store import Part
 
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
+FEW = 16  # frames from which a network no longer minds how many there are
 APART = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
 
 
@@ -67,7 +68,12 @@ def make(choice: Choice, device: str, frames: int) -> Tracker:
 
     where, _ = devices.choose(device)
     network = open_model(choice.part.model.architecture, choice.part.path, where)
-    return Sam2Tracker(network, -(-frames // choice.every), choice.every)
+    return Sam2Tracker(network, seen(choice, frames), choice.every)
+
+
+def seen(choice: Choice, frames: int) -> int:
+    """How many of a clip's frames a network sees; it works differently where they are few."""
+    return -(-frames // choice.every)
 
 
 def _best(names: list[str], slow: bool) -> str:
