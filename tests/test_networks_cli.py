@@ -199,3 +199,15 @@ def test_work_goes_on_on_another_machine_with_the_planned_weights(cli: Cli, hub:
     other("work", "job", XDG_CONFIG_HOME=str(cli.home / "other-config"))
     other("finish", "job", "--write-mask", "mask.mkv")
     assert all(iou(m, truth(t)) > 0.8 for t, m in enumerate(masks(cli.home / "mask.mkv")))
+
+
+@pytest.mark.slow
+def test_planned_weights_that_are_here_are_used_offline_after_the_lock_moved_on(cli: Cli, tmp_path: Path) -> None:
+    files = sam2_repo(128)
+    with fake.serving({REPO: fake.Repo(dict(files))}) as hub:
+        clip = drawn(tmp_path, red_disc, frames=3)
+        cli.env["HF_ENDPOINT"] = hub.url
+        cli("plan", clip, "--point", point(), "--tracker", "sam2-tiny", "-o", "out.mkv", "--work", "job")
+        hub.repos[REPO].change("config.json", files["config.json"] + b" ")
+        cli("models", "lock", "sam2-tiny")
+        cli("work", "job", "--task", "track-object-0000", HF_HUB_OFFLINE="1")

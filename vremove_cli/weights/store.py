@@ -39,10 +39,7 @@ def located(model: Model) -> Checkpoint | None:
     if pin is not None:
         return _complete(model, pin)
     commit = hub.cached_commit(model.repo, model.revision) if model.repo else None
-    if commit is None or any(set("*?[") & set(f) for f in model.files):
-        return None  # which files a pattern means is known from the lock only
-    found = [hub.cached(model.repo, commit, f) for f in model.files]
-    return Checkpoint(model.name, _root(found[0], model.files[0]), commit) if all(found) else None
+    return _cached(model, commit) if commit is not None else None
 
 
 def required(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
@@ -98,7 +95,9 @@ def exactly(model: Model, commit: str, accepted: Collection[str], progress: Prog
     """A model as it is at a commit, whatever this machine is held to; raises `ModelError`."""
     check_licence(model, accepted)
     here = located(model)
-    if here is not None and here.commit == commit:
+    if here is None or here.commit != commit:
+        here = _cached(model, commit)
+    if here is not None:
         return here
     listed = hub.listing(model.repo, commit)
     wanted = listed.matching(model.files)
@@ -174,6 +173,14 @@ def _check_source(model: Model) -> None:
         raise ModelError(
             f"{model.name} is not on the Hub", f"fetch it from {model.manual}, then give --weights {model.name}=FILE"
         )
+
+
+def _cached(model: Model, commit: str) -> Checkpoint | None:
+    """A model at a commit, if all its files are here; which ones a pattern means is known from the lock only."""
+    if any(set("*?[") & set(f) for f in model.files):
+        return None
+    found = [hub.cached(model.repo, commit, f) for f in model.files]
+    return Checkpoint(model.name, _root(found[0], model.files[0]), commit) if all(found) else None
 
 
 def _complete(model: Model, pin: Pin) -> Checkpoint | None:
