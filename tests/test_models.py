@@ -252,6 +252,18 @@ def test_rm_leaves_what_another_model_has_in_the_same_repository(cli: Cli, hub: 
     assert cli("verify", "void-pass2")[0] == "void-pass2: all files are what they were\n"
 
 
+@pytest.mark.parametrize(("name", "pulled", "stays"), [("sam2-tiny", False, False), ("void-pass1", True, True)])
+def test_rm_takes_what_its_own_broken_off_pull_left(cli: Cli, hub: fake.Hub, name, pulled, stays) -> None:
+    repo = cli.row(name)["repo"]
+    if pulled:
+        cli("pull", name)
+    partial = cli.home / "hf/hub" / f"models--{repo.replace('/', '--')}" / "blobs" / f"{'0' * 64}.vremove"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(b"half")
+    cli("rm", name)
+    assert partial.exists() == stays
+
+
 def test_verify_finds_a_changed_file(cli: Cli, hub: fake.Hub) -> None:
     folder = Path(cli("pull", "sam2-tiny")[0].strip())
     (folder / "model.safetensors").resolve().write_bytes(BODY[:-1] + b"x")

@@ -160,11 +160,14 @@ def sha256_of(path: Path) -> str:
     return _digest(hashlib.sha256(), path)
 
 
-def drop(repo: str, commit: str, paths: set[str]) -> int:
-    """Take files out of the cache, and the snapshot when nothing is left in it; gives the bytes that are free again."""
-    freed = 0
-    for path in paths:
-        pointer = _folder(repo) / "snapshots" / commit / path
+def drop(repo: str, commit: str | None, paths: set[str], *, partial: bool) -> int:
+    """Take files out of the cache, and the repository when nothing is left in it; gives the bytes that are free again.
+
+    If `partial`, what broken-off transfers left goes too.
+    """
+    folder, freed = _folder(repo), 0
+    for path in paths if commit else ():
+        pointer = folder / "snapshots" / str(commit) / path
         if not pointer.exists():
             continue
         content = pointer.resolve()
@@ -172,10 +175,11 @@ def drop(repo: str, commit: str, paths: set[str]) -> int:
         pointer.unlink()
         if content != pointer and not _linked(repo, content):
             content.unlink(missing_ok=True)
-    folder = _folder(repo)
-    for partial in (folder / "blobs").glob("*.vremove*"):
-        partial.unlink(missing_ok=True)
-    if folder.is_dir() and not any(p.is_symlink() or p.is_file() for p in (folder / "snapshots").rglob("*")):
+    for begun in (folder / "blobs").glob("*.vremove*") if partial else ():
+        freed += begun.stat().st_size
+        begun.unlink(missing_ok=True)
+    left = any(p.is_symlink() or p.is_file() for p in (folder / "snapshots").rglob("*"))
+    if folder.is_dir() and not left and not any((folder / "blobs").glob("*.vremove*")):
         shutil.rmtree(folder, ignore_errors=True)
     return freed
 

@@ -132,14 +132,18 @@ def verify(model: Model) -> list[str]:
 
 
 def remove(model: Model, everything: dict[str, Model]) -> int:
-    """Delete a model's files, but those that another model holds too; gives the bytes that are free again."""
-    pin = pin_of(model)
-    commit = pin.commit if pin else hub.cached_commit(model.repo, model.revision) if model.repo else None
-    if commit is None:
+    """Delete a model's files, but those that another model holds too; gives the bytes that are free again.
+
+    What a broken-off transfer left goes too, unless it may be another's of `everything` that can be fetched.
+    """
+    if not model.repo:
         return 0
+    pin = pin_of(model)
+    commit = pin.commit if pin else hub.cached_commit(model.repo, model.revision)
     others = [p for name, p in pins().items() if name != model.name and p.repo == model.repo and p.commit == commit]
     shared = {path for p in others for path in p.files}
-    freed = hub.drop(model.repo, commit, set(pin.files if pin else model.files) - shared)
+    alone = all(m.repo != model.repo for m in everything.values() if m.name != model.name)
+    freed = hub.drop(model.repo, commit, set(pin.files if pin else model.files) - shared, partial=alone)
     hold(model.name, None)
     return freed
 
