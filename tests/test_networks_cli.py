@@ -175,6 +175,11 @@ def test_bad_weights_arguments_are_told(cli: Cli, clip: Path, text: str, says: s
     assert says in err
 
 
+def test_weights_of_an_unknown_model_are_told(cli: Cli, clip: Path) -> None:
+    args = ("mask", clip, "--point", point(), "--tracker", "sam2-tiny", "--weights", f"sam2-tinny={clip}")
+    assert "there is no model 'sam2-tinny'" in cli.fails(*args, "-o", "m.mkv")
+
+
 @pytest.mark.slow
 def test_a_correction_with_another_prompt_keeps_what_holds(cli: Cli, tmp_path: Path) -> None:
     clip = drawn(tmp_path, lambda t, w, h: red_disc(min(t, 24), w, h), 130)

@@ -350,6 +350,8 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     if request.mask:
         return Choice("file", "a mask was given")
     models = catalogue(request.models)
+    for name in request.own_weights:
+        find(name, models)
     progress = (lambda done, total: emit(Progress("fetch", done, total))) if emit else None
     choice = trackers.choose(
         request.tracker, request.track_every, request.device, models, request.own_weights, request.accept_license,
