@@ -274,3 +274,27 @@ def test_unknown_values_are_told(vremove, tmp_path: Path, option: str, value: st
     said = vremove("erase", clip, "--mask", mask, option, value, "-o", tmp_path / "out.mkv")
     assert said.status == 2
     assert f"{option} {value} is unknown" in said.stderr
+
+
+def with_a_cup(t: int, width: int, height: int) -> np.ndarray:
+    """The scene, and a blue cup that stands still."""
+    return cv2.circle(scene(t, width, height).copy(), (72, 50), 7, (20, 40, 220), -1)
+
+
+@pytest.mark.slow
+def test_what_is_pointed_at_as_affected_is_followed_and_made_anew(cli: Cli) -> None:
+    _, mask = clip_and_mask(cli.home, 8)
+    clip = write_clip(cli.home / "cup.mkv", codec="ffv1", size=SIZE, frames=8, picture=with_a_cup)
+    args = ("--mask", mask, "--remover", "void", "--affected-point", "72,50", "-o", "cup.out.mkv")
+    _, said = cli("erase", clip, *args)
+    assert "tracker: flow" in said
+    out, source = frames_of(cli.home / "cup.out.mkv"), frames_of(clip)
+    assert np.abs(out[4][47:53, 69:75].astype(int) - source[4][47:53, 69:75]).mean() > 20
+    assert np.array_equal(out[4][:10, 70:], source[4][:10, 70:])
+
+
+def test_an_object_cannot_be_called_affected(vremove, tmp_path: Path) -> None:
+    clip, _ = clip_and_mask(tmp_path, 3)
+    said = vremove("erase", clip, "--point", "affected=5,5", "-o", tmp_path / "out.mkv")
+    assert said.status == 2
+    assert "give it another name" in said.stderr

@@ -44,6 +44,8 @@ def erase(
     prompt: o.ScenePrompt = "",
     second_pass: o.SecondPass = "off",
     affected_mask: o.AffectedMask = None,
+    affected_point: o.AffectedPoints = None,
+    affected_box: o.AffectedBoxes = None,
     quadmask: o.Quadmask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
@@ -74,6 +76,7 @@ def erase(
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         asked |= filling(remover, recover, prompt, second_pass, mask, affected_mask, quadmask)
+        asked |= {"affected_points": tuple(affected_point or ()), "affected_boxes": tuple(affected_box or ())}
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
             "references": tuple(reference or ()), "seed": seed,

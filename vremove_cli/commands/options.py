@@ -80,6 +80,14 @@ ScenePrompt = Annotated[
 SecondPass = Annotated[
     str, typer.Option("--second-pass", metavar="off|on|reference", help="void once more.", rich_help_panel=_HOW)
 ]
+AffectedPoints = Annotated[
+    list[str] | None,
+    typer.Option("--affected-point", metavar="[NAME=][@WHEN:]X,Y", help="On what will move.", rich_help_panel=_WHAT),
+]
+AffectedBoxes = Annotated[
+    list[str] | None,
+    typer.Option("--affected-box", metavar="[NAME=][@WHEN:]X0,Y0,X1,Y1", help="Round it.", rich_help_panel=_WHAT),
+]
 Quadmask = Annotated[
     str | None,
     typer.Option("--quadmask", metavar="FILE|FOLDER", help="VOID's mask of four values.", rich_help_panel=_WHAT),

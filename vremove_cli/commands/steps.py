@@ -42,6 +42,8 @@ def plan(
     prompt: o.ScenePrompt = "",
     second_pass: o.SecondPass = "off",
     affected_mask: o.AffectedMask = None,
+    affected_point: o.AffectedPoints = None,
+    affected_box: o.AffectedBoxes = None,
     quadmask: o.Quadmask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
@@ -62,6 +64,7 @@ def plan(
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         asked |= filling(remover, recover, prompt, second_pass, mask, affected_mask, quadmask)
+        asked |= {"affected_points": tuple(affected_point or ()), "affected_boxes": tuple(affected_box or ())}
         from vremove_cli.job.run import plan as make
 
         with talk.watching() as event:

@@ -69,10 +69,12 @@ def _enlarged(mask: Array, width: int, height: int) -> Placed:
     return Placed.tight((soft > 127).astype(np.uint8) * 255)
 
 
-def affected_masks(plan: Plan, low: int, high: int) -> dict[int, Placed]:
-    """What will change once the object is gone, as the user's file says, for frames low <= t < high that have any."""
+def affected_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
+    """What will change once the object is gone, as the user's file or prompts say, binary, for frames low <= t < high
+    that have any."""
     if plan.affected is None:
-        return {}
+        followed = object_masks(plan, folder, low, high, affected=True)
+        return {t: mask.inside() for t, mask in followed.items()}
     levels = CHANGED if plan.request.quadmask else ()
     masks = enumerate(MaskFile(plan.affected, plan.clip, what="affected", levels=levels).read(low, high), low)
     return {t: Placed.tight(mask) for t, mask in masks if mask.any()}
@@ -112,7 +114,7 @@ def _grow_by(plan: Plan, masks: dict[int, Placed]) -> dict[int, int]:
     """Pixels that each frame's mask is grown by: as asked, or from the object's usual size and its motion blur."""
     if plan.request.grow is not None:
         return dict.fromkeys(masks, plan.request.grow)
-    tracked = plan.tracker.name != "file"
+    tracked = plan.request.mask is None
     areas = [np.count_nonzero(m.values) for m in masks.values()]
     base = auto_grow(float(np.median(areas)), tracked=tracked) if areas else 0
     return {t: base + px for t, px in blur_grow({t: m.box for t, m in masks.items()}).items()}

@@ -112,7 +112,7 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
     """Let the remover generate what the plate could not recover in a stage's frames, and what is said to change."""
     remover = registry.make(plan.remover, _settings(plan, emit))
     stage = next(s for s in remover.stages(shot_info(plan.clip, plan.run, plan.segments)) if f"fill-{s.id}" == task.id)
-    affected = affected_masks(plan, *task.run)
+    affected = affected_masks(plan, folder, *task.run)
     asked = [
         _ask(patch, sure, plan.request.recover).united(affected.get(t, Placed.nothing()))
         for t, patch, sure in plate_patches(plan, folder, *task.run)

@@ -15,6 +15,7 @@ from vremove_cli.windows import context, segments
 LONGEST = 180  # frames of a segment
 FOLLOWED = 60  # ... of one in which an object is followed: what a correction redoes at least
 UNNAMED = "object"  # what the object without a name is called
+AFFECTED = "affected"  # what is followed under this name, or one that begins so, is not erased: it will move
 REACH = 60  # frames on both sides in which the plate looks for the background
 
 
@@ -32,6 +33,11 @@ class Task:
     target: str = ""
     origin: int | None = None
     key: str = ""
+
+
+def is_affected(name: str) -> bool:
+    """Whether what is followed under a name is not erased, but will move once the object is gone."""
+    return name == AFFECTED or name.startswith(f"{AFFECTED}.")
 
 
 def pieces_of(run: tuple[int, int], clip: ClipInfo, longest: int) -> tuple[tuple[int, int], ...]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveErro
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.finding import text_prompts
 from vremove_cli.job.graph import (
+    AFFECTED,
     FOLLOWED,
     LONGEST,
     UNNAMED,
@@ -19,6 +20,7 @@ from vremove_cli.job.graph import (
     around,
     fill_task,
     follow_tasks,
+    is_affected,
     keyed,
     mask_tasks,
     pieces_of,
@@ -194,7 +196,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         prompts = [p for p in prompts if p.name in shown]
     encode = choose(clip, request.output, request.wishes, notes)
     streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
-    clicks = _clicks(prompts, clip, run)
+    moved = _affected(request)
+    clicks = _clicks([*prompts, *moved], clip, run)
     mask = open_clip(request.mask).info if request.mask else None
     if mask:
         notes += MaskFile(mask, clip).notes
@@ -211,14 +214,14 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
     pieces = pieces_of(run, clip, LONGEST)
-    tasks = (
-        mask_tasks(pieces) if request.mask else follow_tasks(clicks, pieces_of(run, clip, FOLLOWED), clip.cuts, notes)
-    )
+    tasks = follow_tasks(clicks, pieces_of(run, clip, FOLLOWED), clip.cuts, notes)
+    if request.mask:
+        tasks = mask_tasks(pieces) + tasks
     if request.effects != "off":
         tasks += around("effects", tasks, pieces, clip, run)
     plates = around("plate", tasks, pieces, clip, run)
     maker = registry.make(remover, Settings(request.prompt, request.second_pass))
-    if affected and maker.spec.shows != "source":
+    if (affected or moved) and maker.spec.shows != "source":
         raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that mask out")
     parts = _parts(request, maker.spec.models, emit if fetch else None)
     stages = maker.stages(shot_info(clip, run, pieces))
@@ -248,6 +251,8 @@ def parse_prompts(request: Request) -> list[Prompt]:
     prompts = [parse_prompt(p, "point") for p in request.points]
     prompts += [parse_prompt(p, "point", positive=False) for p in request.not_points]
     prompts += [parse_prompt(p, "box") for p in request.boxes]
+    if taken := next((p.name for p in prompts if is_affected(p.name)), None):
+        raise UsageError(f"an object is named '{taken}'", "give it another name: that is what will move is called")
     if request.mask and (prompts or request.text):
         raise UsageError("a mask and points, boxes or a text were given", "use one or the other")
     if (request.pick or request.all_matches) and not request.text:
@@ -263,6 +268,15 @@ def parse_prompts(request: Request) -> list[Prompt]:
         if not any(p.positive for p in prompts if p.name == name) and not (request.text and not name):
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
     return prompts
+
+
+def _affected(request: Request) -> list[Prompt]:
+    """Prompts for what will move once the object is gone, under names of their own."""
+    prompts = [parse_prompt(p, "point") for p in request.affected_points]
+    prompts += [parse_prompt(p, "box") for p in request.affected_boxes]
+    if prompts and request.affected:
+        raise UsageError("a mask of what will move and points or boxes on it were given", "use one or the other")
+    return [replace(p, name=f"{AFFECTED}.{p.name}" if p.name else AFFECTED) for p in prompts]
 
 
 def _references(request: Request, clip: ClipInfo, run: tuple[int, int], notes: list[str]) -> dict[int, ClipInfo]:
@@ -347,7 +361,7 @@ def _joined(had: Clicks, prompt: Prompt, clip: ClipInfo) -> Clicks:
 
 def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     """The tracker; its weights are fetched if there is somebody to tell."""
-    if request.mask:
+    if request.mask and not (request.affected_points or request.affected_boxes):
         return Choice("file", "a mask was given")
     models = catalogue(request.models)
     for name in request.own_weights:

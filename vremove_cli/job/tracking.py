@@ -1,12 +1,13 @@
 """Masks in the work folder: imported from the user's file, followed by a tracker, and as the other tasks see them."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from vremove_cli.geometry import Placed
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.graph import Task
+from vremove_cli.job.graph import Task, is_affected
 from vremove_cli.job.patches import load_masks, save_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.masks.base import ABSENT, AGAIN, DOUBTFUL, NO_OBJECT
@@ -30,25 +31,31 @@ def import_masks(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict
     return {"masks": where, "full": full, "remarks": {}}
 
 
-def mask_results(plan: Plan, folder: WorkFolder, target: str | None = None) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Finished tasks that hold objects' masks, one for each segment (of one object): mended, where that changed any."""
+def mask_results(
+    plan: Plan, folder: WorkFolder, target: str | None = None, *, affected: bool = False
+) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Finished tasks that hold objects' masks, one for each segment (of one object): mended, where that changed any.
+
+    With `affected` those of what is not erased, but will move.
+    """
     mended = {}
     for task in plan.tasks:
         if task.kind == "mend" and (result := folder.result(task.id)) is not None and result["masks"]:
             mended[task.needs[0]] = (task, result)
     for task in plan.tasks:
-        if task.kind in ("track", "mask") and target in (None, task.target):
+        wanted = target == task.target or (target is None and is_affected(task.target) == affected)
+        if task.kind in ("track", "mask") and wanted:
             result = folder.result(task.id)
             if result is not None:
                 yield mended.get(task.id, (task, result))
 
 
-def object_masks(plan: Plan, folder: WorkFolder, low: int, high: int, target: str | None = None) -> dict[int, Placed]:
-    """What was found of all objects together, or of one, for frames low <= t < high: soft, 128 and more inside.
-
-    Frames without any are left out.
-    """
-    return united(folder, "masks", mask_results(plan, folder, target), low, high)
+def object_masks(
+    plan: Plan, folder: WorkFolder, low: int, high: int, target: str | None = None, *, affected: bool = False
+) -> dict[int, Placed]:
+    """What was found of all objects together, or of one, or of what will move, for frames low <= t < high: soft, 128
+    and more inside. Frames without any are left out."""
+    return united(folder, "masks", mask_results(plan, folder, target, affected=affected), low, high)
 
 
 def united(
@@ -99,7 +106,7 @@ def uncertain(plan: Plan, folder: WorkFolder) -> list[str]:
     low: dict[str, list[int]] = {}
     again: dict[str, list[int]] = {}
     absent: dict[str, list[int]] = {}
-    for task, result in mask_results(plan, folder):
+    for task, result in chain(mask_results(plan, folder), mask_results(plan, folder, affected=True)):
         name = _label(task)
         remarks = {int(t): remark for t, remark in result["remarks"].items()}
         doubts += filter(None, (first_doubt(task, t, remark) for t, remark in remarks.items()))
