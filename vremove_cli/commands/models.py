@@ -17,7 +17,7 @@ models = typer.Typer(
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Models, as `vremove models list` names.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as `vremove models list` names it.")]
-All = Annotated[bool, typer.Option("--all", help="Every model that is here (pull: that has a task named --task).")]
+All = Annotated[bool, typer.Option("--all", help="Every model that was fetched.")]
 
 
 @models.command("list")
