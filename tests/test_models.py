@@ -12,7 +12,10 @@ from pathlib import Path
 
 import hub as fake
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 from process import Cli
+
+from vremove_cli.weights.hub import told
 
 BODY = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(40_000))  # 1.28 MB
 BIG = BODY * 20  # 26 MB: the library writes what came every 10 MB
@@ -202,6 +205,10 @@ def test_a_cache_that_cannot_be_written_is_told(cli: Cli) -> None:
     line = cli.fails("pull", "sam2-tiny", HF_HOME=str(cli.home / "file"))
     assert "cannot be written (Not a directory)" in line
     assert "set HF_HOME" in line
+
+
+def test_a_network_that_goes_away_in_the_end_is_no_missing_file() -> None:
+    assert "the connection to" in str(told(LocalEntryNotFoundError("offline"), REPO, "main"))
 
 
 def test_a_licence_that_limits_use_is_asked_for(cli: Cli, hub: fake.Hub) -> None:

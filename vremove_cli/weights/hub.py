@@ -210,7 +210,7 @@ def told(error: Exception, repo: str, revision: str) -> ModelError:
         return ModelError(
             f"{repo} does not exist, or is private", "check `repo` in models.toml; set HF_TOKEN if private"
         )
-    if isinstance(error, hub.EntryNotFoundError):
+    if isinstance(error, hub.EntryNotFoundError) and not isinstance(error, hub.LocalEntryNotFoundError):
         return ModelError(f"{repo} lacks a file that it lists ({error})", "try again later")
     if isinstance(error, hub.HfHubHTTPError):
         status = error.response.status_code
