@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from process import Cli
 from twins import dino_repo
 
+from vremove_cli.job.finding import LOOKS, _first_found
 from vremove_cli.masks import detect
 from vremove_cli.masks.detect import Match, distinct, in_pixels, overlap
+from vremove_cli.media.read import open_clip
 
 REPO = "IDEA-Research/grounding-dino-tiny"
 
@@ -127,6 +129,14 @@ def test_a_number_that_is_no_match_is_told(vremove, folder: Path, clip: Path, tm
     said = vremove("mask", clip, "--text", "dog", "--weights", weights, "--pick", 99, "-o", tmp_path / "m.mkv")
     assert said.status == 2
     assert "--pick 99 is none of the" in said.stderr
+
+
+@pytest.mark.parametrize("frames", [1, 5, 15])
+def test_a_shot_is_given_up_after_some_looks(tmp_path: Path, frames: int) -> None:
+    info = open_clip(str(drawn(tmp_path, red_disc, frames=frames))).info
+    seen: list[np.ndarray] = []
+    assert _first_found(info, 0, (0, frames), lambda picture: seen.append(picture) or []) == []
+    assert min(frames, LOOKS // 2) <= len(seen) <= LOOKS
 
 
 def test_each_shot_is_looked_at(vremove, folder: Path, tmp_path: Path) -> None:

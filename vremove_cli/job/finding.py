@@ -64,7 +64,7 @@ def text_prompts(request: Request, clip: ClipInfo, run: tuple[int, int], emit: E
 def _first_found(clip: ClipInfo, shot: int, piece: tuple[int, int], look: Callable[..., list[Match]]) -> list[Found]:
     """The matches on the first frame of a shot that has any, among those that are looked at."""
     start, stop = piece
-    step = max(1, (stop - start) // LOOKS)
+    step = -(-(stop - start) // LOOKS)
     for frame in range(start, stop, step):
         (picture,) = Clip(clip).frames(frame, frame + 1)
         if found := look(clip.orientation.display(picture.rgb8())):
