@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vremove_cli import track
-from vremove_cli.job import plan as planning
+from vremove_cli.job import decide as planning
 from vremove_cli.job.following import View
 from vremove_cli.job.graph import follow_tasks
 from vremove_cli.masks.base import ABSENT, DOUBTFUL, Clicks

@@ -11,7 +11,7 @@ from clips import empty_scene, mask_of, planes_of, scene, write_clip, write_mask
 
 from vremove_cli import erase
 from vremove_cli.geometry import Box
-from vremove_cli.job import plan as planning
+from vremove_cli.job import decide as planning
 from vremove_cli.media.read import open_clip
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Stage

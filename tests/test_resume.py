@@ -14,8 +14,8 @@ import pytest
 from clips import planes_of, write_clip, write_masks
 
 from vremove_cli import erase
+from vremove_cli.job import decide as planning
 from vremove_cli.job import folder as folders
-from vremove_cli.job import plan as planning
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.run import complete, plan, work
 from vremove_cli.media.read import open_clip

@@ -176,7 +176,7 @@ def _batch(
 
 def _check_prompts(asked: dict[str, Any]) -> None:
     """Refuse what is wrong for every input once, as a usage error."""
-    from vremove_cli.job.plan import parse_prompts
+    from vremove_cli.job.decide import parse_prompts
     from vremove_cli.job.request import Request
 
     parse_prompts(Request(input="", output="", **asked))
@@ -214,9 +214,9 @@ def _not_here(plan: Any) -> list[Any]:
 
 def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     """Print what would be done; gives it as data too."""
+    from vremove_cli.job.decide import make_plan
     from vremove_cli.job.estimate import estimate
     from vremove_cli.job.places import make_request
-    from vremove_cli.job.plan import make_plan
 
     with talk.watching() as event:
         plan = make_plan(make_request(source, output, dict(asked)), event, fetch=False)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from vremove_cli.errors import NothingError, UsageError, VremoveError
+from vremove_cli.job.decide import make_plan
 from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.folder import WorkFolder, write_json
-from vremove_cli.job.plan import Plan, make_plan, same_job
+from vremove_cli.job.plan import Plan, same_job
 from vremove_cli.job.request import Request
 
 PATIENCE = 0.25  # seconds between looks at what another process is doing

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.job.decide import parse_prompts
 from vremove_cli.job.erasing import effects_segment
 from vremove_cli.job.estimate import check_disk
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
@@ -26,7 +27,7 @@ from vremove_cli.job.following import mend_segment, track_segment
 from vremove_cli.job.graph import Task
 from vremove_cli.job.occupy import PATIENCE, occupied, open_plan
 from vremove_cli.job.places import check_targets, make_request, sidecar_of, work_folder
-from vremove_cli.job.plan import Plan, check_input, nothing, parse_prompts
+from vremove_cli.job.plan import Plan, check_input, nothing
 from vremove_cli.job.tracking import import_masks, mask_results, uncertain
 from vremove_cli.masks.files import write_masks
 from vremove_cli.media.encoders import container_of
