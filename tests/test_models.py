@@ -307,6 +307,15 @@ def test_pull_all_goes_on_after_a_failure_and_leaves_limited_licences_alone(cli:
     assert cli.row("void-pass2")["cached"]
 
 
+def test_files_that_a_table_names_since_are_fetched_too(cli: Cli, hub: fake.Hub, tmp_path: Path) -> None:
+    cli("pull", "sam2-tiny")
+    own = tmp_path / "own.toml"
+    own.write_text('[sam2-tiny]\nfiles = ["config.json", "model.safetensors", "README.md"]\n')
+    folder = Path(cli("pull", "sam2-tiny", "--models", own)[0].strip())
+    assert (folder / "README.md").exists()
+    assert set(cli.lock["sam2-tiny"]["files"]) == {"config.json", "model.safetensors", "README.md"}
+
+
 def test_an_own_table_makes_a_mirror(cli: Cli, hub: fake.Hub, tmp_path: Path) -> None:
     hub.repos["me/mirror"] = fake.Repo({"config.json": b"{}", "model.safetensors": b"mine" * 1000})
     own = tmp_path / "own.toml"

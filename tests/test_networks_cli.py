@@ -83,6 +83,35 @@ def test_auto_takes_what_is_here_and_fetches_nothing(cli: Cli, hub: fake.Hub, cl
 
 
 @pytest.mark.slow
+def test_weights_that_came_since_are_taken_by_the_same_command(cli: Cli, clip: Path) -> None:
+    args = ("mask", clip, "--point", point(), "--end", "4", "--overwrite", "-o", "mask.mkv")
+    assert "tracker: flow" in cli(*args)[1]
+    cli("models", "pull", "sam2-tiny")
+    assert "tracker: sam2-tiny" in cli(*args)[1]
+
+
+def test_what_stands_still_needs_no_network(cli: Cli, hub: fake.Hub, clip: Path) -> None:
+    box = ("--box", "10,10,40,30", "--static", "--tracker", "sam2-tiny")
+    cli("mask", clip, *box, "-o", "mask.mkv")
+    assert hub.requests == []
+
+
+@pytest.mark.slow
+def test_weights_that_are_here_run_where_no_lock_can_be_written(cli: Cli, clip: Path) -> None:
+    cli("models", "pull", "sam2-tiny")
+    lock = cli.home / "config/vremove/models.lock.json"
+    lock.unlink()
+    refs = cli.home / "hf/hub/models--facebook--sam2.1-hiera-tiny/refs"
+    refs.mkdir(exist_ok=True)
+    commit = next((refs.parent / "snapshots").iterdir()).name
+    (refs / "main").write_text(commit)
+    (cli.home / "config/vremove").rename(cli.home / "gone")
+    (cli.home / "config/vremove").write_text("a file where the folder should be")
+    args = ("mask", clip, "--point", point(), "--end", "3", "--tracker", "sam2-tiny", "-o", "mask.mkv")
+    cli(*args, HF_HUB_OFFLINE="1")
+
+
+@pytest.mark.slow
 def test_a_checkpoint_of_the_users_own_with_the_original_keys(cli: Cli, clip: Path) -> None:
     path = cli.home / "finetuned.pt"
     torch.save({"model": {"maskmem_tpos_enc": torch.zeros(7, 1, 1, 64)}}, path)
@@ -159,7 +188,7 @@ def test_flow_has_no_keyframes(cli: Cli, clip: Path) -> None:
     assert "the flow tracker follows every frame" in err
 
 
-@pytest.mark.parametrize(("device", "says"), [("tpu", "there is no device 'tpu'"), ("cuda", "torch sees no cuda")])
+@pytest.mark.parametrize(("device", "says"), [("tpu", "--device tpu is unknown"), ("cuda", "torch sees no cuda")])
 def test_a_device_that_is_not_here_is_told(cli: Cli, clip: Path, device: str, says: str) -> None:
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("there is one")
@@ -197,7 +226,7 @@ def test_a_correction_with_another_prompt_keeps_what_holds(cli: Cli, tmp_path: P
 def test_work_goes_on_on_another_machine_with_the_planned_weights(cli: Cli, hub: fake.Hub, clip: Path) -> None:
     args = ("--point", point(), "--tracker", "sam2-tiny", "--track-every", 8, "--effects", "off")
     cli("plan", clip, *args, "-o", "out.mkv", "--work", "job")
-    planned = json.loads((cli.home / "job/plan.json").read_text())["tracker"]["commit"]
+    planned = json.loads((cli.home / "job/plan.json").read_text())["tracker"]["part"]["commit"]
     assert planned == hub.repos[REPO].commit
     other = Cli(hub, cli.home)
     other.env["HF_HOME"] = str(cli.home / "elsewhere")

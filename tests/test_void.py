@@ -222,7 +222,7 @@ def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
     drift = [np.abs(cv2.GaussianBlur(p - clean, (0, 0), 6)[hole]).mean() for p in (out, plain)]
     assert drift[0] < 0.7 * drift[1]
     detail = (out - cv2.GaussianBlur(out, (0, 0), 1))[hole]
-    assert detail.std() > 0.5 * (source - cv2.GaussianBlur(source, (0, 0), 1))[~hole].std()
+    assert 0.5 * 0.02 < detail.std() < 1.5 * 0.02  # the grain that the source was given
 
 
 def test_memory_decides_how_weights_lie() -> None:

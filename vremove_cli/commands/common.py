@@ -84,6 +84,7 @@ def networks(
 ) -> dict[str, Any]:  # fmt: skip
     """Request fields that say which networks run, from what weights, where."""
     return {
-        "tracker": tracker, "track_every": track_every, "device": device, "weights": tuple(weights or ()),
+        "tracker": tracker, "track_every": track_every,
+        "device": _one_of("device", device, ("auto", "cuda", "mps", "cpu")), "weights": tuple(weights or ()),
         "models": str(Path(models).absolute()) if models else None, "accept_license": tuple(accepted or ()),
     }  # fmt: skip

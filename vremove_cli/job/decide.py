@@ -129,6 +129,8 @@ def parse_prompts(request: Request) -> list[Prompt]:
     prompts += [parse_prompt(p, "box") for p in request.boxes]
     if taken := next((p.name for p in prompts if is_affected(p.name)), None):
         raise UsageError(f"an object is named '{taken}'", "give it another name: that is what will move is called")
+    if request.text is not None and not request.text.strip(" ."):
+        raise UsageError("--text is empty", 'say what to erase, as in --text "the dog"')
     if request.mask and (prompts or request.text):
         raise UsageError("a mask and points, boxes or a text were given", "use one or the other")
     if (request.pick or request.all_matches) and not request.text:
@@ -141,9 +143,14 @@ def parse_prompts(request: Request) -> list[Prompt]:
             f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
         )
     for name in names:
-        if not any(p.positive for p in prompts if p.name == name) and not (request.text and not name):
+        if not any(p.positive for p in prompts if p.name == name) and not _found_by_text(request, name):
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
     return prompts
+
+
+def _found_by_text(request: Request, name: str) -> bool:
+    """Whether an object of this name may be among what --text finds."""
+    return bool(request.text) and (not name or name.startswith("match"))
 
 
 def _affected(request: Request) -> list[Prompt]:
@@ -235,6 +242,12 @@ def _joined(had: Clicks, prompt: Prompt, clip: ClipInfo) -> Clicks:
     return Clicks(had.points, had.negative, (*had.boxes, (left, top, right + 1, bottom + 1)))
 
 
+def same_tracker(plan: Plan, request: Request) -> bool:
+    """Whether a job's tracker would be the same if it were decided now: its weights may have come or gone."""
+    now = _tracker(request, [], None)
+    return (now.name, now.every, now.part) == (plan.tracker.name, plan.tracker.every, plan.tracker.part)
+
+
 def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     """The tracker; its weights are fetched if there is somebody to tell."""
     if request.mask and not (request.affected_points or request.affected_boxes):
@@ -243,10 +256,10 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     for name in request.own_weights:
         find(name, models)
     progress = (lambda done, total: emit(Progress("fetch", done, total))) if emit else None
+    asked = "flow" if request.static else request.tracker  # what stands still needs no network
     choice = trackers.choose(
-        request.tracker, request.track_every, request.device, models, request.own_weights, request.accept_license,
-        progress,
-    )  # fmt: skip
+        asked, request.track_every, request.device, models, request.own_weights, request.accept_license, progress
+    )
     notes.append(f"tracker: {choice.name} ({choice.why})")
     return choice
 

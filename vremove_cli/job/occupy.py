@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from vremove_cli.errors import NothingError, UsageError, VremoveError
-from vremove_cli.job.decide import make_plan
+from vremove_cli.job.decide import make_plan, same_tracker
 from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.folder import WorkFolder, write_json
 from vremove_cli.job.plan import Plan, same_job
@@ -51,7 +51,7 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
         with folder.lease("planning") as mine:
             if mine:
                 had = _former(folder)
-                if had is not None and same_job(had, request):
+                if had is not None and same_job(had, request) and same_tracker(had, request):
                     _go_on(folder, had, emit)
                     return had
                 _may_replace(folder)

@@ -34,8 +34,6 @@ def matches(model: Any, picture: Array, phrase: str) -> list[Match]:
 
     network, tokens, prepare = model
     text = phrase.strip().lower().rstrip(".")
-    if not text:
-        raise UsageError("--text is empty", 'say what to erase, as in --text "the dog"')
     words = tokens(text + ".", return_tensors="pt")  # the full stop ends a phrase, as in training
     if words["input_ids"].shape[1] > network.config.max_text_len:
         raise UsageError(f"--text has {len(text.split())} words", "name the object in a few")

@@ -1,7 +1,9 @@
 """Models on this machine: found in the cache, fetched when asked, held to what was fetched first."""
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from vremove_cli.errors import ModelError
@@ -49,7 +51,8 @@ def required(model: Model, accepted: Collection[str], progress: Progress) -> Che
     if found is None:
         return pull(model, accepted, progress)
     if pin_of(model) is None:
-        _record(model, found.commit, {f: Path(found.folder) / f for f in model.files}, accepted)
+        with suppress(ModelError):  # what is here can be used where nothing can be written, as in a container
+            _record(model, found.commit, {f: Path(found.folder) / f for f in model.files}, accepted)
     return found
 
 
@@ -61,7 +64,7 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
     if pin is not None and (whole := _complete(model, pin)) is not None:
         return whole
     listed = hub.listing(model.repo, pin.commit if pin else model.revision)
-    wanted = listed.matching(tuple(pin.files) if pin else model.files)
+    wanted = listed.matching(_patterns(model, pin))
     paths = hub.fetch(listed, wanted, progress)
     for path, held in pin.files.items() if pin else ():
         if hub.sha256_of(paths[path]) != held.sha256:
@@ -69,8 +72,9 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
                 f"{model.repo}/{path} is not what it was when {model.name} was first fetched",
                 f"find out why; `vremove models lock {model.name}` takes what it is now",
             )
-    if pin is None:
-        _record(model, listed.commit, paths, accepted)
+    if pin is None or set(pin.files) != set(paths):
+        agreed = {model.name} if pin is not None and pin.accepted else accepted
+        _record(model, listed.commit, paths, agreed)
     first = next(iter(wanted))
     return Checkpoint(model.name, _root(paths[first], first), listed.commit)
 
@@ -113,7 +117,7 @@ def to_fetch(model: Model) -> int:
     _check_source(model)
     pin = pin_of(model)
     listed = hub.listing(model.repo, pin.commit if pin else model.revision)
-    return hub.left_to_fetch(listed, listed.matching(tuple(pin.files) if pin else model.files))
+    return hub.left_to_fetch(listed, listed.matching(_patterns(model, pin)))
 
 
 def verify(model: Model) -> list[str]:
@@ -187,8 +191,15 @@ def _cached(model: Model, commit: str) -> Checkpoint | None:
     return Checkpoint(model.name, _root(found[0], model.files[0]), commit) if all(found) else None
 
 
+def _patterns(model: Model, pin: Pin | None) -> tuple[str, ...]:
+    """What to fetch of a model: what it was held to, and what its table names since."""
+    return tuple(dict.fromkeys((*(pin.files if pin else ()), *model.files)))
+
+
 def _complete(model: Model, pin: Pin) -> Checkpoint | None:
     """The checkpoint of a pin, if all its files are here with their sizes."""
+    if not all(any(fnmatch(path, pattern) for path in pin.files) for pattern in model.files):
+        return None  # its table names more than was fetched
     found = {path: hub.cached(model.repo, pin.commit, path) for path in pin.files}
     for path, file in found.items():
         if file is None or not file.exists() or file.stat().st_size != pin.files[path].size:
