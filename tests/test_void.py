@@ -19,6 +19,7 @@ from twins import void_repos
 
 from vremove_cli.errors import ModelError
 from vremove_cli.masks.quadmask import Level, drawn, quantised
+from vremove_cli.media.lossless import read_gray
 from vremove_cli.networks.cogvideox import latents_of
 from vremove_cli.removers.room import restored, work_size
 from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
@@ -125,7 +126,11 @@ def test_what_is_affected_is_made_anew_though_other_frames_show_it(cli: Cli) -> 
 
     affected = write_clip(cli.home / "affected.mkv", codec="ffv1", size=SIZE, frames=9, picture=beside)
     args = ("--mask", mask, "--remover", "void", "--affected-mask", affected, "-o", "moved.mkv", "--codec", "ffv1")
-    cli("erase", clip, *args)
+    cli("erase", clip, *args, "--write-quadmask", "quad.mkv", "--grow", 0)
+    (first, *_) = read_gray(cli.home / "quad.mkv")
+    assert first[10, 70] == Level.AFFECTED
+    assert set(np.unique(first[mask_of(0, *SIZE) > 0])) == {Level.REMOVE}
+    assert first[40, 90] == Level.KEEP
     out, source = frames_of(cli.home / "moved.mkv"), frames_of(clip)
     assert np.abs(out[4][6:18, 62:88].astype(int) - source[4][6:18, 62:88]).mean() > 3
     assert np.array_equal(out[4][40:, 70:], source[4][40:, 70:])

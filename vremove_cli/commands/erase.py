@@ -61,6 +61,7 @@ def erase(
     write_mask: o.WriteMask = None,
     write_matte: o.WriteMatte = None,
     write_effects: o.WriteEffects = None,
+    write_quadmask: o.WriteQuadmask = None,
     write_plate: o.WritePlate = None,
     write_patch: o.WritePatch = None,
     write_preview: o.WritePreview = None,
@@ -84,7 +85,8 @@ def erase(
             "drop_streams": drop_streams,
         }  # fmt: skip
         beside = {
-            "mask": write_mask, "matte": write_matte, "effects": write_effects, "plate": write_plate,
+            "mask": write_mask, "matte": write_matte, "effects": write_effects, "quadmask": write_quadmask,
+            "plate": write_plate,
             "patch": write_patch, "preview": write_preview,
         }  # fmt: skip
         if len(inputs) == 1:

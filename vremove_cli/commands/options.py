@@ -123,6 +123,10 @@ WriteMatte = Annotated[
 WriteEffects = Annotated[
     str | None, typer.Option("--write-effects", metavar="FILE.mkv|FOLDER", help="Also shadows.", rich_help_panel=_OUT)
 ]
+WriteQuadmask = Annotated[
+    str | None,
+    typer.Option("--write-quadmask", metavar="FILE.mkv|FOLDER", help="Also VOID's mask.", rich_help_panel=_OUT),
+]
 WritePlate = Annotated[
     str | None, typer.Option("--write-plate", metavar="FILE.mkv|FOLDER", help="Also clean RGB.", rich_help_panel=_OUT)
 ]

@@ -111,6 +111,7 @@ def finish(
     write_mask: o.WriteMask = None,
     write_matte: o.WriteMatte = None,
     write_effects: o.WriteEffects = None,
+    write_quadmask: o.WriteQuadmask = None,
     write_plate: o.WritePlate = None,
     write_patch: o.WritePatch = None,
     write_preview: o.WritePreview = None,
@@ -126,7 +127,8 @@ def finish(
         from vremove_cli.job.run import complete
 
         beside = Exports(
-            mask=write_mask, matte=write_matte, effects=write_effects, plate=write_plate, patch=write_patch,
+            mask=write_mask, matte=write_matte, effects=write_effects, quadmask=write_quadmask, plate=write_plate,
+            patch=write_patch,
             preview=write_preview,
         )  # fmt: skip
         with talk.watching() as event:

@@ -10,7 +10,7 @@ import numpy as np
 from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array, Box, Placed
-from vremove_cli.job.erasing import effect_masks
+from vremove_cli.job.erasing import affected_masks, effect_masks, erase_masks
 from vremove_cli.job.filling import by_frame, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import UNNAMED
@@ -18,6 +18,7 @@ from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.masks.files import check_target, write_masks
+from vremove_cli.masks.quadmask import drawn
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.images import write_rgb_image
@@ -41,6 +42,7 @@ class Exports:
     mask: str | None = None
     matte: str | None = None
     effects: str | None = None
+    quadmask: str | None = None
     plate: str | None = None
     patch: str | None = None
     cutout: str | None = None
@@ -49,7 +51,7 @@ class Exports:
     @property
     def layers(self) -> tuple[str, ...]:
         """All but the preview."""
-        every = (self.mask, self.matte, self.effects, self.plate, self.patch, self.cutout)
+        every = (self.mask, self.matte, self.effects, self.quadmask, self.plate, self.patch, self.cutout)
         return tuple(p for p in every if p)
 
     def check(self, request: Request, *, overwrite: bool) -> None:
@@ -95,6 +97,17 @@ def mask_frames(plan: Plan, folder: WorkFolder, kept: Kept = object_masks) -> It
         found = kept(plan, folder, start, stop)
         for t in range(start, stop):
             yield found.get(t, Placed.nothing()).full(*size)
+
+
+def quadmask_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
+    """What VOID is told of every frame of the clip, (H, W) uint8 of four values."""
+    size = (plan.clip.width, plan.clip.height)
+    for start in range(0, plan.clip.frames, _CHUNK):
+        stop = min(start + _CHUNK, plan.clip.frames)
+        erase, moved = erase_masks(plan, folder, start, stop), affected_masks(plan, folder, start, stop)
+        for t in range(start, stop):
+            gone, goes = (found.get(t, Placed.nothing()).full(*size) > 0 for found in (erase, moved))
+            yield drawn(gone, goes)
 
 
 def matte_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
@@ -159,6 +172,7 @@ def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwr
         (exports.mask, mask_frames(plan, folder)),
         (exports.matte, matte_frames(plan, folder)),
         (exports.effects, mask_frames(plan, folder, effect_masks)),
+        (exports.quadmask, quadmask_frames(plan, folder)),
     ):
         if path:
             write_masks(path, frames, plan.clip, overwrite=overwrite)
