@@ -200,8 +200,11 @@ def _facts(model: Any) -> dict[str, Any]:
 
 
 def _used_by(model: Any) -> str:
+    """The option that runs a model."""
     from vremove_cli.weights.catalogue import DETECTOR
 
+    if model.architecture and model.task in ("remove", "base"):
+        return f"--remover {model.architecture}"
     if model.architecture and model.task == "track":
         return f"--tracker {model.name}"
     return "--text" if model.name == DETECTOR else "no command yet"

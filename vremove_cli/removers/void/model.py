@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,6 @@ _TRANSFORMER = (
     "temporal_interpolation_scale", "use_rotary_positional_embeddings", "use_learned_positional_embeddings",
     "patch_bias",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the parts lie: the base repository's folder, and a file for each pass (the second may be missing)."""
-
-    base: Path
-    first: Path
-    second: Path | None = None
 
 
 def make_transformer(config: Mapping[str, Any]) -> Any:
@@ -72,8 +63,9 @@ def load_scheduler(base: Path, *, second_pass: bool) -> Any:
     return kind.from_config(config)
 
 
-def text_states(base: Path, prompts: list[str], device: str, dtype: Any) -> Any:
-    """The text encoder's states of some prompts (N, tokens, D); the encoder is gone again afterwards."""
+@lru_cache(maxsize=2)
+def text_states(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -> Any:
+    """The text encoder's states of some prompts (N, tokens, D), kept for the next shot; the encoder is gone again."""
     import torch
     from transformers import AutoTokenizer, T5EncoderModel
 
@@ -81,7 +73,9 @@ def text_states(base: Path, prompts: list[str], device: str, dtype: Any) -> Any:
 
     tokens = AutoTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
     encoder = from_folder(T5EncoderModel, str(base / "text_encoder"), dtype).to(device).eval()
-    words = tokens(prompts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt").input_ids
+    words = tokens(
+        list(prompts), padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
+    ).input_ids
     with torch.inference_mode():
         states = encoder(words.to(device))[0].to(dtype).clone()
     del encoder

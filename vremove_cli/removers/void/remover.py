@@ -89,7 +89,7 @@ class _Run:
         """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
         video = padded(self._shot.frames, self._length)
         mask = padded(quantised(self._shot.quad), self._length)
-        prompts = ["", self._settings.prompt]
+        prompts = ("", self._settings.prompt)
         text = model.text_states(self._base, prompts, self._device, self._dtype)
         out = self._pass(0, video, mask, text[1:], self._white())
         if self._settings.second_pass != "off":

@@ -1,0 +1,121 @@
+"""Speed and memory of VOID's transformer at full size, with random weights, against what the machine could do at best.
+
+    python tests/benchmarks/void.py                     a GPU: 197 frames at 384x672, every memory mode
+    python tests/benchmarks/void.py --tiny              any machine: the same with a tiny network, to try the script
+    python tests/benchmarks/void.py --compile --backend _native_cudnn
+
+A step of pass 1 is three windows of 22, 22 and 14 latents. The floor is the step's multiplications (2 a weight and
+token, and 4 a pair of tokens, channel and layer) over the speed that large matrix products reach in the same run.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+
+import torch
+from diffusers import DDIMScheduler
+from test_void import FULL
+
+from vremove_cli.networks.cogvideox import latents_of
+from vremove_cli.removers.void import memory
+from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
+from vremove_cli.removers.void.model import TOKENS, make_transformer
+from vremove_cli.removers.void.sampling import Condition, sampled
+
+TINY = {**FULL, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "text_embed_dim": 16}
+
+
+def network(config, device, dtype):
+    """A transformer with small random weights."""
+    model = make_transformer(config).to(dtype).to_empty(device="cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(min(parameter.numel(), 1 << 16), generator=generator).to(dtype) * 0.02
+            parameter.view(-1).copy_(noise.repeat(-(-parameter.numel() // noise.numel()))[: parameter.numel()])
+    return model
+
+
+def matmul_rate(device, dtype, side):
+    """Multiplications and additions a second of square products."""
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    wait(device)
+    started = time.perf_counter()
+    for _ in range(10):
+        a @ b
+    wait(device)
+    return 10 * 2 * side**3 / (time.perf_counter() - started)
+
+
+def wait(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def work(model, runs, height, width):
+    """Multiplications and additions of one step."""
+    config, total = model.config, 0.0
+    inner = config.num_attention_heads * config.attention_head_dim
+    weights = sum(p.numel() for n, p in model.named_parameters() if "norm" not in n)
+    for start, stop in runs:
+        tokens = TOKENS + -(-(stop - start) // 2) * (height // 2) * (width // 2)
+        total += 2 * weights * tokens + 4 * tokens**2 * inner * config.num_layers
+    return total
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--frames", type=int, default=197)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--modes", default="resident,fp8,offload")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--backend")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and not args.tiny:
+        sys.exit("torch sees no GPU: add --tiny to try the script")
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    height, width = (48, 84) if not args.tiny else (4, 6)
+    count = latents_of(padded_length(args.frames))
+    runs = windows(count, latents_of(WINDOW))
+    rate = matmul_rate(device, dtype, 8192 if device == "cuda" else 512)
+    print(f"{device}, {args.frames} frames, {len(runs)} windows a step, matrix products at {rate / 1e12:.2f} TFLOP/s")
+    print("| mode | seconds a step | floor | ratio | peak GB |\n|---|---|---|---|---|")
+    for mode in args.modes.split(",") if device == "cuda" else ("resident",):
+        model = network(TINY if args.tiny else FULL, device, dtype)
+        floor = work(model, runs, height, width) / rate
+        memory.mode_for = lambda weights, free, mode=mode: mode
+        model = memory.placed(model, device)
+        if args.backend:
+            model.set_attention_backend(args.backend)
+        if args.compile:
+            model.compile()
+        shape = (1, count, 16, height, width)
+        latents, mask, video = (torch.randn(shape, device=device, dtype=dtype) for _ in range(3))
+        text = torch.randn(1, TOKENS, model.config.text_embed_dim, device=device, dtype=dtype)
+        times = []
+
+        def tick(n, now, times=times):
+            wait(device)
+            times.append(time.perf_counter())
+
+        with torch.inference_mode():
+            sampled(model, DDIMScheduler(), latents, Condition(mask, video, text), runs, args.steps + 1, 1.0, tick)
+        step = (times[-1] - times[0]) / args.steps
+        peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else float("nan")
+        print(f"| {mode} | {step:.3f} | {floor:.3f} | {step / floor:.1f} | {peak:.1f} |", flush=True)
+        del model
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+
+if __name__ == "__main__":
+    main()
