@@ -21,7 +21,7 @@ from vremove_cli.job.run import complete, plan, work
 from vremove_cli.media.read import open_clip
 
 FRAMES, CUT = 72, 6
-SHORT_SEGMENTS = "import vremove_cli.job.plan as p; p.LONGEST = 6; from vremove_cli.app import main; main()"
+SHORT_SEGMENTS = "import vremove_cli.job.decide as p; p.LONGEST = 6; from vremove_cli.app import main; main()"
 
 
 @pytest.fixture(scope="module")
