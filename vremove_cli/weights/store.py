@@ -25,10 +25,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's files on this machine: `folder` holds them as the repository does, or is one file of the user's own.
-
-    `commit` is "" for the user's own.
-    """
+    """A model's files on this machine: `folder` holds them as the repository does at `commit`."""
 
     name: str
     folder: str
