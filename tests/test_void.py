@@ -217,6 +217,14 @@ def test_the_work_size_keeps_shape_and_area(width: int, height: int) -> None:
         assert 0.9 < (w / h) / (width / height) < 1.1
 
 
+@given(st.integers(16, 4000), st.integers(16, 4000))
+def test_no_side_exceeds_what_a_network_knows(width: int, height: int) -> None:
+    w, h = work_size(width, height, 384 * 672, 16, (720, 480))
+    assert w <= 720
+    assert h <= 480
+    assert w % 16 == h % 16 == 0
+
+
 def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
     rng = np.random.default_rng(0)
     clean = np.clip(scene(0, 192, 128) / 255.0, 0, 1).astype(np.float32)

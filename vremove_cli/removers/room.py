@@ -15,9 +15,14 @@ _FINE = 1.0  # pixels (standard deviation) below which a detail counts as grain
 _LEAST = 1e-3
 
 
-def work_size(width: int, height: int, area: int, multiple: int) -> tuple[int, int]:
-    """The (width, height) that a network works at: of the clip's shape, about this area, sides of its multiple."""
+def work_size(
+    width: int, height: int, area: int, multiple: int, most: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """The (width, height) that a network works at: of the clip's shape, about this area, sides of its multiple and none
+    above the `most` it knows."""
     scale = (area / (width * height)) ** 0.5
+    if most is not None:
+        scale = min(scale, most[0] / width, most[1] / height)
     sides = (max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
     return next(sides), next(sides)
 

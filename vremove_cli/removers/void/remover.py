@@ -48,8 +48,8 @@ class VoidRemover:
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) it works at for frames of this size: their shape, and the area it was trained for."""
         config = self._config()
-        most = 64 * config.get("sample_height", 60) * config.get("sample_width", 90)
-        return work_size(width, height, min(AREA, most), 16)
+        most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))  # its rotary grid ends there
+        return work_size(width, height, AREA, 16, most)
 
     def _config(self) -> dict[str, Any]:
         """The base transformer's configuration."""
