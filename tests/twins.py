@@ -179,6 +179,83 @@ def dino_repo() -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in Path(folder).iterdir()}
 
 
+def reasoner_repo(answer: str) -> dict[str, bytes]:
+    """The files of a tiny vision-language model (of LLaVA's kind) that was taught to answer one question in one way."""
+    import tempfile
+
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    special = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
+    vocab = {s: i for i, s in enumerate([*special, "\n", *map(chr, range(32, 127))])}
+    letters = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    letters.pre_tokenizer, letters.decoder = pre_tokenizers.Split("", "isolated"), decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=letters, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )  # fmt: skip
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        tokenizer=tokenizer, patch_size=14, vision_feature_select_strategy="default", image_token="<image>",
+        num_additional_image_tokens=1,
+        chat_template="{% for m in messages %}{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %}\n",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    text = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4}
+    model = LlavaForConditionalGeneration(LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28,
+            patch_size=14,
+        ),
+        text_config=LlamaConfig(**text, vocab_size=len(vocab), max_position_embeddings=2048, tie_word_embeddings=False),
+        image_token_index=vocab["<image>"], vision_feature_layer=-1, image_seq_length=4,
+    ))  # fmt: skip
+    _taught(model, processor, answer)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        return _files_of(Path(folder))
+
+
+def _taught(model: Any, processor: Any, answer: str) -> None:
+    """Train a model on one picture and question until it gives the answer by heart."""
+    import torch
+    from PIL import Image
+
+    from vremove_cli.masks.reasoner import _QUESTION, grid_for
+
+    rows, columns = grid_for(64, 96)
+    asked = [{"type": "image"}, {"type": "text", "text": _QUESTION.format(rows=rows, columns=columns)}]
+    text = processor.apply_chat_template([{"role": "user", "content": asked}], add_generation_prompt=True)
+    given = processor(text=text, images=[Image.new("RGB", (96, 64), (90, 120, 90))], return_tensors="pt")
+    reply = torch.tensor([[*processor.tokenizer(answer).input_ids, processor.tokenizer.eos_token_id]])
+    ids = torch.cat([given["input_ids"], reply], 1)
+    labels = torch.where(torch.arange(ids.shape[1]) < given["input_ids"].shape[1], -100, ids)
+    steps = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(500):
+        loss = model(
+            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=given["pixel_values"], labels=labels
+        ).loss
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+        if loss < 0.005:
+            break
+    model.eval()
+
+
 def edgetam_model(side: int = 128) -> Any:
     """A tiny EdgeTamVideoModel with random weights, on SAM 2's kind of image encoder (the real one's needs timm)."""
     import torch

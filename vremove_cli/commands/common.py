@@ -49,18 +49,23 @@ def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def filling(
-    remover: str, recover: str, prompt: str, second_pass: str, mask: str | None, affected: str | None,
-    quadmask: str | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Request fields that say what fills the hole, and from what. A quadmask is mask and affected region in one."""
-    if quadmask and (mask or affected):
-        raise UsageError("a quadmask and another mask were given", "use one or the other")
-    both = {"mask": quadmask, "affected": quadmask, "quadmask": True} if quadmask else {"affected": affected}
+def filling(remover: str, recover: str, prompt: str, second_pass: str) -> dict[str, Any]:
+    """Request fields that say what fills the hole."""
     return {
         "remover": remover, "recover": _one_of("recover", recover, ("on", "off")) == "on", "prompt": prompt,
-        "second_pass": _one_of("second-pass", second_pass, ("off", "on", "reference")), **both,
+        "second_pass": _one_of("second-pass", second_pass, ("off", "on", "reference")),
     }  # fmt: skip
+
+
+def moving(
+    mask: str | None, affected: str | None, points: list[str] | None, boxes: list[str] | None, by: str | None,
+    quadmask: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Request fields that say what will move once the object is gone. A quadmask is mask and that in one."""
+    if quadmask and (mask or affected or points or boxes or by):
+        raise UsageError("a quadmask and another mask were given", "use one or the other")
+    both = {"mask": quadmask, "affected": quadmask, "quadmask": True} if quadmask else {"affected": affected}
+    return {**both, "affected_points": tuple(points or ()), "affected_boxes": tuple(boxes or ()), "affected_by": by}
 
 
 def prompts(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, filling, grow_pixels, networks, prompts
+from vremove_cli.commands.common import console, exits, filling, grow_pixels, moving, networks, prompts
 from vremove_cli.console import Console, human, summary_text
 from vremove_cli.errors import ExitCode, UsageError, explain
 
@@ -46,6 +46,7 @@ def erase(
     affected_mask: o.AffectedMask = None,
     affected_point: o.AffectedPoints = None,
     affected_box: o.AffectedBoxes = None,
+    affected_by: o.AffectedBy = None,
     quadmask: o.Quadmask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
@@ -76,8 +77,8 @@ def erase(
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
-        asked |= filling(remover, recover, prompt, second_pass, mask, affected_mask, quadmask)
-        asked |= {"affected_points": tuple(affected_point or ()), "affected_boxes": tuple(affected_box or ())}
+        asked |= filling(remover, recover, prompt, second_pass)
+        asked |= moving(mask, affected_mask, affected_point, affected_box, affected_by, quadmask)
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,
             "references": tuple(reference or ()), "seed": seed,

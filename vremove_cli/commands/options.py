@@ -88,6 +88,10 @@ AffectedBoxes = Annotated[
     list[str] | None,
     typer.Option("--affected-box", metavar="[NAME=][@WHEN:]X0,Y0,X1,Y1", help="Round it.", rich_help_panel=_WHAT),
 ]
+AffectedBy = Annotated[
+    str | None,
+    typer.Option("--affected-by", metavar="contact|vlm:NAME", help="Finds what will move.", rich_help_panel=_WHAT),
+]
 Quadmask = Annotated[
     str | None,
     typer.Option("--quadmask", metavar="FILE|FOLDER", help="VOID's mask of four values.", rich_help_panel=_WHAT),

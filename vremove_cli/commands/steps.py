@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits, filling, grow_pixels, networks, prompts
+from vremove_cli.commands.common import console, exits, filling, grow_pixels, moving, networks, prompts
 from vremove_cli.console import summary_text
 
 Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
@@ -44,6 +44,7 @@ def plan(
     affected_mask: o.AffectedMask = None,
     affected_point: o.AffectedPoints = None,
     affected_box: o.AffectedBoxes = None,
+    affected_by: o.AffectedBy = None,
     quadmask: o.Quadmask = None,
     seed: o.Seed = 0,
     skip_errors: o.SkipErrors = False,
@@ -63,8 +64,8 @@ def plan(
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
-        asked |= filling(remover, recover, prompt, second_pass, mask, affected_mask, quadmask)
-        asked |= {"affected_points": tuple(affected_point or ()), "affected_boxes": tuple(affected_box or ())}
+        asked |= filling(remover, recover, prompt, second_pass)
+        asked |= moving(mask, affected_mask, affected_point, affected_box, affected_by, quadmask)
         from vremove_cli.job.run import plan as make
 
         with talk.watching() as event:

@@ -24,6 +24,7 @@ from vremove_cli.job.graph import (
     shot_info,
 )  # fmt: skip
 from vremove_cli.job.plan import Plan, digests_of_weights, fingerprint
+from vremove_cli.job.proposing import affected_prompts, check
 from vremove_cli.job.request import Request, picture_of
 from vremove_cli.masks import trackers
 from vremove_cli.masks.base import Clicks
@@ -57,7 +58,11 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     encode = choose(clip, request.output, request.wishes, notes)
     streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
     moved = _affected(request)
-    clicks = _clicks([*prompts, *moved], clip, run)
+    remover, why = registry.resolve(request.remover)
+    notes.append(f"remover: {remover} ({why})")
+    maker = registry.make(remover, Settings(request.prompt, request.second_pass))
+    if (request.affected or request.affected_by or moved) and maker.spec.shows != "source":
+        raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that out")
     mask, effects, affected = (
         _given(path, clip, what, notes)
         for what, path in (
@@ -66,15 +71,14 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
             ("affected", request.affected),
         )
     )
+    clicks = _clicks([*prompts, *moved], clip, run)
+    if request.affected_by:
+        moved = affected_prompts(request, clip, run, clicks, mask, emit, fetch=fetch)
+        clicks = _clicks([*prompts, *moved], clip, run)
     references = _references(request, clip, run, notes)
     digests = [fingerprint(i.path, i.files) for i in (clip, mask, effects, affected, *references.values()) if i]
     tracker = _tracker(request, notes, emit if fetch else None)
     weights = digests_of_weights(request)
-    remover, why = registry.resolve(request.remover)
-    notes.append(f"remover: {remover} ({why})")
-    maker = registry.make(remover, Settings(request.prompt, request.second_pass))
-    if (affected or moved) and maker.spec.shows != "source":
-        raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that mask out")
     parts = _parts(request, maker.spec.models, emit if fetch else None)
     pieces = pieces_of(run, clip, LONGEST)
     tasks = _tasks(request, clip, run, clicks, maker, notes)
@@ -159,6 +163,7 @@ def _affected(request: Request) -> list[Prompt]:
     prompts += [parse_prompt(p, "box") for p in request.affected_boxes]
     if prompts and request.affected:
         raise UsageError("a mask of what will move and points or boxes on it were given", "use one or the other")
+    check(request)
     return [replace(p, name=f"{AFFECTED}.{p.name}" if p.name else AFFECTED) for p in prompts]
 
 
@@ -250,7 +255,7 @@ def same_tracker(plan: Plan, request: Request) -> bool:
 
 def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     """The tracker; its weights are fetched if there is somebody to tell."""
-    if request.mask and not (request.affected_points or request.affected_boxes):
+    if request.mask and not (request.affected_points or request.affected_boxes or request.affected_by):
         return Choice("file", "a mask was given")
     models = catalogue(request.models)
     for name in request.own_weights:

@@ -5,13 +5,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array, Placed
+from vremove_cli.geometry import Array, Placed, bounds
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import Task, reach
 from vremove_cli.job.patches import save_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.tracking import object_masks, spans_of, united
+from vremove_cli.masks.contact import below
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.morphology import auto_grow, blur_grow, grow
 from vremove_cli.masks.quadmask import CHANGED
@@ -70,14 +71,24 @@ def _enlarged(mask: Array, width: int, height: int) -> Placed:
 
 
 def affected_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
-    """What will change once the object is gone, as the user's file or prompts say, binary, for frames low <= t < high
-    that have any."""
+    """What will change once the object is gone, binary, for frames low <= t < high that have any: as the user's file
+    says, or what was followed, and where it will fall, down to where the object stood."""
     if plan.affected is None:
         followed = object_masks(plan, folder, low, high, affected=True)
-        return {t: mask.inside() for t, mask in followed.items()}
+        objects = object_masks(plan, folder, low, high) if followed else {}
+        return {t: _falling(plan, mask.inside(), objects.get(t)) for t, mask in followed.items()}
     levels = CHANGED if plan.request.quadmask else ()
     masks = enumerate(MaskFile(plan.affected, plan.clip, what="affected", levels=levels).read(low, high), low)
     return {t: Placed.tight(mask) for t, mask in masks if mask.any()}
+
+
+def _falling(plan: Plan, moved: Placed, gone: Placed | None) -> Placed:
+    """What will move with the way it falls, down to the lowest pixel of the object that is gone: 0 or 255."""
+    if gone is None or moved.empty:
+        return moved
+    size, turn = (plan.clip.width, plan.clip.height), plan.clip.orientation
+    lowest = bounds(turn.display(gone.inside().full(*size))).y1 - 1
+    return Placed.tight(turn.store(below(turn.display(moved.full(*size)), lowest)))
 
 
 def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:

@@ -18,9 +18,9 @@ class Request:
     `static`: what is pointed at stands still on the screen. `recover` off gives the remover the whole hole. `effects`
     is auto, off, or a mask file of the object's shadows and reflections; `references` are clean pictures, FILE or
     FILE@WHEN. `prompt` says what the scene is without the object, `second_pass` is off, on or reference, `affected` a
-    mask file of what will change once the object is gone, `affected_points` and `affected_boxes` prompts for it; with
-    `quadmask`, `mask` and `affected` are one file of four
-    values.
+    mask file of what will change once the object is gone, `affected_points` and `affected_boxes` prompts for it, and
+    `affected_by` who is to say it instead: contact, or vlm:NAME. With `quadmask`, `mask` and `affected` are one file of
+    four values.
     """
 
     input: str
@@ -50,6 +50,7 @@ class Request:
     prompt: str = ""
     second_pass: str = "off"
     affected: str | None = None
+    affected_by: str | None = None
     affected_points: tuple[str, ...] = ()
     affected_boxes: tuple[str, ...] = ()
     quadmask: bool = False

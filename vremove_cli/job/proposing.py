@@ -1,0 +1,146 @@
+"""What will move once the object is gone, proposed: from what touches it, or by a model that is asked."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from vremove_cli import device as devices
+from vremove_cli.errors import UsageError
+from vremove_cli.geometry import Array, Box, bounds
+from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.following import View
+from vremove_cli.job.graph import AFFECTED, pieces_of
+from vremove_cli.job.request import Request
+from vremove_cli.masks import contact, reasoner
+from vremove_cli.masks.backdrop import Standout
+from vremove_cli.masks.base import Clicks, Sight
+from vremove_cli.masks.files import MaskFile
+from vremove_cli.masks.flow import FlowTracker
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.prompts import Prompt, parse_prompt
+from vremove_cli.weights import store
+from vremove_cli.weights.catalogue import catalogue, find
+
+_LATER = 4  # frames over which motion is judged
+_LOOKS = 8  # frames of a shot that are looked at for the object in a mask file
+_POINTS = 6  # on what is proposed, beside its box
+
+
+def check(request: Request) -> None:
+    """Raises `UsageError` unless `request.affected_by` is contact or vlm:NAME, and nothing else says what will move."""
+    asked = request.affected_by
+    if asked is None:
+        return
+    if asked != "contact" and not (asked.startswith("vlm:") and asked[4:]):
+        raise UsageError(f"--affected-by {asked} is unknown", "choose contact, or vlm:NAME as in vlm:smolvlm")
+    if request.affected or request.affected_points or request.affected_boxes:
+        raise UsageError("what will move was given, and --affected-by too", "use one or the other")
+
+
+def affected_prompts(
+    request: Request, clip: ClipInfo, run: tuple[int, int], clicks: dict[str, dict[int, Clicks]],
+    mask: ClipInfo | None, emit: Emit, *, fetch: bool,
+) -> list[Prompt]:  # fmt: skip
+    """Boxes and points on what will move, in pixels of the displayed frame; none when nothing is seen to.
+
+    Each shot is looked at where its object is first pointed at, or where a mask file first shows it. Raises
+    `ModelError` when a model that is to be asked cannot be had or gives no answer.
+    """
+    asked = request.affected_by or ""
+    model = _reasoner(request, emit, fetch) if asked.startswith("vlm:") else None
+    if asked.startswith("vlm:") and model is None:
+        emit(Note(f"affected: {asked[4:]} is not here; it is asked what will move when it is"))
+        return []
+    out: list[Prompt] = []
+    for frame, last, given, here in _objects(clip, run, clicks, mask):
+        view = View(clip, (frame, frame + 1))
+        sights = list(view.sights(range(frame, min(frame + _LATER, last) + 1), None))
+        gone = _upright(clip, _object(sights[0], given, here))
+        shown = _upright(clip, sights[0].rgb)
+        if not gone.any():
+            continue
+        scale = clip.shown_size[0] / shown.shape[1]
+        if model is None:
+            later = _upright(clip, sights[-1].rgb)
+            found, why = contact.moving_with(shown, later, gone, _turned(clip, sights[0].standout, gone.shape))
+            if found.any():
+                emit(Note(f"affected: what {why} on frame {frame}, at {_corners(bounds(found), scale)}"))
+                out += _pointed(f"{AFFECTED}.{len(out)}", frame, found, scale)
+            continue
+        for name, box in reasoner.moves_without(model, shown, gone):
+            emit(Note(f"affected: {name} on frame {frame}, at {_corners(box, scale)}"))
+            label = f"{AFFECTED}.{len(out)}"
+            out.append(parse_prompt(f"{label}=@{frame}:{_corners(box, scale)}", "box"))
+    if not out:
+        emit(Note("affected: nothing is seen that will move; point at it with --affected-point if something will"))
+    return out
+
+
+def _objects(
+    clip: ClipInfo, run: tuple[int, int], clicks: dict[str, dict[int, Clicks]], mask: ClipInfo | None
+) -> Iterator[tuple[int, int, Array | None, list[Clicks]]]:
+    """For each shot that shows the object: a frame of it, the shot's last frame, and the mask there or the clicks."""
+    for start, stop in pieces_of(run, clip, clip.frames + 1):
+        if mask is not None:
+            source = MaskFile(mask, clip)
+            for t in range(start, stop, -(-(stop - start) // _LOOKS)):
+                (given,) = source.read(t, t + 1)
+                if given.any():
+                    yield t, stop - 1, given, []
+                    break
+            continue
+        here = [(t, c) for by_frame in clicks.values() for t, c in by_frame.items() if start <= t < stop]
+        first = min((t for t, c in here if c.points or c.boxes), default=None)
+        if first is not None:
+            yield first, stop - 1, None, [c for t, c in here if t == first and (c.points or c.boxes)]
+
+
+def _object(sight: Sight, given: Array | None, clicks: list[Clicks]) -> Array:
+    """What is erased on a frame, (h, w) bool at the size of its sight: as given (H, W), or as clicked."""
+    if given is not None:
+        return np.asarray(cv2.resize(given, sight.kept, interpolation=cv2.INTER_AREA) > 127)
+    return np.any([FlowTracker().begin(sight, c)[1].mask > 0.5 for c in clicks], axis=0)
+
+
+def _upright(clip: ClipInfo, stored: Array) -> Array:
+    """A stored picture as it is displayed: what falls, falls down there."""
+    return np.ascontiguousarray(clip.orientation.display(stored))
+
+
+def _turned(clip: ClipInfo, standout: Standout, shape: tuple[int, ...]) -> Standout:
+    parts = (_upright(clip, x) for x in (standout.strength, standout.moves, standout.lit))
+    return Standout(*parts).resized(shape[1], shape[0])
+
+
+def _corners(box: Box, scale: float) -> str:
+    return ",".join(str(round(v * scale)) for v in (box.x0, box.y0, box.x1, box.y1))
+
+
+def _pointed(name: str, frame: int, found: Array, scale: float) -> list[Prompt]:
+    """A box round a mask (h, w) bool and points far apart inside of it, for a tracker."""
+    out = [parse_prompt(f"{name}=@{frame}:{_corners(bounds(found), scale)}", "box")]
+    depth = cv2.distanceTransform(np.pad(found.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    rows, columns = np.nonzero(depth >= 0.5 * np.percentile(depth[found], 90))
+    at = int(depth[rows, columns].argmax())
+    away = np.full(len(rows), np.inf)
+    for _ in range(_POINTS):
+        out.append(parse_prompt(f"{name}=@{frame}:{round(columns[at] * scale)},{round(rows[at] * scale)}", "point"))
+        away = np.minimum(away, np.hypot(rows - rows[at], columns - columns[at]))
+        at = int(away.argmax())
+    return out
+
+
+def _reasoner(request: Request, emit: Emit, fetch: bool) -> reasoner.Reasoner | None:
+    name = (request.affected_by or "")[4:]
+    own, model = request.own_weights, find(name, catalogue(request.models))
+    folder: str | None = own.get(name)
+    if folder is None:
+        found = store.located(model)
+        if found is None and not fetch:
+            return None
+        found = store.required(model, request.accept_license, lambda d, n: emit(Progress("fetch", d, n)))
+        folder = found.folder
+    where, why = devices.choose(request.device)
+    emit(Note(f"affected: {name} on {where} ({why})"))
+    return reasoner.open_reasoner(folder, where)
