@@ -21,7 +21,9 @@ from vremove_cli.errors import ModelError
 from vremove_cli.masks.quadmask import Level, drawn, quantised
 from vremove_cli.media.lossless import read_gray
 from vremove_cli.networks.cogvideox import latents_of
+from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.room import restored, work_size
+from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
 from vremove_cli.removers.void.memory import mode_for
 from vremove_cli.removers.void.model import make_transformer
@@ -313,3 +315,33 @@ def test_an_object_cannot_be_called_affected(vremove, tmp_path: Path) -> None:
     said = vremove("erase", clip, "--point", "affected=5,5", "-o", tmp_path / "out.mkv")
     assert said.status == 2
     assert "give it another name" in said.stderr
+
+
+@pytest.mark.slow
+def test_parts_of_a_long_shot_fade_into_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shot of 180 frames in parts of 101 that share 16, against the same cut without any."""
+    for repo, files in void_repos().items():
+        for name, content in files.items():
+            (tmp_path / repo / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / repo / name).write_bytes(content)
+    base, passes = (str(tmp_path / repo) for repo in void_repos())
+    monkeypatch.setattr(remover, "LONGEST", 101)
+    monkeypatch.setattr(remover, "STEPS", (3, 3))
+    void = remover.VoidRemover(Settings(places={remover.BASE: base, remover.PASSES[0]: passes}))
+    stages = void.stages(ShotInfo(((0, 180),), ((0, 180),), *SIZE))
+    assert [(s.start, s.stop) for s in stages] == [(0, 101), (80, 180)]
+    source = np.stack([scene(t, *SIZE) for t in range(180)]).astype(np.float32) / 255
+    quad = np.stack([np.where(mask_of(t, *SIZE) > 0, Level.REMOVE, Level.KEEP) for t in range(180)]).astype(np.float32)
+
+    def made(stage, inputs):
+        part = slice(stage.start, stage.stop)
+        shot = Shot(source[part], quad[part] == 0, quad[part], stage.start, 0, 0, lambda *_: None)
+        return void.run(stage, shot, inputs)
+
+    first = made(stages[0], {})
+    apart, joined = made(stages[1], {}), made(stages[1], {stages[0]: first})
+    cut = np.abs(apart.frames[0] - first.frames[79]).mean()
+    inside = np.abs(np.diff(first.frames[40:80], axis=0)).mean(axis=(1, 2, 3))
+    seam = np.abs(np.diff(np.concatenate([first.frames[79:80], joined.frames[:22]]), axis=0)).mean(axis=(1, 2, 3))
+    assert seam.mean() < 1.15 * inside.mean()
+    assert seam[0] < cut

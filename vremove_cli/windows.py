@@ -34,3 +34,19 @@ def evenly(start: int, stop: int, amount: int) -> list[int]:
     if amount == 1 or stop - start == 1:
         return [start]
     return sorted({start + round(k * (stop - 1 - start) / (amount - 1)) for k in range(amount)})
+
+
+def overlapping(count: int, longest: int, overlap: int, grid: int = 1) -> list[tuple[int, int]]:
+    """Half-open runs of at most `longest` that cover `count` frames in order, each sharing at least `overlap` frames
+    with the one before; each begins at a multiple of `grid`."""
+    if not 0 <= overlap < longest - grid:
+        raise ValueError(f"an overlap of {overlap} leaves nothing of {longest} on a grid of {grid}")
+    if count <= longest:
+        return [(0, count)] if count else []
+    pieces = -(-(count - overlap) // (longest - overlap))
+    while True:
+        step = -(-(count - longest) // (pieces - 1))
+        step = -(-step // grid) * grid
+        if step + overlap <= longest:
+            return [(k * step, min(k * step + longest, count)) for k in range(pieces) if k * step + overlap < count]
+        pieces += 1

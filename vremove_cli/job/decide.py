@@ -15,7 +15,7 @@ from vremove_cli.job.graph import (
     UNNAMED,
     Task,
     around,
-    fill_task,
+    fill_tasks,
     follow_tasks,
     is_affected,
     keyed,
@@ -61,7 +61,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
     maker = registry.make(remover, Settings(request.prompt, request.second_pass))
-    if (request.affected or request.affected_by or moved) and maker.spec.shows != "source":
+    if (request.affected or request.affected_by or moved) and not maker.spec.physics:
         raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that out")
     mask, effects, affected = (
         _given(path, clip, what, notes)
@@ -113,7 +113,7 @@ def _tasks(
     if request.effects != "off":
         tasks += around("effects", tasks, pieces, clip, run)
     plates = around("plate", tasks, pieces, clip, run)
-    fills = [fill_task(s, plates) for s in maker.stages(shot_info(clip, run, pieces))]
+    fills = fill_tasks(maker.stages(shot_info(clip, run, pieces)), plates)
     return (*tasks, *plates, *fills)
 
 

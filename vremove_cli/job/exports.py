@@ -10,11 +10,12 @@ import numpy as np
 from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array, Box, Placed
+from vremove_cli.job.changes import all_effects, by_frame, patches
 from vremove_cli.job.erasing import affected_masks, effect_masks, erase_masks
-from vremove_cli.job.filling import by_frame, patches, plate_patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import UNNAMED
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.recovering import plate_patches
 from vremove_cli.job.request import Request
 from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.masks.files import check_target, write_masks
@@ -171,7 +172,7 @@ def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwr
     for path, frames in (
         (exports.mask, mask_frames(plan, folder)),
         (exports.matte, matte_frames(plan, folder)),
-        (exports.effects, mask_frames(plan, folder, effect_masks)),
+        (exports.effects, mask_frames(plan, folder, all_effects)),
         (exports.quadmask, quadmask_frames(plan, folder)),
     ):
         if path:

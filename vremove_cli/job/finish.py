@@ -6,12 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vremove_cli.compose import blend
+from vremove_cli.job.changes import by_frame, patches
 from vremove_cli.job.erasing import effects_said, references_unused
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.exports import Exports, Sheet, write_side_files
-from vremove_cli.job.filling import Patch, by_frame, patches
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.recovering import Patch
 from vremove_cli.job.tracking import uncertain
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.media.write import open_writer

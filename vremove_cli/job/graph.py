@@ -132,9 +132,35 @@ def shot_info(clip: ClipInfo, run: tuple[int, int], pieces: tuple[tuple[int, int
     return ShotInfo(pieces, pieces_of(run, clip, clip.frames + 1), clip.width, clip.height)
 
 
-def fill_task(stage: Stage, plates: list[Task]) -> Task:
-    """The task of a remover's stage: it needs the plates under it and the stages before it."""
-    over = tuple(p.id for p in plates if p.run[0] < stage.stop and p.run[1] > stage.start)
+def groups(stages: list[Stage]) -> dict[str, tuple[int, int]]:
+    """For each stage the frames of all that hang together with it: they need each other, directly or through others."""
+    leader = {s.id: s.id for s in stages}
+
+    def led(name: str) -> str:
+        while leader[name] != name:
+            leader[name] = leader[leader[name]]
+            name = leader[name]
+        return name
+
+    for stage in stages:
+        for need in stage.needs:
+            leader[led(stage.id)] = led(need)
+    spans: dict[str, tuple[int, int]] = {}
+    for stage in stages:
+        low, high = spans.get(led(stage.id), (stage.start, stage.stop))
+        spans[led(stage.id)] = (min(low, stage.start), max(high, stage.stop))
+    return {s.id: spans[led(s.id)] for s in stages}
+
+
+def fill_tasks(stages: list[Stage], plates: list[Task]) -> list[Task]:
+    """The tasks of a remover's stages: each needs the stages before it, and the plates under all that hangs together
+    with it, because those decide together what part of the picture it is shown."""
+    spans = groups(stages)
+    return [_fill_task(s, spans[s.id], plates) for s in stages]
+
+
+def _fill_task(stage: Stage, group: tuple[int, int], plates: list[Task]) -> Task:
+    over = tuple(p.id for p in plates if p.run[0] < group[1] and p.run[1] > group[0])
     return Task(f"fill-{stage.id}", "fill", (stage.start, stage.stop), over + tuple(f"fill-{n}" for n in stage.needs))
 
 

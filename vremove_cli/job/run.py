@@ -20,7 +20,7 @@ from vremove_cli.job.exports import (
     write_mask_sheet,
     write_object_masks,
 )  # fmt: skip
-from vremove_cli.job.filling import fill_stage, plate_segment
+from vremove_cli.job.filling import fill_stage
 from vremove_cli.job.finish import Summary, finish
 from vremove_cli.job.folder import WorkFolder, write_json
 from vremove_cli.job.following import mend_segment, track_segment
@@ -28,6 +28,7 @@ from vremove_cli.job.graph import Task
 from vremove_cli.job.occupy import PATIENCE, occupied, open_plan
 from vremove_cli.job.places import check_targets, make_request, sidecar_of, work_folder
 from vremove_cli.job.plan import Plan, check_input, nothing
+from vremove_cli.job.recovering import plate_segment
 from vremove_cli.job.tracking import import_masks, mask_results, uncertain
 from vremove_cli.masks.files import write_masks
 from vremove_cli.media.encoders import container_of

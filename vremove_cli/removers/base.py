@@ -13,7 +13,7 @@ class RemoverSpec:
     whether what the plate recovered is in place there, or the source with the object in it.
 
     `multiple` is what the height and width given to it are multiples of, `context` how many pixels round the hole a
-    crop shows, `longest` the most frames it takes at once, `models` what it runs, by the catalogue's names.
+    crop shows, `models` what it runs, by the catalogue's names; `physics` whether it knows what will move.
     """
 
     name: str
@@ -21,9 +21,9 @@ class RemoverSpec:
     region: Literal["crop", "frame"]
     multiple: int = 8
     context: int = 64
-    longest: int = 120
     shows: Literal["plate", "source"] = "plate"
     models: tuple[str, ...] = ()
+    physics: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,22 @@ class ShotInfo:
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work: an id that is unique in the job, the frames start <= t < stop it fills, what it needs."""
+    """One piece of work: an id that is unique in the job, the frames start <= t < stop it fills, what it needs.
+
+    With a `step` above 1 it makes every such frame only, for stages that need it: anchors, which are not shown
+    themselves. Where stages overlap, the later one of the list is shown.
+    """
 
     id: str
     start: int
     stop: int
     needs: tuple[str, ...] = ()
+    step: int = 1
+
+    @property
+    def frames(self) -> range:
+        """The frames it makes."""
+        return range(self.start, self.stop, self.step)
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class Fill:
-    """What a stage made: frames (T, H, W, 3) float32, and where it changed the picture beside `ask` (T, H, W) bool."""
+    """What a stage made: frames (T, H, W, 3) float32, and, of a remover that takes an object's shadow, reflection and
+    light away too, where it changed the picture beside the object (T, H, W) bool."""
 
     frames: Array
     changed: Array | None = None
@@ -93,5 +104,5 @@ class Remover(Protocol):
     def size(self, width: int, height: int) -> tuple[int, int] | None:
         """The (width, height) it wants a region of this size at; None: as it is."""
 
-    def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
-        """Do one piece; `inputs` are the fills of the stages it needs."""
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
+        """Do one piece; `inputs` are the fills of the stages it needs, but for those that had nothing to do."""

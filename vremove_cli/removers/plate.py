@@ -17,6 +17,6 @@ class PlateRemover:
     def size(self, width: int, height: int) -> None:
         """As it is."""
 
-    def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         """Give the frames back as they are."""
         return Fill(shot.frames)

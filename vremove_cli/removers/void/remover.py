@@ -14,19 +14,21 @@ import numpy as np
 
 from vremove_cli import device as devices
 from vremove_cli.geometry import Array
-from vremove_cli.masks.quadmask import quantised, seen
-from vremove_cli.networks.cogvideox import decode, latents_of
+from vremove_cli.masks.quadmask import ERASED, quantised, seen
+from vremove_cli.networks.cogvideox import FRAMES_EACH, decode, latents_of
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
+from vremove_cli.removers.chain import crossed, linked
+from vremove_cli.removers.difference import changed
 from vremove_cli.removers.room import work_size
 from vremove_cli.removers.void import memory, model, second
 from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
 from vremove_cli.removers.void.sampling import Condition, conditioned, sampled
-from vremove_cli.windows import segments
+from vremove_cli.windows import overlapping
 
 AREA = 384 * 672  # pixels that the network was run at
 STEPS = (30, 50)  # of the first and of the second pass
 GUIDANCE = 6.0  # of the second pass
-LONGEST = 397  # frames that are held at once; a longer shot is divided
+LONGEST, SHARED = 397, 16  # frames that are held at once, and that the parts of a longer shot have in common
 BASE, PASSES = "cogvideox-fun-5b", ("void-pass1", "void-pass2")
 
 
@@ -36,14 +38,14 @@ class VoidRemover:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.spec = RemoverSpec(
-            "void", "Apache-2.0", "frame", multiple=1, longest=LONGEST, shows="source",
+            "void", "Apache-2.0", "frame", multiple=1, shows="source", physics=True,
             models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
         )  # fmt: skip
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        """One for each shot, or for each even part of a very long one."""
-        runs = [(a + x, a + y) for a, b in shot.shots for x, y in segments(b - a, (), LONGEST)]
-        return [Stage(f"void-{start:06d}", start, stop) for start, stop in runs]
+        """One for each shot, or for each part of a very long one; parts overlap, and fade into each other."""
+        runs = [(a + x, a + y) for a, b in shot.shots for x, y in overlapping(b - a, LONGEST, SHARED, FRAMES_EACH)]
+        return linked([Stage(f"void-{start:06d}", start, stop) for start, stop in runs])
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) it works at for frames of this size: their shape, and the area it was trained for."""
@@ -57,18 +59,24 @@ class VoidRemover:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return config
 
-    def run(self, stage: Stage, shot: Shot, inputs: Mapping[str, Fill]) -> Fill:
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         """One pass or both over a shot."""
         import torch
 
         with torch.inference_mode():
-            return Fill(_Run(self._settings, self._config(), shot).frames())
+            made = crossed(_Run(self._settings, self._config(), shot).frames(), stage, inputs)
+        return Fill(made, changed(made, shot.frames, np.isin(quantised(shot.quad), ERASED)))
 
 
 def _checkpoint(place: str, number: int) -> Path:
     """A pass's file: as given, or in the folder that holds what the Hub has."""
     path = Path(place)
     return path / f"void_pass{number + 1}.safetensors" if path.is_dir() else path
+
+
+def _seed(*numbers: int) -> int:
+    """A seed of its own for each combination of numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 class _Run:
@@ -82,8 +90,7 @@ class _Run:
         self._device, _ = devices.choose(settings.device)
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
-        own = np.random.SeedSequence([settings.seed, shot.first]).generate_state(1)  # of this shot in this job
-        self._generator = torch.Generator("cpu").manual_seed(int(own[0]))
+        self._generator = torch.Generator("cpu").manual_seed(_seed(settings.seed, shot.first))
 
     def frames(self) -> Array:
         """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
@@ -132,8 +139,12 @@ class _Run:
         import torch
 
         height, width = self._shot.frames.shape[1:3]
-        shape = (1, latents_of(self._length), 16, height // 8, width // 8)
-        return np.asarray(torch.randn(shape, generator=self._generator).numpy())
+        firsts = range(self._shot.first, self._shot.first + self._length, FRAMES_EACH)
+        seeds = (_seed(self._settings.seed, t, 1) for t in firsts)  # so that parts of a shot agree where they overlap
+        return np.stack([
+            torch.randn((16, height // 8, width // 8), generator=torch.Generator("cpu").manual_seed(s)).numpy()
+            for s in seeds
+        ])[None]  # fmt: skip
 
     def _moving(self, first: Array) -> Array:
         """The noise that moves as the first pass's result does; or as the reference makes it, if that was asked for."""
@@ -142,4 +153,4 @@ class _Run:
             height, width = first.shape[1:3]
             made = second.reference_noise(seen8, 16, self._settings.seed)
             return second.fitted(made, latents_of(self._length), (height // 8, width // 8))[None]
-        return second.start_noise(seen8, 16, 8, self._settings.seed)[None]
+        return second.start_noise(seen8, 16, 8, _seed(self._settings.seed, self._shot.first, 2))[None]

@@ -1,0 +1,73 @@
+"""What is blended into each frame: the plate's patches, and over them what a remover made."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from vremove_cli.geometry import Placed
+from vremove_cli.job.erasing import effect_masks
+from vremove_cli.job.folder import WorkFolder
+from vremove_cli.job.graph import Task
+from vremove_cli.job.patches import gray_path, load_masks, load_patches
+from vremove_cli.job.plan import Plan
+from vremove_cli.job.recovering import Patch, plate_patches
+
+
+def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
+    """What is blended into each frame start <= t < stop: the remover's patch where it made one, else the plate's.
+
+    Where runs of the remover overlap the later one counts: it went on from the earlier.
+    """
+    made: dict[int, Task] = {}
+    for task, _ in _fills(plan, folder, start, stop):
+        made |= dict.fromkeys(range(max(start, task.run[0]), min(stop, task.run[1])), task)
+    for filled, frames in groupby(range(start, stop), made.get):
+        run = list(frames)
+        if filled is None:
+            yield from ((t, p) for t, p, _ in plate_patches(plan, folder, run[0], run[-1] + 1))
+        else:
+            yield from _filled(plan, folder, filled, run[0], run[-1] + 1)
+
+
+def _fills(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """A remover's finished tasks that left patches of frames start <= t < stop, in order."""
+    for task in plan.tasks:
+        if task.kind == "fill" and task.run[0] < stop and task.run[1] > start:
+            result = folder.result(task.id)
+            if result is not None and "where" in result:
+                yield task, result
+
+
+def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
+    result = folder.result(task.id)
+    assert result is not None
+    low, high = start - task.run[0], stop - task.run[0]
+    path, where = folder.file("fill", f"{task.id}.mkv"), result["where"]
+    planes = load_patches(path, where, plan.clip.layout, low, high)
+    mattes = load_masks(gray_path(path, "matte"), where, low, high)
+    for t, (patch, matte) in enumerate(zip(planes, mattes, strict=True), start):
+        yield t, None if patch is None else (patch[0], patch[1], matte.on(patch[0]))
+
+
+def by_frame(changes: Iterator[tuple[int, Patch | None]], count: int) -> Iterator[Patch | None]:
+    """The patch of each of a clip's `count` frames, None where `changes` has none."""
+    upcoming = next(changes, None)
+    for t in range(count):
+        patch = None
+        if upcoming is not None and upcoming[0] == t:
+            patch, upcoming = upcoming[1], next(changes, None)
+        yield patch
+
+
+def all_effects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
+    """Shadows, reflections and the like, binary, for frames low <= t < high that have any: what was found, and where a
+    remover changed the picture beside the object."""
+    out = effect_masks(plan, folder, low, high)
+    for task, result in _fills(plan, folder, low, high):
+        first, last = max(low, task.run[0]), min(high, task.run[1])
+        path = gray_path(folder.file("fill", f"{task.id}.mkv"), "changed")
+        kept = load_masks(path, result["where"], first - task.run[0], last - task.run[0])
+        for t, mask in enumerate(kept, first):
+            if not mask.empty:
+                out[t] = out[t].united(mask) if t in out else mask
+    return out
