@@ -52,6 +52,18 @@ def cli(hub: fake.Hub, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return made
 
 
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Where the tiny networks lie, for a remover that is used without the command."""
+    folder, repos = tmp_path_factory.mktemp("networks"), void_repos()
+    for repo, files in repos.items():
+        for name, content in files.items():
+            (folder / repo / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / repo / name).write_bytes(content)
+    base, passes = (str(folder / repo) for repo in repos)
+    return Settings(places={remover.BASE: base, remover.PASSES[0]: passes})
+
+
 def clip_and_mask(folder: Path, frames: int) -> tuple[Path, Path]:
     clip = write_clip(folder / f"{frames}.mp4", size=SIZE, frames=frames, audio="aac", options={"crf": "4"})
     mask = write_clip(
@@ -318,16 +330,11 @@ def test_an_object_cannot_be_called_affected(vremove, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_parts_of_a_long_shot_fade_into_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shot of 180 frames in parts of 101 that share 16, against the same cut without any."""
-    for repo, files in void_repos().items():
-        for name, content in files.items():
-            (tmp_path / repo / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / repo / name).write_bytes(content)
-    base, passes = (str(tmp_path / repo) for repo in void_repos())
     monkeypatch.setattr(remover, "LONGEST", 101)
     monkeypatch.setattr(remover, "STEPS", (3, 3))
-    void = remover.VoidRemover(Settings(places={remover.BASE: base, remover.PASSES[0]: passes}))
+    void = remover.VoidRemover(networks)
     stages = void.stages(ShotInfo(((0, 180),), ((0, 180),), *SIZE))
     assert [(s.start, s.stop) for s in stages] == [(0, 101), (80, 180)]
     source = np.stack([scene(t, *SIZE) for t in range(180)]).astype(np.float32) / 255
@@ -345,3 +352,20 @@ def test_parts_of_a_long_shot_fade_into_each_other(tmp_path: Path, monkeypatch: 
     seam = np.abs(np.diff(np.concatenate([first.frames[79:80], joined.frames[:22]]), axis=0)).mean(axis=(1, 2, 3))
     assert seam.mean() < 1.15 * inside.mean()
     assert seam[0] < cut
+
+
+@pytest.mark.slow
+def test_a_short_memory_gives_nearly_the_same_in_tiles(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remover, "STEPS", (2, 2))
+    void = remover.VoidRemover(networks)
+    source = np.stack([scene(t, *SIZE) for t in range(9)]).astype(np.float32) / 255
+    quad = np.stack([np.where(mask_of(t, *SIZE) > 0, Level.REMOVE, Level.KEEP) for t in range(9)]).astype(np.float32)
+    shot = Shot(source, quad == 0, quad, 0, 0, 0, lambda *_: None)
+    (stage,) = void.stages(ShotInfo(((0, 9),), ((0, 9),), *SIZE))
+    whole = void.run(stage, shot, {}).frames
+    monkeypatch.setattr(remover.tiles, "needed", lambda *_: True)
+    monkeypatch.setattr(remover.tiles, "TILE", 8)
+    monkeypatch.setattr(remover.tiles, "SHARED", 3)
+    parts = void.run(stage, shot, {}).frames
+    assert not np.array_equal(parts, whole)
+    assert np.abs(parts - whole).mean() < 0.3 * whole.std()

@@ -12,6 +12,13 @@ def mode_for(weights: float, free: float) -> str:
     return "fp8" if weights / 2 + _ROOM <= free else "offload"
 
 
+def free(device: str) -> float:
+    """Bytes of memory that are free on a device; endless where it is not the GPU's own."""
+    import torch
+
+    return float(torch.cuda.mem_get_info()[0]) if device == "cuda" else float("inf")
+
+
 def placed(transformer: Any, device: str) -> Any:
     """A transformer ready to run on a device."""
     import torch
@@ -19,8 +26,7 @@ def placed(transformer: Any, device: str) -> Any:
     if device != "cuda":
         return transformer.to(device)
     weights = sum(p.numel() * p.element_size() for p in transformer.parameters())
-    free, _ = torch.cuda.mem_get_info()
-    mode = mode_for(weights, free)
+    mode = mode_for(weights, free(device))
     if mode == "fp8":
         transformer.enable_layerwise_casting(torch.float8_e4m3fn, torch.bfloat16)
     if mode == "offload":

@@ -6,7 +6,8 @@ its seeds, keeps the mirrored padding, cannot do a second pass on long clips) th
 
 import gc
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vremove_cli import device as devices
 from vremove_cli.geometry import Array
 from vremove_cli.masks.quadmask import ERASED, quantised, seen
 from vremove_cli.networks.cogvideox import FRAMES_EACH, decode, latents_of
+from vremove_cli.removers import tiles
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
 from vremove_cli.removers.chain import crossed, linked
 from vremove_cli.removers.difference import changed
@@ -119,9 +121,16 @@ class _Run:
         )  # fmt: skip
         del transformer
         gc.collect()
-        made = decode(vae, latents.transpose(1, 2) / vae.config.scaling_factor)
+        made = self._tiled(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor, 8)
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures.cpu().numpy())
+
+    def _tiled(self, run: Callable[[Any], Any], given: Any, pixels: int = 1) -> Any:
+        """Run the VAE on (..., H, W), so many `pixels` to a value's side; in tiles where the memory is short."""
+        height, width = given.shape[-2] * pixels, given.shape[-1] * pixels
+        if not tiles.needed(memory.free(self._device), height, width):
+            return run(given)
+        return tiles.tiled(run, given, 8 // pixels * tiles.TILE, 8 // pixels * tiles.SHARED)
 
     @property
     def _twice(self) -> bool:
@@ -133,7 +142,8 @@ class _Run:
         pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] * 2 - 1
         noise = torch.randn(pixels.shape, generator=self._generator)
         levels = torch.from_numpy(mask)[None, None]
-        return conditioned(vae, pixels.to(self._device), levels.to(self._device), noise.to(self._device), text)
+        seen, kept, drawn = (part.to(self._device) for part in (pixels, levels, noise))
+        return conditioned(vae, seen, kept, drawn, text, self._tiled)
 
     def _white(self) -> Array:
         import torch

@@ -6,6 +6,7 @@ two windows share is their weighted mean.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from vremove_cli.networks.cogvideox import encode, rotary
@@ -24,14 +25,17 @@ class Condition:
     text: Any
 
 
-def conditioned(vae: Any, video: Any, mask: Any, noise: Any, text: Any) -> Condition:
+def conditioned(
+    vae: Any, video: Any, mask: Any, noise: Any, text: Any, apply: Callable[..., Any] = lambda run, x: run(x)
+) -> Condition:
     """The condition from a video (1, 3, F, H, W) in [-1, 1], a mask (1, 1, F, H, W) as the network sees it, and
-    standard normal noise of the video's shape, which black pixels do not get."""
+    standard normal noise of the video's shape, which black pixels do not get. `apply` runs the VAE: at once, or in
+    tiles."""
     import torch
 
     noised = torch.where(video == -1, video, video + NOISE * noise)
     dtype = vae.dtype
-    latents = [encode(vae, part.to(dtype)).transpose(1, 2) for part in (mask.expand_as(video), noised)]
+    latents = [apply(partial(encode, vae), part.to(dtype)).transpose(1, 2) for part in (mask.expand_as(video), noised)]
     return Condition(latents[0], latents[1], text)
 
 
