@@ -15,17 +15,17 @@ from clips import mask_of, scene, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 from process import Cli
-from twins import void_repos
+from twins import golden, void_repos
 
 from vremove_cli.errors import ModelError
 from vremove_cli.masks.quadmask import Level, drawn, quantised
 from vremove_cli.media.lossless import read_gray
-from vremove_cli.networks.cogvideox import latents_of
+from vremove_cli.networks.cogvideox import latents_of, rotary
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.room import restored, work_size
 from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
-from vremove_cli.removers.void.memory import mode_for
+from vremove_cli.removers.void.memory import in_8_bits, mode_for
 from vremove_cli.removers.void.model import make_transformer
 from vremove_cli.weights.load import load_strict
 
@@ -256,6 +256,25 @@ def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
 
 def test_memory_decides_how_weights_lie() -> None:
     assert [mode_for(11e9, free) for free in (80e9, 20e9, 15e9, 10e9)] == ["resident", "resident", "fp8", "offload"]
+
+
+def test_weights_in_8_bits_lie_so_and_say_nearly_the_same() -> None:
+    """On a CPU, where they come from 32 bits."""
+    model = make_transformer(golden("void_transformer")[1]["config"]["transformer"]).to_empty(device="cpu").eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.05)
+    given = {
+        "hidden_states": torch.randn(1, 4, 48, 8, 8), "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 8, model.config.text_embed_dim),
+        "image_rotary_emb": rotary(model.config, 4, 8, 8, "cpu"),
+    }  # fmt: skip
+    with torch.inference_mode():
+        exact = model(**given)[0]
+        near = in_8_bits(model)(**given)[0]
+    assert model.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
+    assert 0 < (near - exact).std() < 0.2 * exact.std()
 
 
 def test_help_loads_no_network_library() -> None:

@@ -20,7 +20,7 @@ def free(device: str) -> float:
 
 
 def placed(transformer: Any, device: str) -> Any:
-    """A transformer ready to run on a device."""
+    """A transformer ready to run on a device, as its memory allows."""
     import torch
 
     if device != "cuda":
@@ -28,7 +28,7 @@ def placed(transformer: Any, device: str) -> Any:
     weights = sum(p.numel() * p.element_size() for p in transformer.parameters())
     mode = mode_for(weights, free(device))
     if mode == "fp8":
-        transformer.enable_layerwise_casting(torch.float8_e4m3fn, torch.bfloat16)
+        return in_8_bits(transformer).to(device)
     if mode == "offload":
         transformer.enable_group_offload(
             torch.device("cuda"), torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1,
@@ -36,3 +36,11 @@ def placed(transformer: Any, device: str) -> Any:
         )  # fmt: skip
         return transformer
     return transformer.to(device)
+
+
+def in_8_bits(transformer: Any) -> Any:
+    """A transformer whose weights lie in 8 bits and are brought to its own type layer by layer, when they are used."""
+    import torch
+
+    transformer.enable_layerwise_casting(torch.float8_e4m3fn, transformer.dtype)
+    return transformer
