@@ -1,0 +1,170 @@
+"""Wan 2.1 from its own files, with sizes read off the tensors; the VAE's normalised latents, and attention to one
+picture context per latent frame. The networks are diffusers' and transformers'."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from vremove_cli.errors import ModelError
+from vremove_cli.networks.wan_keys import State, clip_state, text_state, transformer_state, vae_state
+from vremove_cli.weights.load import load_strict
+
+TEXT = 512  # tokens of text, padded with zeros after the encoder; the padding is attended
+PICTURE = 257  # tokens of a picture context
+HEADS = 16  # of the picture encoder; the one size that its tensors do not tell
+FRAMES_EACH = 4  # frames to a latent, but for the first one
+
+
+def make_transformer(config: Mapping[str, Any]) -> Any:
+    """A transformer without weights, from an original config.json."""
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    width, heads = config["dim"], config["num_heads"]
+    with torch.device("meta"):
+        model = WanTransformer3DModel(
+            num_attention_heads=heads, attention_head_dim=width // heads, in_channels=config.get("in_dim", 36),
+            out_channels=config.get("out_dim", 16), text_dim=config.get("text_dim", 4096),
+            freq_dim=config.get("freq_dim", 256), ffn_dim=config["ffn_dim"], num_layers=config["num_layers"],
+            eps=config.get("eps", 1e-6), image_dim=config.get("image_dim", 1280), added_kv_proj_dim=width,
+        )  # fmt: skip
+    return with_rotary(model)
+
+
+def with_rotary(model: Any) -> Any:
+    """A model made on the meta device with its table of rotations, which no file holds, in memory."""
+    from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed
+
+    config = model.config
+    model.rope = WanRotaryPosEmbed(config.attention_head_dim, config.patch_size, config.rope_max_seq_len)
+    return model
+
+
+def load_transformer(config: Mapping[str, Any], state: State, path: str, dtype: Any) -> Any:
+    """A transformer with its tensors (original names), strictly; norms, tables and the time embedding in float32."""
+    model = make_transformer(config)
+    load_strict(model, typed(model, transformer_state(state), dtype), path)
+    return model.eval()
+
+
+def typed(model: Any, state: State, dtype: Any) -> dict[str, Any]:
+    """Tensors in a type, but for those that a model wants in float32."""
+    import torch
+
+    exact = tuple(model._keep_in_fp32_modules)
+    return {k: v.to(torch.float32 if any(e in k.split(".") for e in exact) else dtype) for k, v in state.items()}
+
+
+def load_vae(state: State, path: str, dtype: Any) -> Any:
+    """The VAE with its tensors (original names), strictly; its widths are read off them."""
+    from diffusers import AutoencoderKLWan
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()
+    own = vae_state(state)
+    base = _size(own, "encoder.conv_in.weight", 0, path)
+    widths = [_size(own, f"encoder.down_blocks.{3 * k}.conv1.weight", 0, path) // base for k in range(4)]
+    vae = AutoencoderKLWan(base_dim=base, dim_mult=widths)
+    load_strict(vae, own, path)
+    return vae.to(dtype).eval()
+
+
+def load_clip(state: State, path: str, dtype: Any, heads: int = HEADS) -> Any:
+    """The picture encoder with its tensors (original names), strictly; its sizes are read off them."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    own = clip_state(state)
+    patch = _size(own, "embeddings.patch_embedding.weight", -1, path)
+    side = round((_size(own, "embeddings.position_embedding.weight", 0, path) - 1) ** 0.5) * patch
+    clip = CLIPVisionModel(CLIPVisionConfig(
+        hidden_size=_size(own, "embeddings.patch_embedding.weight", 0, path),
+        intermediate_size=_size(own, "encoder.layers.0.mlp.fc1.weight", 0, path),
+        num_hidden_layers=_count(own, r"^encoder\.layers\.(\d+)\."), num_attention_heads=heads, image_size=side,
+        patch_size=patch, hidden_act="gelu", layer_norm_eps=1e-5,
+    ))  # fmt: skip
+    load_strict(clip, own, path)
+    return clip.to(dtype).eval()
+
+
+def load_text(state: State, path: str, dtype: Any) -> Any:
+    """The text encoder with its tensors (original names), strictly; its sizes are read off them."""
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    own = text_state(state)
+    bias = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    heads = _size(own, bias, 1, path)
+    encoder = UMT5EncoderModel(UMT5Config(
+        vocab_size=_size(own, "shared.weight", 0, path), d_model=_size(own, "shared.weight", 1, path),
+        d_kv=_size(own, "encoder.block.0.layer.0.SelfAttention.q.weight", 0, path) // heads,
+        d_ff=_size(own, "encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 0, path),
+        num_layers=_count(own, r"^encoder\.block\.(\d+)\."), num_heads=heads,
+        relative_attention_num_buckets=_size(own, bias, 0, path), feed_forward_proj="gated-gelu",
+    ))  # fmt: skip
+    load_strict(encoder, own, path)
+    return encoder.to(dtype).eval()
+
+
+def _size(state: State, key: str, axis: int, path: str) -> int:
+    if key not in state:
+        raise ModelError(f"the weights in {path} do not fit: {key} is missing", "check that they are of this model")
+    return int(state[key].shape[axis])
+
+
+def _count(state: State, pattern: str) -> int:
+    return 1 + max((int(m[1]) for k in state if (m := re.match(pattern, k))), default=-1)
+
+
+def latents_of(frames: int) -> int:
+    """Latents of a clip of 4k + 1 frames."""
+    return (frames - 1) // FRAMES_EACH + 1
+
+
+def encode(vae: Any, video: Any) -> Any:
+    """The posterior's mode of a video (1, 3, F, H, W) in [-1, 1], normalised: (1, 16, L, H/8, W/8)."""
+    mean, deviation = _statistics(vae, video)
+    return (vae.encode(video).latent_dist.mode() - mean) / deviation
+
+
+def decode(vae: Any, latents: Any) -> Any:
+    """Normalised latents (1, 16, L, h, w) as frames (1, 3, 4(L - 1) + 1, 8h, 8w) in [-1, 1]."""
+    mean, deviation = _statistics(vae, latents)
+    return vae.decode(latents * deviation + mean, return_dict=False)[0].clamp(-1, 1)
+
+
+def _statistics(vae: Any, like: Any) -> tuple[Any, Any]:
+    import torch
+
+    values = (vae.config.latents_mean, vae.config.latents_std)
+    mean, deviation = (torch.tensor(v, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1) for v in values)
+    return mean, deviation
+
+
+def padded_text(states: Any) -> Any:
+    """A text's states (N, D) as the transformer wants them, (1, 512, D): zeros after the end."""
+    from torch.nn.functional import pad
+
+    return pad(states, (0, 0, 0, TEXT - len(states)))[None]
+
+
+class FramewiseProcessor:
+    """Cross-attention of each latent frame to its own context (UnderEraser, framewise context cross-attention).
+
+    The hidden states (1, L * tokens, C) of one clip meet contexts (L, 257 + 512, C), one for each latent frame.
+    """
+
+    def __init__(self) -> None:
+        from diffusers.models.transformers.transformer_wan import WanAttnProcessor
+
+        self._stock = WanAttnProcessor()
+
+    def __call__(self, attn: Any, hidden_states: Any, encoder_hidden_states: Any, *rest: Any, **more: Any) -> Any:
+        count = len(encoder_hidden_states)
+        apart = hidden_states.unflatten(1, (count, -1))[0]
+        return self._stock(attn, apart, encoder_hidden_states, *rest, **more).flatten(0, 1)[None]
+
+
+def framewise(transformer: Any) -> Any:
+    """A transformer whose blocks look at one context per latent frame."""
+    for block in transformer.blocks:
+        block.attn2.set_processor(FramewiseProcessor())
+    return transformer
