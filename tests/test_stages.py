@@ -14,9 +14,9 @@ from vremove_cli.job.graph import groups
 from vremove_cli.media.lossless import read_gray
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Stage
-from vremove_cli.removers.chain import crossed, linked
+from vremove_cli.removers.chain import faded, guided, is_join, joined, with_known
 from vremove_cli.removers.difference import changed
-from vremove_cli.windows import overlapping
+from vremove_cli.windows import Run, overlapping, propagated
 
 
 @given(st.integers(0, 3000), st.integers(2, 400), st.integers(0, 40), st.sampled_from([1, 4]))
@@ -29,16 +29,69 @@ def test_overlapping_runs_cover_everything(count: int, longest: int, overlap: in
     assert all(before[1] - after[0] >= overlap for before, after in zip(runs, runs[1:], strict=False))
 
 
-def test_stages_that_overlap_need_each_other_and_hang_together() -> None:
-    stages = linked([Stage("a", 0, 10), Stage("b", 8, 20), Stage("c", 20, 30)])
-    assert [s.needs for s in stages] == [(), ("a",), ()]
-    assert groups(stages) == {"a": (0, 20), "b": (0, 20), "c": (20, 30)}
+def test_runs_that_overlap_are_joined_and_hang_together() -> None:
+    stages = joined("x", [(0, 10), (8, 20), (20, 30)])
+    assert [(s.start, s.stop, s.needs) for s in stages] == [
+        (0, 10, ()), (8, 20, ()), (20, 30, ()), (8, 10, ("x-000000", "x-000008")),
+    ]  # fmt: skip
+    spans = groups(stages)
+    assert [spans[s.id] for s in stages] == [(0, 20), (0, 20), (20, 30), (0, 20)]
 
 
-def test_a_stage_fades_in_over_the_one_before() -> None:
-    before, after = Stage("a", 0, 6), Stage("b", 3, 9, ("a",))
-    out = crossed(np.ones((6, 1, 1, 3), np.float32), after, {before: Fill(np.zeros((6, 1, 1, 3), np.float32))})
-    assert out[:, 0, 0, 0].tolist() == [0.25, 0.5, 0.75, 1, 1, 1]
+def test_a_join_goes_over_from_one_run_to_the_next() -> None:
+    a, b, join = joined("x", [(0, 6), (3, 9)])
+    fills = {a: Fill(np.zeros((6, 1, 1, 3), np.float32)), b: Fill(np.ones((6, 1, 1, 3), np.float32))}
+    assert is_join(join)
+    assert faded(join, fills, np.zeros((3, 1, 1, 3)))[:, 0, 0, 0].tolist() == [0.25, 0.5, 0.75]
+    assert (faded(join, {b: fills[b]}, np.zeros((3, 1, 1, 3))) == 1).all()
+
+
+@given(st.integers(1, 3000) | st.integers(3000, 100_000), st.sampled_from([(81, 10), (81, 3), (21, 10), (5, 2)]))
+def test_keyframes_come_before_what_they_guide(count: int, shape: tuple[int, int]) -> None:
+    longest, stride = shape
+    runs = propagated(count, longest, stride)
+    made: set[int] = set()
+    shown: set[int] = set()
+    for run in runs:
+        assert 0 < len(run.frames) <= longest
+        assert set(run.known) <= made
+        assert set(run.known) <= set(run.frames)
+        assert not run.known or run.known[0] == run.start
+        assert not run.known or run.known.step <= stride * run.step
+        made |= set(run.frames)
+        shown |= set(run.frames) if run.step == 1 else set()
+    assert shown == set(range(count))
+    windows = [r for r in runs if r.step == 1]
+    assert all(b.start < a.stop for a, b in zip(windows, windows[1:], strict=False))
+    assert all(len(w.frames) > longest - stride for w in windows) or len(windows) == 1
+
+
+def test_the_papers_windows() -> None:
+    runs = propagated(290)
+    assert [(r.start, r.stop, r.step, len(r.frames)) for r in runs] == [
+        (0, 289, 4, 73), (0, 81, 1, 81), (80, 161, 1, 81), (160, 241, 1, 81), (212, 290, 1, 78),
+    ]  # fmt: skip
+    assert propagated(81) == [Run(0, 81)]
+
+
+def test_windows_need_their_keyframes_alone() -> None:
+    stages = guided("x", propagated(1000), 50, fade=4)
+    by_id = {s.id: s for s in stages}
+    for stage in stages:
+        if stage.step == 1 and not is_join(stage):
+            assert stage.needs
+            assert all(by_id[n].step == 10 for n in stage.needs)
+    assert min(s.start for s in stages) == 50
+    assert max(s.stop for s in stages) == 1050
+
+
+def test_known_keyframes_are_put_in_and_erased_no_more() -> None:
+    keys, stage = Stage("k", 0, 9, step=4), Stage("w", 2, 7)
+    frames, mask = with_known(
+        stage, np.zeros((5, 1, 1, 3)), np.ones((5, 1, 1), bool), {keys: Fill(np.full((3, 1, 1, 3), 0.5))}
+    )
+    assert frames[:, 0, 0, 0].tolist() == [0, 0, 0.5, 0, 0]
+    assert mask[:, 0, 0].tolist() == [True, True, False, True, True]
 
 
 def shaded(t: int, *, there: bool) -> Array:

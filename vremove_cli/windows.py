@@ -1,6 +1,7 @@
 """Long clips in pieces: pure functions of numbers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def segments(count: int, cuts: Sequence[int] = (), longest: int = 120) -> list[tuple[int, int]]:
@@ -50,3 +51,51 @@ def overlapping(count: int, longest: int, overlap: int, grid: int = 1) -> list[t
         if step + overlap <= longest:
             return [(k * step, min(k * step + longest, count)) for k in range(pieces) if k * step + overlap < count]
         pieces += 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """Frames start <= t < stop, every `step`-th of them, generated together; those in `known` (a range) come from runs
+    before it. A run with a step above 1 is of keyframes."""
+
+    start: int
+    stop: int
+    step: int = 1
+    known: range = range(0)
+
+    @property
+    def frames(self) -> range:
+        return range(self.start, self.stop, self.step)
+
+
+def propagated(count: int, longest: int = 81, stride: int = 10) -> list[Run]:
+    """Keyframe-guided propagation over `count` frames (UnderEraser, sec. 3.4, eq. 7), in an order that can be done.
+
+    Every k-th frame is a keyframe, k = ceil(count / longest). They are generated first, as one clip, and are known in
+    every window; each window begins at the last keyframe of the one before. Where k would exceed the `stride` that the
+    network was trained with, it is that, and the keyframes, too many for one clip then, are themselves propagated. The
+    last window is as long as the others: it begins at an earlier keyframe, rather than be a short tail.
+    """
+    if count <= longest:
+        return [Run(0, count)] if count else []
+    step = min(-(-count // longest), stride)
+    keys = -(-count // step)
+    before = [
+        Run(r.start * step, (r.frames[-1]) * step + 1, r.step * step, _times(r.known, step))
+        for r in propagated(keys, longest, stride)
+    ]
+    return [*before, *(Run(a, b, 1, range(a, b, step)) for a, b in _chained(count, longest, step))]
+
+
+def _chained(count: int, longest: int, step: int) -> list[tuple[int, int]]:
+    """Windows that begin at keyframes, each at the last one of the window before; the last one is moved back."""
+    out, start = [], 0
+    while start + longest < count:
+        out.append((start, start + longest))
+        start = (start + longest - 1) // step * step
+    last = -(-(count - longest) // step) * step
+    return [*out, (last, count)]
+
+
+def _times(numbers: range, factor: int) -> range:
+    return range(numbers.start * factor, numbers.stop * factor, numbers.step * factor)

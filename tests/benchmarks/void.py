@@ -21,7 +21,7 @@ from diffusers import DDIMScheduler
 from test_void import FULL
 
 from vremove_cli.networks.cogvideox import latents_of
-from vremove_cli.removers.void import memory
+from vremove_cli.removers import memory
 from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
 from vremove_cli.removers.void.model import TOKENS, make_transformer
 from vremove_cli.removers.void.sampling import Condition, sampled

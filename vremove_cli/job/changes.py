@@ -16,11 +16,13 @@ from vremove_cli.job.recovering import Patch, plate_patches
 def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
     """What is blended into each frame start <= t < stop: the remover's patch where it made one, else the plate's.
 
-    Where runs of the remover overlap the later one counts: it went on from the earlier.
+    Where runs of the remover overlap the earlier one counts, but for one that went on from it.
     """
     made: dict[int, Task] = {}
     for task, _ in _fills(plan, folder, start, stop):
-        made |= dict.fromkeys(range(max(start, task.run[0]), min(stop, task.run[1])), task)
+        for t in range(max(start, task.run[0]), min(stop, task.run[1])):
+            if t not in made or made[t].id in task.needs:
+                made[t] = task
     for filled, frames in groupby(range(start, stop), made.get):
         run = list(frames)
         if filled is None:

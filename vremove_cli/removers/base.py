@@ -54,7 +54,7 @@ class Stage:
     """One piece of work: an id that is unique in the job, the frames start <= t < stop it fills, what it needs.
 
     With a `step` above 1 it makes every such frame only, for stages that need it: anchors, which are not shown
-    themselves. Where stages overlap, the later one of the list is shown.
+    themselves. Where stages overlap the earlier one of the list is shown, but for one that needs it.
     """
 
     id: str

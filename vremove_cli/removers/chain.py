@@ -1,28 +1,80 @@
-"""Stages that overlap: the later one goes over from what the earlier one made to what it made itself."""
+"""Runs of frames that overlap: generated apart, so that a farm may share them, and joined where they meet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.removers.base import Fill, Stage
+from vremove_cli.windows import Run
+
+_JOIN = "join-"
 
 
-def linked(stages: list[Stage]) -> list[Stage]:
-    """Stages in order, each needing the one before it where they overlap."""
-    return [
-        Stage(s.id, s.start, s.stop, (*s.needs, *(b.id for b in stages[max(0, k - 1) : k] if b.stop > s.start)), s.step)
-        for k, s in enumerate(stages)
-    ]
+def joined(name: str, runs: Sequence[tuple[int, int]], fade: int | None = None) -> list[Stage]:
+    """Stages for half-open runs in order, and short ones that go over from each run to the next: in the last `fade`
+    frames that both have, or in all of them."""
+    windows = [Stage(f"{name}-{start:06d}", start, stop) for start, stop in runs]
+    return [*windows, *_joins(windows, fade)]
 
 
-def crossed(made: Array, stage: Stage, inputs: Mapping[Stage, Fill]) -> Array:
-    """Frames (T, H, W, 3) of a stage, faded in over those that an earlier one made of the same moments."""
-    out = made
-    for before, fill in inputs.items():
-        shared = before.stop - stage.start
-        if before.step == 1 and before.start < stage.start and shared > 0:
-            ramp = (np.arange(1, shared + 1, dtype=np.float32) / (shared + 1))[:, None, None, None]
-            head = fill.frames[-shared:] * (1 - ramp) + made[:shared] * ramp
-            out = np.concatenate([head, made[shared:]])
+def guided(name: str, runs: Sequence[Run], first: int, fade: int) -> list[Stage]:
+    """Stages for keyframes and the windows between them, frame 0 of the runs being the frame `first`; and the joins.
+
+    What a run knows it needs the runs before it for that generated those frames.
+    """
+    stages: list[Stage] = []
+    for run in runs:
+        needs = tuple(s.id for s, r in zip(stages, runs, strict=False) if _knows(run, r))
+        start = first + run.start
+        stages.append(Stage(f"{name}-{start:06d}-{run.step}", start, first + run.stop, needs, run.step))
+    windows = [s for s in stages if s.step == 1]
+    return [*stages, *_joins(windows, fade)]
+
+
+def _knows(run: Run, before: Run) -> bool:
+    """Whether a run knows keyframes that one before it generates."""
+    known = run.known
+    return bool(known) and before.step == known.step and before.start <= known[-1] and before.stop > known[0]
+
+
+def _joins(windows: Sequence[Stage], fade: int | None) -> list[Stage]:
+    out = []
+    for before, after in zip(windows, windows[1:], strict=False):
+        start = after.start if fade is None else max(after.start, before.stop - fade)
+        if start < before.stop:
+            out.append(Stage(f"{_JOIN}{after.id}", start, before.stop, (before.id, after.id)))
     return out
+
+
+def is_join(stage: Stage) -> bool:
+    """Whether a stage makes nothing itself."""
+    return stage.id.startswith(_JOIN)
+
+
+def faded(stage: Stage, inputs: Mapping[Stage, Fill], frames: Array) -> Array:
+    """What a join gives: the earlier run's frames going over into the later one's, (T, H, W, 3); what only one of them
+    made, as that made it, and `frames` where neither had anything to do."""
+    made = [_part(s, inputs[s], stage) for s in sorted(inputs, key=lambda s: s.start)]
+    if len(made) < 2:
+        return made[0] if made else frames
+    count = len(stage.frames)
+    ramp = (np.arange(1, count + 1, dtype=np.float32) / (count + 1))[:, None, None, None]
+    return np.asarray(made[0] * (1 - ramp) + made[1] * ramp)
+
+
+def _part(had: Stage, fill: Fill, wanted: Stage) -> Array:
+    return fill.frames[wanted.start - had.start : wanted.stop - had.start]
+
+
+def with_known(stage: Stage, frames: Array, mask: Array, inputs: Mapping[Stage, Fill]) -> tuple[Array, Array]:
+    """Frames (T, H, W, 3) and mask (T, H, W) bool of a stage with the keyframes that were made before it put in, where
+    nothing is to be erased any more."""
+    frames, mask = frames.copy(), mask.copy()
+    place = {t: i for i, t in enumerate(stage.frames)}
+    for before, fill in reversed(list(inputs.items())):  # where two runs made a keyframe, the earlier one's counts
+        for t, made in zip(before.frames, fill.frames, strict=True):
+            if t in place:
+                frames[place[t]] = made
+                mask[place[t]] = False
+    return frames, mask

@@ -17,12 +17,13 @@ from vremove_cli import device as devices
 from vremove_cli.geometry import Array
 from vremove_cli.masks.quadmask import ERASED, quantised, seen
 from vremove_cli.networks.cogvideox import FRAMES_EACH, decode, latents_of
-from vremove_cli.removers import tiles
+from vremove_cli.removers import memory, tiles
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
-from vremove_cli.removers.chain import crossed, linked
+from vremove_cli.removers.chain import faded, is_join, joined
 from vremove_cli.removers.difference import changed
+from vremove_cli.removers.noise import latent_noise, seed_of
 from vremove_cli.removers.room import work_size
-from vremove_cli.removers.void import memory, model, second
+from vremove_cli.removers.void import model, second
 from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
 from vremove_cli.removers.void.sampling import Condition, conditioned, sampled
 from vremove_cli.windows import overlapping
@@ -47,7 +48,7 @@ class VoidRemover:
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """One for each shot, or for each part of a very long one; parts overlap, and fade into each other."""
         runs = [(a + x, a + y) for a, b in shot.shots for x, y in overlapping(b - a, LONGEST, SHARED, FRAMES_EACH)]
-        return linked([Stage(f"void-{start:06d}", start, stop) for start, stop in runs])
+        return joined("void", runs)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) it works at for frames of this size: their shape, and the area it was trained for."""
@@ -65,8 +66,11 @@ class VoidRemover:
         """One pass or both over a shot."""
         import torch
 
-        with torch.inference_mode():
-            made = crossed(_Run(self._settings, self._config(), shot).frames(), stage, inputs)
+        if is_join(stage):
+            made = faded(stage, inputs, shot.frames)
+        else:
+            with torch.inference_mode():
+                made = _Run(self._settings, self._config(), shot).frames()
         return Fill(made, changed(made, shot.frames, np.isin(quantised(shot.quad), ERASED)))
 
 
@@ -74,11 +78,6 @@ def _checkpoint(place: str, number: int) -> Path:
     """A pass's file: as given, or in the folder that holds what the Hub has."""
     path = Path(place)
     return path / f"void_pass{number + 1}.safetensors" if path.is_dir() else path
-
-
-def _seed(*numbers: int) -> int:
-    """A seed of its own for each combination of numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 class _Run:
@@ -92,7 +91,7 @@ class _Run:
         self._device, _ = devices.choose(settings.device)
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
-        self._generator = torch.Generator("cpu").manual_seed(_seed(settings.seed, shot.first))
+        self._generator = torch.Generator("cpu").manual_seed(seed_of(settings.seed, shot.first))
 
     def frames(self) -> Array:
         """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
@@ -146,15 +145,9 @@ class _Run:
         return conditioned(vae, seen, kept, drawn, text, self._tiled)
 
     def _white(self) -> Array:
-        import torch
-
-        height, width = self._shot.frames.shape[1:3]
-        firsts = range(self._shot.first, self._shot.first + self._length, FRAMES_EACH)
-        seeds = (_seed(self._settings.seed, t, 1) for t in firsts)  # so that parts of a shot agree where they overlap
-        return np.stack([
-            torch.randn((16, height // 8, width // 8), generator=torch.Generator("cpu").manual_seed(s)).numpy()
-            for s in seeds
-        ])[None]  # fmt: skip
+        first, (height, width) = self._shot.first, self._shot.frames.shape[1:3]
+        times = range(first, first + self._length, FRAMES_EACH)
+        return latent_noise(self._settings.seed, times, (height // 8, width // 8))
 
     def _moving(self, first: Array) -> Array:
         """The noise that moves as the first pass's result does; or as the reference makes it, if that was asked for."""
@@ -163,4 +156,4 @@ class _Run:
             height, width = first.shape[1:3]
             made = second.reference_noise(seen8, 16, self._settings.seed)
             return second.fitted(made, latents_of(self._length), (height // 8, width // 8))[None]
-        return second.start_noise(seen8, 16, 8, _seed(self._settings.seed, self._shot.first, 2))[None]
+        return second.start_noise(seen8, 16, 8, seed_of(self._settings.seed, self._shot.first, 2))[None]
