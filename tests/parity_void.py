@@ -9,9 +9,10 @@ import torch
 from vremove_cli.masks.quadmask import quantised, seen
 from vremove_cli.motion.noise_warp import Canvas, warped
 from vremove_cli.networks import cogvideox
+from vremove_cli.removers.room import padded
 from vremove_cli.removers.void import model as void
 from vremove_cli.removers.void import second
-from vremove_cli.removers.void.frames import padded, padded_length, resized, windows
+from vremove_cli.removers.void.frames import padded_length, resized, windows
 from vremove_cli.removers.void.sampling import conditioned, sampled
 from vremove_cli.weights.load import load_strict
 

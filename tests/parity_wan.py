@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from parity_void import below, part
@@ -20,6 +21,20 @@ HERE = "the golden file"
 
 def at_once(run: Any, given: Any) -> Any:
     return run(given)
+
+
+def released_frames(frames: Any, masks: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+    """Frames and masks (T, H, W, 3) uint8 as UnderEraser's released code loads them: uint8, and bool (T, h, w)."""
+    small = np.stack([cv2.resize(f, size) for f in frames])
+    levels = (cv2.cvtColor(cv2.resize(m, size), cv2.COLOR_BGR2GRAY) for m in masks)
+    return small, np.stack([level >= 240 for level in levels])
+
+
+def squeezed(frames: Any, size: tuple[int, int]) -> Any:
+    """Frames (T, H, W, C) float32 as MiniMax-Remover's released code brings them to its size."""
+    tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    out = torch.nn.functional.interpolate(tensor, size=size[::-1], mode="bilinear", align_corners=False)
+    return out.permute(0, 2, 3, 1).numpy()
 
 
 def parts(tensors: Tensors, config: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +80,7 @@ def vae(tensors: Tensors, config: dict[str, Any]) -> Outputs:
 def undereraser_conditioning(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     nets = parts(tensors, config)
     count, size = config["frames"], (config["width"], config["height"])
-    frames, mask = conditions.released_frames(tensors["in/video_rgb"].numpy(), tensors["in/mask_rgb"].numpy(), size)
+    frames, mask = released_frames(tensors["in/video_rgb"].numpy(), tensors["in/mask_rgb"].numpy(), size)
     frames, mask = frames[:count], mask[:count]
     yield "video_u8", frames.transpose(3, 0, 1, 2)[None]
     yield "mask", mask[None, None].astype(np.float32)
@@ -148,9 +163,9 @@ def minimax_sampling(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     size = (config["width"], config["height"])
     grown = masks.dilated(tensors["in/masks"].numpy()[..., 0] > 0, config["iterations"])
     yield "dilated_mask", grown[None, None].astype(np.float32)
-    gone = masks.fitted(grown, size)
+    gone = squeezed(grown[..., None].astype(np.float32), size)[..., 0] > 0
     yield "mask_input", gone[None, None].astype(np.float32) * 2 - 1
-    frames = masks.resized(tensors["in/images"].numpy().astype(np.float32) / 127.5 - 1, size)
+    frames = squeezed(tensors["in/images"].numpy().astype(np.float32) / 127.5 - 1, size)
     video, levels = masks.inputs(frames, gone)
     seen, removed = wan.encode(coder, video), wan.encode(coder, levels)
     yield "masked_latents", seen

@@ -30,20 +30,21 @@ def test_overlapping_runs_cover_everything(count: int, longest: int, overlap: in
 
 
 def test_runs_that_overlap_are_joined_and_hang_together() -> None:
-    stages = joined("x", [(0, 10), (8, 20), (20, 30)])
+    stages = joined("x", [(0, 20), (20, 30)], 12, 4)
     assert [(s.start, s.stop, s.needs) for s in stages] == [
-        (0, 10, ()), (8, 20, ()), (20, 30, ()), (8, 10, ("x-000000", "x-000008")),
+        (0, 12, ()), (8, 20, ()), (20, 30, ()), (8, 12, ("x-000000", "x-000008")),
     ]  # fmt: skip
     spans = groups(stages)
     assert [spans[s.id] for s in stages] == [(0, 20), (0, 20), (20, 30), (0, 20)]
 
 
 def test_a_join_goes_over_from_one_run_to_the_next() -> None:
-    a, b, join = joined("x", [(0, 6), (3, 9)])
-    fills = {a: Fill(np.zeros((6, 1, 1, 3), np.float32)), b: Fill(np.ones((6, 1, 1, 3), np.float32))}
+    a, b, join = joined("x", [(0, 13)], 9, 4)
+    fills = {s: Fill(np.full((9, 1, 1, 3), k, np.float32)) for k, s in enumerate((a, b))}
     assert is_join(join)
-    assert faded(join, fills, np.zeros((3, 1, 1, 3)))[:, 0, 0, 0].tolist() == [0.25, 0.5, 0.75]
-    assert (faded(join, {b: fills[b]}, np.zeros((3, 1, 1, 3))) == 1).all()
+    assert list(join.frames) == [4, 5, 6, 7, 8]
+    assert np.allclose(faded(join, fills, np.zeros((5, 1, 1, 3)))[:, 0, 0, 0], np.arange(1, 6) / 6)
+    assert (faded(join, {b: fills[b]}, np.zeros((5, 1, 1, 3))) == 1).all()
 
 
 @given(st.integers(1, 3000) | st.integers(3000, 100_000), st.sampled_from([(81, 10), (81, 3), (21, 10), (5, 2)]))

@@ -23,9 +23,9 @@ from vremove_cli.media.lossless import read_gray
 from vremove_cli.networks.cogvideox import latents_of, rotary
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.memory import in_8_bits, mode_for
-from vremove_cli.removers.room import restored, work_size
+from vremove_cli.removers.room import padded, restored, work_size
 from vremove_cli.removers.void import remover
-from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
+from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
 from vremove_cli.removers.void.model import make_transformer
 from vremove_cli.weights.load import load_strict
 
@@ -352,7 +352,7 @@ def test_an_object_cannot_be_called_affected(vremove, tmp_path: Path) -> None:
 def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shot of 180 frames in parts of 101 that share 16, against the same cut without any."""
     monkeypatch.setattr(remover, "LONGEST", 101)
-    monkeypatch.setattr(remover, "STEPS", (3, 3))
+    monkeypatch.setitem(remover.STEPS, "standard", (3, 3))
     void = remover.VoidRemover(networks)
     stages = void.stages(ShotInfo(((0, 180),), ((0, 180),), *SIZE))
     assert [(s.start, s.stop) for s in stages] == [(0, 101), (80, 180), (80, 101)]
@@ -374,7 +374,7 @@ def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypat
 
 @pytest.mark.slow
 def test_a_short_memory_gives_nearly_the_same_in_tiles(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remover, "STEPS", (2, 2))
+    monkeypatch.setitem(remover.STEPS, "standard", (2, 2))
     void = remover.VoidRemover(networks)
     source = np.stack([scene(t, *SIZE) for t in range(9)]).astype(np.float32) / 255
     quad = np.stack([np.where(mask_of(t, *SIZE) > 0, Level.REMOVE, Level.KEEP) for t in range(9)]).astype(np.float32)

@@ -357,3 +357,103 @@ def void_repos() -> dict[str, dict[str, bytes]]:
 
 def _files_of(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def tokenizer_files(folder: Path) -> None:
+    """The text encoder's tokenizer as Wan's repositories have it: a sentencepiece model and its settings."""
+    folder.mkdir(parents=True)
+    spiece_tokenizer(folder)
+
+
+def wan_base(folder: Path, item: str, *, pictures: bool = False) -> None:
+    """The files of one of Wan's base repositories: VAE and text encoder of a golden file under their original names,
+    and a picture encoder of 16 heads."""
+    import torch
+
+    tensors, _ = golden(item)
+    own = {k: {n.removeprefix(f"weights/{k}/"): v for n, v in tensors.items() if n.startswith(f"weights/{k}/")}
+           for k in ("vae", "text_encoder", "clip")}  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(own["vae"], folder / "Wan2.1_VAE.pth")
+    table = torch.randn(400, own["text_encoder"]["token_embedding.weight"].shape[1]) * 0.5
+    torch.save({**own["text_encoder"], "token_embedding.weight": table}, folder / "models_t5_umt5-xxl-enc-bf16.pth")
+    tokenizer_files(folder / "google" / "umt5-xxl")
+    if pictures:
+        extra = {"textual.unused": torch.zeros(1), "log_scale": torch.zeros(())}
+        torch.save({**own["clip"], **extra}, folder / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
+
+
+def _dit(folder: Path, item: str) -> dict[str, Any]:
+    """A golden transformer as the repositories have it, config and weights; gives its tensors."""
+    from safetensors.torch import save_file
+
+    tensors, facts = golden(item)
+    state = {k.removeprefix("weights/transformer/"): v for k, v in tensors.items() if k.startswith("weights/transf")}
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {**facts["config"]["transformer"], "model_type": "i2v", "in_dim": 36, "out_dim": 16, "text_len": 512}
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(state, folder / "diffusion_pytorch_model.safetensors")
+    return state
+
+
+def rose_repos() -> dict[str, dict[str, bytes]]:
+    """ROSE's repositories on the Hub: the real layout, tiny random networks."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        _dit(place / "own", "rose_sampling")
+        wan_base(place / "base", "rose_sampling")
+        return {"Kunbyte/ROSE": _files_of(place / "own"), "alibaba-pai/Wan2.1-Fun-1.3B-InP": _files_of(place / "base")}
+
+
+def undereraser_repos(folder: Path) -> dict[str, dict[str, bytes]]:
+    """UnderEraser's base repository on the Hub; its two changes, which lie on a drive, are written to a folder."""
+    import tempfile
+
+    import torch
+    from safetensors.torch import save_file
+
+    with tempfile.TemporaryDirectory() as scratch:
+        base = Path(scratch)
+        state = _dit(base, "undereraser_sampling")
+        wan_base(base, "undereraser_sampling", pictures=True)
+        torch.manual_seed(5)
+        linear = [k.removesuffix(".weight") for k, v in state.items() if k.endswith(".weight") and v.ndim == 2]
+        fast, own = {}, {}
+        for name in linear:
+            out, into = state[f"{name}.weight"].shape
+            fast[f"diffusion_model.{name}.lora_down.weight"] = torch.randn(2, into) * 0.02
+            fast[f"diffusion_model.{name}.lora_up.weight"] = torch.randn(out, 2) * 0.02
+            flat = f"lora_unet__{name.replace('.', '_')}"
+            own[f"{flat}.lora_down.weight"] = torch.randn(2, into) * 0.02
+            own[f"{flat}.lora_up.weight"] = torch.randn(out, 2) * 0.02
+            own[f"{flat}.alpha"] = torch.tensor(1.0)
+        fast["diffusion_model.blocks.0.norm3.diff"] = torch.randn_like(state["blocks.0.norm3.weight"]) * 0.02
+        save_file(fast, folder / "lightx2v.safetensors")
+        save_file(own, folder / "checkpoint.safetensors")
+        return {"alibaba-pai/Wan2.1-Fun-V1.1-14B-InP": _files_of(base)}
+
+
+def minimax_repos() -> dict[str, dict[str, bytes]]:
+    """MiniMax-Remover's repository on the Hub: the real layout, tiny random networks."""
+    import tempfile
+
+    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
+    from safetensors.torch import save_file
+
+    tensors, facts = golden("minimax_sampling")
+    config = facts["config"]
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        (place / "transformer").mkdir()
+        (place / "transformer" / "config.json").write_text(json.dumps(config["transformer"]))
+        state = {
+            k.removeprefix("weights/transformer/"): v for k, v in tensors.items() if k.startswith("weights/transf")
+        }
+        save_file(state, place / "transformer" / "diffusion_pytorch_model.safetensors")
+        vae = AutoencoderKLWan(base_dim=config["vae"]["dim"], dim_mult=config["vae"]["dim_mult"])
+        vae.load_state_dict({k.removeprefix("weights/vae/"): v for k, v in tensors.items() if "weights/vae/" in k})
+        vae.save_pretrained(place / "vae")
+        UniPCMultistepScheduler.from_config(config["scheduler"]).save_pretrained(place / "scheduler")
+        return {"zibojia/minimax-remover": _files_of(place)}

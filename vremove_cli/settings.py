@@ -22,6 +22,13 @@ def config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "vremove"
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "vremove" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vremove"
+
+
 def readable(path: Path) -> bool:
     """Whether a settings file is there; one in a folder that may not be entered is none of ours."""
     try:

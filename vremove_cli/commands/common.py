@@ -49,9 +49,15 @@ def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def filling(remover: str, recover: str, prompt: str, second_pass: str) -> dict[str, Any]:
+def filling(
+    remover: str, recover: str, prompt: str, second_pass: str, quality: str, steps: int | None, size: str | None,
+    guidance: float | None, loras: list[str] | None, conditioning: str,
+) -> dict[str, Any]:  # fmt: skip
     """Request fields that say what fills the hole."""
     return {
+        "quality": _one_of("quality", quality, ("draft", "standard", "best")), "steps": steps, "size": size,
+        "guidance": guidance,
+        "loras": tuple(loras or ()), "conditioning": _one_of("conditioning", conditioning, ("released", "paper")),
         "remover": remover, "recover": _one_of("recover", recover, ("on", "off")) == "on", "prompt": prompt,
         "second_pass": _one_of("second-pass", second_pass, ("off", "on", "reference")),
     }  # fmt: skip

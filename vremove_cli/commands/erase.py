@@ -43,6 +43,12 @@ def erase(
     recover: o.Recover = "on",
     prompt: o.ScenePrompt = "",
     second_pass: o.SecondPass = "off",
+    quality: o.Quality = "standard",
+    steps: o.Steps = None,
+    size: o.WorkSize = None,
+    guidance: o.Guidance = None,
+    lora: o.Loras = None,
+    conditioning: o.Conditioning = "released",
     affected_mask: o.AffectedMask = None,
     affected_point: o.AffectedPoints = None,
     affected_box: o.AffectedBoxes = None,
@@ -77,7 +83,7 @@ def erase(
         asked = prompts(point, not_point, box, mask, invert_mask, start, end, static)
         asked |= {"text": text, "pick": tuple(pick or ()), "all_matches": all_matches}
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
-        asked |= filling(remover, recover, prompt, second_pass)
+        asked |= filling(remover, recover, prompt, second_pass, quality, steps, size, guidance, lora, conditioning)
         asked |= moving(mask, affected_mask, affected_point, affected_box, affected_by, quadmask)
         asked |= {
             "grow": grow_pixels(grow), "feather": feather, "effects": effects,

@@ -69,7 +69,7 @@ Weights = Annotated[
     typer.Option("--weights", metavar="NAME=FILE", help="A checkpoint of your own.", rich_help_panel=_HOW),
 ]
 RemoverName = Annotated[
-    str, typer.Option("--remover", metavar="auto|plate|void", help="Fills the hole.", rich_help_panel=_HOW)
+    str, typer.Option("--remover", metavar="auto|plate|NAME", help="Fills the hole.", rich_help_panel=_HOW)
 ]
 Recover = Annotated[
     str, typer.Option("--recover", metavar="on|off", help="Take what other frames show.", rich_help_panel=_HOW)
@@ -79,6 +79,22 @@ ScenePrompt = Annotated[
 ]
 SecondPass = Annotated[
     str, typer.Option("--second-pass", metavar="off|on|reference", help="void once more.", rich_help_panel=_HOW)
+]
+Quality = Annotated[
+    str, typer.Option("--quality", metavar="draft|standard|best", help="How many steps.", rich_help_panel=_HOW)
+]
+Steps = Annotated[int | None, typer.Option("--steps", help="Exactly so many.", min=1, max=1000, rich_help_panel=_HOW)]
+WorkSize = Annotated[
+    str | None, typer.Option("--size", metavar="WIDTHxHEIGHT", help="What it works at.", rich_help_panel=_HOW)
+]
+Guidance = Annotated[
+    float | None, typer.Option("--guidance", help="How much the prompt counts.", min=0, max=50, rich_help_panel=_HOW)
+]
+Loras = Annotated[
+    list[str] | None, typer.Option("--lora", metavar="FILE[@0.55]", help="Changes to weights.", rich_help_panel=_HOW)
+]
+Conditioning = Annotated[
+    str, typer.Option("--conditioning", metavar="released|paper", help="Where they differ.", rich_help_panel=_HOW)
 ]
 AffectedPoints = Annotated[
     list[str] | None,

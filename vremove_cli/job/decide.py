@@ -36,7 +36,7 @@ from vremove_cli.media.read import open_clip
 from vremove_cli.media.streams import plan_streams
 from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt, parse_when
 from vremove_cli.removers import registry
-from vremove_cli.removers.base import Remover, Settings
+from vremove_cli.removers.base import Remover
 from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import catalogue, find
 from vremove_cli.weights.store import Part
@@ -60,7 +60,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     moved = _affected(request)
     remover, why = registry.resolve(request.remover)
     notes.append(f"remover: {remover} ({why})")
-    maker = registry.make(remover, Settings(request.prompt, request.second_pass))
+    maker = registry.make(remover, request.settings({}))
     if (request.affected or request.affected_by or moved) and not maker.spec.physics:
         raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that out")
     mask, effects, affected = (

@@ -87,7 +87,7 @@ def _settings(plan: Plan, emit: Emit) -> Settings:
     for part in plan.parts:
         here = store.brought(part, request.accept_license, lambda done, total: emit(Progress("fetch", done, total)))
         places[part.model.name] = here.path
-    return Settings(request.prompt, request.second_pass, request.seed, request.device, places)
+    return request.settings(places)
 
 
 def _load_fill(folder: WorkFolder, stage: Stage) -> Fill:

@@ -63,6 +63,8 @@ def finish(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
     counts = [
         sum((folder.result(t.id) or {}).get(key, 0) for t in plan.tasks) for key in ("recovered", "doubtful", "unseen")
     ]
+    if any(t.kind == "fill" for t in plan.tasks) and not plan.request.recover:
+        counts = [0, 0, sum(counts)]  # all of the hole was made anew, whatever other frames show
     total = max(1, sum(counts))
     recovered, doubtful, unseen = (c / total for c in counts)
     width, height = plan.clip.shown_size

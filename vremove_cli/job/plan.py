@@ -159,9 +159,10 @@ def _fingerprints(plan: Plan) -> str:
 
 
 def digests_of_weights(request: Request) -> dict[str, str]:
-    """What is in the user's own weights, by model name: all of it, for training changes a few tensors at a time."""
+    """What is in the user's own weights, by model name, and in changes to weights, by path: all of it, for training
+    changes a few tensors at a time."""
     out = {}
-    for name, place in request.own_weights.items():
+    for name, place in {**request.own_weights, **{path: path for path, _ in request.own_loras}}.items():
         path = Path(place)
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         out[name] = " ".join(sha256_of(p) for p in files)

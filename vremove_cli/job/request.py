@@ -6,6 +6,7 @@ from typing import Any
 
 from vremove_cli.errors import UsageError
 from vremove_cli.media.encoders import Wishes
+from vremove_cli.removers.base import Settings
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Request:
     `track_every` is the step of a network's keyframes, `models` a models.toml of the user's own, `weights` NAME=FILE.
     `static`: what is pointed at stands still on the screen. `recover` off gives the remover the whole hole. `effects`
     is auto, off, or a mask file of the object's shadows and reflections; `references` are clean pictures, FILE or
-    FILE@WHEN. `prompt` says what the scene is without the object, `second_pass` is off, on or reference, `affected` a
-    mask file of what will change once the object is gone, `affected_points` and `affected_boxes` prompts for it, and
-    `affected_by` who is to say it instead: contact, or vlm:NAME. With `quadmask`, `mask` and `affected` are one file of
-    four values.
+    FILE@WHEN. `prompt` says what the scene is without the object, `second_pass` is off, on or reference, `quality`
+    draft, standard or best, `size` the WIDTHxHEIGHT that a network works at, `loras` are FILE or FILE@STRENGTH,
+    `conditioning` is released or paper. `affected` is a mask file of what will change once the object is gone,
+    `affected_points` and `affected_boxes` are prompts for it, and `affected_by` says who is to find it instead:
+    contact, or vlm:NAME. With `quadmask`, `mask` and `affected` are one file of four values.
     """
 
     input: str
@@ -49,6 +51,12 @@ class Request:
     effects: str = "auto"
     prompt: str = ""
     second_pass: str = "off"
+    quality: str = "standard"
+    steps: int | None = None
+    size: str | None = None
+    guidance: float | None = None
+    loras: tuple[str, ...] = ()
+    conditioning: str = "released"
     affected: str | None = None
     affected_by: str | None = None
     affected_points: tuple[str, ...] = ()
@@ -85,6 +93,39 @@ class Request:
                 raise UsageError(f"there are no weights {path}", "check the path given with --weights")
             out[name] = str(Path(path).absolute())
         return out
+
+    def settings(self, places: dict[str, str]) -> Settings:
+        """What the remover is told; its models lie at `places` by name. Raises `UsageError`."""
+        return Settings(
+            self.prompt, self.second_pass, self.quality, self.steps, self.work_size, self.guidance, self.own_loras,
+            self.conditioning, self.seed, self.device, places,
+        )  # fmt: skip
+
+    @property
+    def work_size(self) -> tuple[int, int] | None:
+        """The (width, height) that a network is to work at; raises `UsageError` for what it cannot be."""
+        if self.size is None:
+            return None
+        sides = self.size.lower().split("x")
+        if len(sides) != 2 or not all(s.isdecimal() and 0 < int(s) <= 8192 and int(s) % 16 == 0 for s in sides):
+            raise UsageError(f"--size {self.size} is not WIDTHxHEIGHT in multiples of 16", "as in --size 720x480")
+        return int(sides[0]), int(sides[1])
+
+    @property
+    def own_loras(self) -> tuple[tuple[str, float], ...]:
+        """Low-rank changes as (file, strength); raises `UsageError` for what is not FILE[@STRENGTH] or not there."""
+        out = []
+        for text in self.loras:
+            path, at, strength = text.rpartition("@")
+            if Path(text).exists() or not at:
+                path, strength = text, "1"
+            try:
+                out.append((str(Path(path).absolute()), float(strength)))
+            except ValueError:
+                raise UsageError(f"--lora {text} is not FILE@STRENGTH", "as in --lora mine.safetensors@0.55") from None
+            if not Path(path).is_file():
+                raise UsageError(f"there is no file {path}", "check the path given with --lora")
+        return tuple(out)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

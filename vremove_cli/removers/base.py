@@ -29,10 +29,18 @@ class RemoverSpec:
 @dataclass(frozen=True)
 class Settings:
     """What a job tells its remover: the scene after removal in words, whether to take a second pass (off, on,
-    reference), the seed, where to run, and where its models lie by name."""
+    reference), how much care to take (draft, standard, best), or how many steps, at which (width, height) and with how
+    much guidance, low-rank changes of the user's own (file, strength), what the network is shown where a paper and its
+    released code differ (released, paper), the seed, where to run, and where its models lie by name."""
 
     prompt: str = ""
     second_pass: str = "off"
+    quality: str = "standard"
+    steps: int | None = None
+    size: tuple[int, int] | None = None
+    guidance: float | None = None
+    loras: tuple[tuple[str, float], ...] = ()
+    conditioning: str = "released"
     seed: int = 0
     device: str = "auto"
     places: Mapping[str, str] = field(default_factory=dict)

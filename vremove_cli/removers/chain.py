@@ -6,16 +6,20 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.removers.base import Fill, Stage
-from vremove_cli.windows import Run
+from vremove_cli.windows import Run, overlapping
 
 _JOIN = "join-"
+_GRID = 4  # frames to a latent: runs begin where latents do, so that they may begin with the same noise
 
 
-def joined(name: str, runs: Sequence[tuple[int, int]], fade: int | None = None) -> list[Stage]:
-    """Stages for half-open runs in order, and short ones that go over from each run to the next: in the last `fade`
-    frames that both have, or in all of them."""
+def joined(name: str, shots: Sequence[tuple[int, int]], longest: int, shared: int) -> list[Stage]:
+    """Stages for runs of at most `longest` frames of each shot, which share at least `shared` with the one before, and
+    short stages that go over from each run to the next where both have frames."""
+    runs = [
+        (first + a, first + b) for first, stop in shots for a, b in overlapping(stop - first, longest, shared, _GRID)
+    ]
     windows = [Stage(f"{name}-{start:06d}", start, stop) for start, stop in runs]
-    return [*windows, *_joins(windows, fade)]
+    return [*windows, *_joins(windows, longest)]
 
 
 def guided(name: str, runs: Sequence[Run], first: int, fade: int) -> list[Stage]:
@@ -38,10 +42,10 @@ def _knows(run: Run, before: Run) -> bool:
     return bool(known) and before.step == known.step and before.start <= known[-1] and before.stop > known[0]
 
 
-def _joins(windows: Sequence[Stage], fade: int | None) -> list[Stage]:
+def _joins(windows: Sequence[Stage], fade: int) -> list[Stage]:
     out = []
     for before, after in zip(windows, windows[1:], strict=False):
-        start = after.start if fade is None else max(after.start, before.stop - fade)
+        start = max(after.start, before.stop - fade)
         if start < before.stop:
             out.append(Stage(f"{_JOIN}{after.id}", start, before.stop, (before.id, after.id)))
     return out

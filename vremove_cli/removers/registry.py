@@ -4,10 +4,16 @@ from collections.abc import Callable
 
 from vremove_cli.errors import ModelError
 from vremove_cli.removers.base import Remover, Settings
+from vremove_cli.removers.minimax import MiniMaxRemover
 from vremove_cli.removers.plate import PlateRemover
+from vremove_cli.removers.rose import RoseRemover
+from vremove_cli.removers.undereraser import UnderEraserRemover
 from vremove_cli.removers.void.remover import VoidRemover
 
-_REMOVERS: dict[str, Callable[[Settings], Remover]] = {"plate": lambda _: PlateRemover(), "void": VoidRemover}
+_REMOVERS: dict[str, Callable[[Settings], Remover]] = {
+    "plate": lambda _: PlateRemover(), "void": VoidRemover, "rose": RoseRemover, "undereraser": UnderEraserRemover,
+    "minimax": MiniMaxRemover,
+}  # fmt: skip
 
 
 def register(name: str, make: Callable[[Settings], Remover]) -> None:

@@ -27,6 +27,14 @@ def work_size(
     return next(sides), next(sides)
 
 
+def padded(frames: Array, length: int) -> Array:
+    """Frames (T, ...) to and fro until there are `length` of them."""
+    out = frames
+    while len(out) < length:
+        out = np.concatenate([out, out[::-1]])
+    return out[:length]
+
+
 def fitted(picture: Array, size: tuple[int, int]) -> Array:
     """A picture (H, W[, C]) float32 at another (width, height)."""
     smaller = size[0] <= picture.shape[1] and size[1] <= picture.shape[0]

@@ -16,14 +16,6 @@ def padded_length(frames: int, window: int = WINDOW) -> int:
     return max(window, length)
 
 
-def padded(frames: Array, length: int) -> Array:
-    """Frames (T, ...) to and fro until there are `length` of them."""
-    out = frames
-    while len(out) < length:
-        out = np.concatenate([out, out[::-1]])
-    return out[:length]
-
-
 def windows(latents: int, window: int, overlap: int = OVERLAP) -> list[tuple[int, int]]:
     """Runs of latents that are denoised together, each sharing some with the one before; the last may be short."""
     out: list[tuple[int, int]] = []

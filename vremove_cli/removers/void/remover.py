@@ -22,14 +22,13 @@ from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInf
 from vremove_cli.removers.chain import faded, is_join, joined
 from vremove_cli.removers.difference import changed
 from vremove_cli.removers.noise import latent_noise, seed_of
-from vremove_cli.removers.room import work_size
+from vremove_cli.removers.room import padded, work_size
 from vremove_cli.removers.void import model, second
-from vremove_cli.removers.void.frames import WINDOW, padded, padded_length, windows
+from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
 from vremove_cli.removers.void.sampling import Condition, conditioned, sampled
-from vremove_cli.windows import overlapping
 
 AREA = 384 * 672  # pixels that the network was run at
-STEPS = (30, 50)  # of the first and of the second pass
+STEPS = {"draft": (15, 25), "standard": (30, 50), "best": (50, 50)}  # of the first and of the second pass
 GUIDANCE = 6.0  # of the second pass
 LONGEST, SHARED = 397, 16  # frames that are held at once, and that the parts of a longer shot have in common
 BASE, PASSES = "cogvideox-fun-5b", ("void-pass1", "void-pass2")
@@ -47,11 +46,12 @@ class VoidRemover:
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """One for each shot, or for each part of a very long one; parts overlap, and fade into each other."""
-        runs = [(a + x, a + y) for a, b in shot.shots for x, y in overlapping(b - a, LONGEST, SHARED, FRAMES_EACH)]
-        return joined("void", runs)
+        return joined("void", shot.shots, LONGEST, SHARED)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) it works at for frames of this size: their shape, and the area it was trained for."""
+        """The (width, height) it works at: as asked, or the frame's shape and the area it was trained for."""
+        if self._settings.size is not None:
+            return self._settings.size
         config = self._config()
         most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))  # its rotary grid ends there
         return work_size(width, height, AREA, 16, most)
@@ -115,8 +115,8 @@ class _Run:
         latents = sampled(
             transformer, model.load_scheduler(self._base, second_pass=number == 1),
             torch.from_numpy(noise).to(self._device, self._dtype), condition,
-            windows(noise.shape[1], latents_of(WINDOW)), STEPS[number], GUIDANCE if number else 1.0,
-            lambda n, _: self._shot.tick(number * STEPS[0] + n + 1, sum(STEPS[: 1 + self._twice])),
+            windows(noise.shape[1], latents_of(WINDOW)), self._steps[number], self._guidance if number else 1.0,
+            lambda n, _: self._shot.tick(number * self._steps[0] + n + 1, sum(self._steps[: 1 + self._twice])),
         )  # fmt: skip
         del transformer
         gc.collect()
@@ -130,6 +130,15 @@ class _Run:
         if not tiles.needed(memory.free(self._device), height, width):
             return run(given)
         return tiles.tiled(run, given, 8 // pixels * tiles.TILE, 8 // pixels * tiles.SHARED)
+
+    @property
+    def _steps(self) -> tuple[int, int]:
+        asked = self._settings.steps
+        return (asked, asked) if asked else STEPS[self._settings.quality]
+
+    @property
+    def _guidance(self) -> float:
+        return GUIDANCE if self._settings.guidance is None else self._settings.guidance
 
     @property
     def _twice(self) -> bool:

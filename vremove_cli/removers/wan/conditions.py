@@ -7,24 +7,14 @@ Where ROSE and UnderEraser differ is named here. The order of channels is the re
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.networks import wan
 
-LEVEL = 240  # of 255, from which the released code takes a mask's pixel for erased
 _SIDE = 224  # pixels of what the picture encoder sees
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _AT_ONCE = 16  # pictures encoded together
-
-
-def released_frames(frames: Array, masks: Array, size: tuple[int, int]) -> tuple[Array, Array]:
-    """Frames (T, H, W, 3) and masks (T, H, W, 3) uint8 as the released code loads them at a (width, height): frames
-    uint8, and masks (T, h, w) bool."""
-    small = np.stack([cv2.resize(f, size) for f in frames])
-    levels = (cv2.cvtColor(cv2.resize(m, size), cv2.COLOR_BGR2GRAY) for m in masks)
-    return small, np.stack([level >= LEVEL for level in levels])
 
 
 def as_video(frames: Array) -> Any:

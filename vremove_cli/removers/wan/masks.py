@@ -1,4 +1,4 @@
-"""MiniMax-Remover's masks: grown, squeezed so that no touched pixel is lost, and shown to the VAE as a video."""
+"""MiniMax-Remover's masks: grown, and shown to the VAE as a video."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 
-GROWN = 6  # pixels in the four directions, at the size the mask has when it comes
+GROWN = 6  # pixels in the four directions
 
 
 def dilated(mask: Array, pixels: int = GROWN) -> Array:
@@ -16,21 +16,6 @@ def dilated(mask: Array, pixels: int = GROWN) -> Array:
         return mask
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return np.stack([cv2.dilate(one.astype(np.uint8), cross, iterations=pixels) > 0 for one in mask])
-
-
-def resized(frames: Array, size: tuple[int, int]) -> Array:
-    """Frames (T, H, W, C) float32 at a (width, height), between pixels, without smoothing."""
-    import torch
-    from torch.nn.functional import interpolate
-
-    tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-    out = interpolate(tensor, size=size[::-1], mode="bilinear", align_corners=False)
-    return np.asarray(out.permute(0, 2, 3, 1).numpy())
-
-
-def fitted(mask: Array, size: tuple[int, int]) -> Array:
-    """A mask (T, H, W) bool at a (width, height): all that it touches there, bool."""
-    return np.asarray(resized(mask[..., None].astype(np.float32), size)[..., 0] > 0)
 
 
 def inputs(frames: Array, mask: Array) -> tuple[Any, Any]:

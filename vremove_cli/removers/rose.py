@@ -1,0 +1,81 @@
+"""ROSE: erases an object with its shadow, reflection, light and what is seen through it.
+
+Miao et al., "ROSE: Remove Objects with Side Effects in Videos", 2025, by the released code. It sees the whole video,
+the object included, and no picture; its guidance does nothing without a prompt, and is left out then.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from vremove_cli.geometry import Array
+from vremove_cli.networks.wan import PICTURE
+from vremove_cli.removers import memory
+from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
+from vremove_cli.removers.chain import joined
+from vremove_cli.removers.wan import conditions, model
+from vremove_cli.removers.wan.remover import WanRemover, through_vae
+from vremove_cli.removers.wan.sampling import flowed, twice_shifted
+
+LONGEST, SHARED = 81, 16  # frames of a window, and those that two have in common
+STEPS = {"draft": 20, "standard": 50, "best": 50}
+GUIDANCE = 6.0  # with a prompt
+OWN, BASE = "rose", "wan-fun-1b"
+
+
+class RoseRemover(WanRemover):
+    """See `removers.base.Remover`."""
+
+    spec = RemoverSpec("rose", "Apache-2.0", "frame", multiple=1, shows="source", models=(OWN, BASE))
+    area = 480 * 720
+
+    def stages(self, shot: ShotInfo) -> list[Stage]:
+        """Windows of each shot, which fade into each other."""
+        return joined("rose", shot.shots, LONGEST, SHARED)
+
+    def length(self, frames: int) -> int:
+        """16n + 1, as it was trained."""
+        return 16 * max(1, -(-(frames - 1) // 16)) + 1
+
+    def steps(self) -> int:
+        return self.settings.steps or STEPS[self.settings.quality]
+
+    def denoiser(self, device: str, dtype: Any) -> "_Rose":
+        return _Rose(self.settings, device, dtype, self.steps())
+
+
+class _Rose:
+    def __init__(self, settings: Settings, device: str, dtype: Any, steps: int) -> None:
+        places, self._device, self._steps = settings.places, device, steps
+        self._text = model.text_states(places[BASE], settings.prompt, device, dtype)
+        self._without = model.text_states(places[BASE], "", device, dtype) if settings.prompt else None
+        self._guidance = GUIDANCE if settings.guidance is None else settings.guidance
+        self._transformer, self.vae = _opened(places[OWN], places[BASE], settings.loras, device, dtype)
+
+    def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
+        import torch
+
+        video = conditions.as_video(frames).to(self._device)
+        y = conditions.condition(self.vae, video, mask, lambda run, x: through_vae(run, x, self._device))
+        width = self._transformer.config.image_dim
+        nothing = torch.zeros(1, PICTURE, width, device=self._device, dtype=noise.dtype)
+        predict = model.predictor(self._transformer, y, self._text, nothing)
+        if self._without is not None:
+            predict = _guided(predict, model.predictor(self._transformer, y, self._without, nothing), self._guidance)
+        return flowed(predict, noise, twice_shifted(self._steps), lambda n, _: tick(n))
+
+
+def _guided(wanted: Callable[[Any, Any], Any], without: Callable[[Any, Any], Any], strength: float) -> Any:
+    def predict(latents: Any, time: Any) -> Any:
+        base = without(latents, time)
+        return base + strength * (wanted(latents, time) - base)
+
+    return predict
+
+
+@lru_cache(maxsize=1)
+def _opened(own: str, base: str, loras: tuple[tuple[str, float], ...], device: str, dtype: Any) -> tuple[Any, Any]:
+    """The transformer and the VAE, kept for the next window."""
+    vae = model.load_vae(base, dtype).to(device)
+    transformer = model.load_transformer(own, [(path, strength, True) for path, strength in loras], dtype)
+    return memory.placed(transformer, device), vae

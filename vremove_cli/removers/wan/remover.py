@@ -1,0 +1,93 @@
+"""What removers on Wan have in common: their size, their stages, and the way from frames to frames."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from vremove_cli import device as devices
+from vremove_cli.geometry import Array
+from vremove_cli.masks.quadmask import ERASED, quantised
+from vremove_cli.networks import wan
+from vremove_cli.removers import memory, tiles
+from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
+from vremove_cli.removers.chain import faded, is_join, with_known
+from vremove_cli.removers.difference import changed
+from vremove_cli.removers.noise import latent_noise
+from vremove_cli.removers.room import padded, work_size
+
+
+class Denoiser(Protocol):
+    """Goes from noise to latents (1, 16, L, h, w) for frames (T, H, W, 3) in [0, 1] and a mask (T, H, W) bool."""
+
+    vae: Any
+
+    def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any: ...
+
+
+class WanRemover:
+    """A remover; those that derive from it say what they are, how long a clip they take, and how they denoise."""
+
+    spec: RemoverSpec
+    area: int  # pixels it was trained at
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def length(self, frames: int) -> int:
+        """Frames that a clip is padded to."""
+        raise NotImplementedError
+
+    def steps(self) -> int:
+        """Steps that are asked for, or that its quality wants."""
+        raise NotImplementedError
+
+    def denoiser(self, device: str, dtype: Any) -> Denoiser:
+        """Its networks, ready to run."""
+        raise NotImplementedError
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) it works at: as asked, or the region's shape and the area it was trained for."""
+        return self.settings.size or work_size(width, height, self.area, 16)
+
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
+        """Make a run of frames, or join two."""
+        import torch
+
+        erase = np.isin(quantised(shot.quad), ERASED)
+        if is_join(stage):
+            made = faded(stage, inputs, shot.frames)
+        else:
+            with torch.inference_mode():
+                made = self._made(stage, shot, erase if self.spec.shows == "source" else shot.ask, inputs)
+        if self.spec.shows != "source" or stage.step > 1:
+            return Fill(made)
+        return Fill(made, changed(made, shot.frames, erase))
+
+    def _made(self, stage: Stage, shot: Shot, mask: Array, inputs: Mapping[Stage, Fill]) -> Array:
+        """The frames of a stage, (T, h, w, 3) float32 in [0, 1]."""
+        import torch
+
+        device, _ = devices.choose(self.settings.device)
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        frames, mask = with_known(stage, shot.frames, mask, inputs)
+        length, (height, width) = self.length(len(frames)), frames.shape[1:3]
+        each = wan.FRAMES_EACH * stage.step
+        times = range(stage.start, stage.start + each * wan.latents_of(length), each)
+        noise = torch.from_numpy(latent_noise(self.settings.seed, times, (height // 8, width // 8)))
+        denoise, total = self.denoiser(device, dtype), self.steps()
+        latents = denoise(
+            padded(frames, length), padded(mask, length), noise.transpose(1, 2).to(device, dtype),
+            lambda n: shot.tick(n + 1, total),
+        )  # fmt: skip
+        made = through_vae(lambda part: wan.decode(denoise.vae, part), latents, device, 8)
+        pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
+        return np.asarray(pictures[: len(frames)].cpu().numpy())
+
+
+def through_vae(run: Callable[[Any], Any], given: Any, device: str, pixels: int = 1) -> Any:
+    """Run the VAE on (..., H, W), so many `pixels` to a value's side; in tiles where the memory is short."""
+    height, width = given.shape[-2] * pixels, given.shape[-1] * pixels
+    if not tiles.needed(memory.free(device), height, width):
+        return run(given)
+    return tiles.tiled(run, given, 8 // pixels * tiles.TILE, 8 // pixels * tiles.SHARED)
