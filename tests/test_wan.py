@@ -13,17 +13,21 @@ import pytest
 import torch
 from clips import mask_of, scene, write_clip
 from process import Cli
-from seams import measured
+from seams_of import measured
+from test_void import FULL
 from twins import minimax_repos, rose_repos, undereraser_repos
 
 from vremove_cli import settings
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.job.request import Request
 from vremove_cli.networks import lora, minimax, wan, wan_keys
-from vremove_cli.removers import undereraser
+from vremove_cli.removers import registry, undereraser
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
+from vremove_cli.removers.budget import budget
+from vremove_cli.removers.minimax import MiniMaxRemover
 from vremove_cli.removers.rose import RoseRemover
 from vremove_cli.removers.undereraser import UnderEraserRemover
+from vremove_cli.removers.void.model import make_transformer as make_void
 from vremove_cli.removers.wan import conditions, model
 from vremove_cli.weights.load import load_strict
 
@@ -344,3 +348,47 @@ def test_a_config_of_the_users_own_lies_beside_its_weights(tmp_path: Path) -> No
         model.transformer_files(str(file))
     (tmp_path / "config.json").write_text(json.dumps(ROSE))
     assert model.transformer_files(str(file)) == (tmp_path / "config.json", file)
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("rose", lambda: wan.make_transformer(ROSE)), ("undereraser", lambda: wan.make_transformer(LARGE)),
+        ("minimax", lambda: minimax.make_transformer(SMALL)), ("void", lambda: make_void(FULL)),
+    ],
+)  # fmt: skip
+def test_the_budget_knows_the_networks_shape(name: str, network: Any) -> None:
+    said, made = registry.make(name, Settings()).spec.network, network()
+    assert said is not None
+    assert said.parameters == sum(p.numel() for p in made.parameters())
+    assert said.layers == made.config.num_layers
+    assert said.channels == made.config.num_attention_heads * made.config.attention_head_dim
+
+
+def test_less_memory_is_needed_when_weights_are_moved() -> None:
+    need = [budget(registry.make(n, Settings()).spec.network, (720, 480)) for n in ("rose", "undereraser")]
+    assert all(n.resident > n.fp8 > n.offload for n in need)
+    assert need[0].resident < 20e9
+    assert 32e9 < need[1].resident < 60e9
+
+
+def test_a_dry_run_says_what_a_gpu_needs(vremove: Any, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", frames=5)
+    said = vremove("erase", clip, "--box", "10,10,30,30", "--remover", "rose", "--dry-run")
+    assert said.status == 0
+    assert "GPU memory, computed: 10" in said.stdout
+    assert "downloads: rose (? MB), wan-fun-1b (? MB)" in said.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [RoseRemover, UnderEraserRemover, MiniMaxRemover])
+def test_half_the_digits_give_nearly_the_same(
+    kind: Any, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    """In bfloat16, which is what runs on a GPU."""
+    (small,) = folders(minimax_repos(), tmp_path)
+    monkeypatch.setitem(places, "minimax-remover", small)
+    exact, own = make(kind), kind.denoiser
+    monkeypatch.setattr(kind, "denoiser", lambda self, device, _: own(self, device, torch.bfloat16))
+    near = make(kind)
+    assert 0 < np.abs(near - exact).mean() < 0.2 * exact.std()

@@ -18,6 +18,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 import torch
 from diffusers import DDIMScheduler
+from gpu import filled, matmul_rate, wait
 from test_void import FULL
 
 from vremove_cli.networks.cogvideox import latents_of
@@ -27,35 +28,6 @@ from vremove_cli.removers.void.model import TOKENS, make_transformer
 from vremove_cli.removers.void.sampling import Condition, sampled
 
 TINY = {**FULL, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "text_embed_dim": 16}
-
-
-def network(config, device, dtype):
-    """A transformer with small random weights."""
-    model = make_transformer(config).to(dtype).to_empty(device="cpu").eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(min(parameter.numel(), 1 << 16), generator=generator).to(dtype) * 0.02
-            parameter.view(-1).copy_(noise.repeat(-(-parameter.numel() // noise.numel()))[: parameter.numel()])
-    return model
-
-
-def matmul_rate(device, dtype, side):
-    """Multiplications and additions a second of square products."""
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    for _ in range(3):
-        a @ b
-    wait(device)
-    started = time.perf_counter()
-    for _ in range(10):
-        a @ b
-    wait(device)
-    return 10 * 2 * side**3 / (time.perf_counter() - started)
-
-
-def wait(device):
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def work(model, runs, height, width):
@@ -89,7 +61,7 @@ def main():
     print(f"{device}, {args.frames} frames, {len(runs)} windows a step, matrix products at {rate / 1e12:.2f} TFLOP/s")
     print("| mode | seconds a step | floor | ratio | peak GB |\n|---|---|---|---|---|")
     for mode in args.modes.split(",") if device == "cuda" else ("resident",):
-        model = network(TINY if args.tiny else FULL, device, dtype)
+        model = filled(make_transformer(TINY if args.tiny else FULL), dtype)
         floor = work(model, runs, height, width) / rate
         memory.mode_for = lambda weights, free, mode=mode: mode
         model = memory.placed(model, device)

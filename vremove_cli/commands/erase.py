@@ -221,8 +221,20 @@ def _not_here(plan: Any) -> list[Any]:
     return wanted
 
 
+def _gpu(need: Any) -> str:
+    """What a remover's network takes, in a line; nothing for one that has none."""
+    if need is None:
+        return ""
+    return (
+        f"GPU memory, computed: {human(need.resident)} with all weights there, {human(need.fp8)} with them in 8 bits, "
+        f"{human(need.offload)} block by block\n"
+    )
+
+
 def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     """Print what would be done; gives it as data too."""
+    from dataclasses import asdict
+
     from vremove_cli.job.decide import make_plan
     from vremove_cli.job.estimate import estimate
     from vremove_cli.job.places import make_request
@@ -240,12 +252,13 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
         f"tasks: {tasks}\nmemory: about {human(need.memory)}\n"
         f"disk: about {human(need.work)} for the work, {human(need.output)} for the result\n"
         f"time: about {need.seconds:.0f} s on a machine like the one in the README\n"
-        f"downloads: {downloads or 'none'}\noutput: {plan.request.output} ({plan.encode})"
+        f"{_gpu(need.network)}downloads: {downloads or 'none'}\noutput: {plan.request.output} ({plan.encode})"
     )
     if not talk.as_json:
         talk.data(None, text)
     return {
         "output": plan.request.output, "tasks": [t.id for t in plan.tasks], "memory": need.memory, "work": need.work,
-        "result": need.output, "seconds": need.seconds, "downloads": fetched, "encoder": str(plan.encode),
+        "result": need.output, "seconds": need.seconds, "gpu": need.network and asdict(need.network),
+        "downloads": fetched, "encoder": str(plan.encode),
         "notes": list(plan.notes),
     }  # fmt: skip

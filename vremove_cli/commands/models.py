@@ -201,10 +201,15 @@ def _facts(model: Any) -> dict[str, Any]:
 
 def _used_by(model: Any) -> str:
     """The option that runs a model."""
+    from vremove_cli.removers import registry
+    from vremove_cli.removers.base import Settings
     from vremove_cli.weights.catalogue import DETECTOR
 
-    if model.architecture and model.task in ("remove", "base"):
-        return f"--remover {model.architecture}"
+    for name in registry.names():
+        if model.name in registry.make(name, Settings(second_pass="on")).spec.models:
+            return f"--remover {name}"
+    if model.task == "reason":
+        return f"--affected-by vlm:{model.name}"
     if model.architecture and model.task == "track":
         return f"--tracker {model.name}"
     return "--text" if model.name == DETECTOR else "no command yet"

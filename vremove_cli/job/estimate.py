@@ -10,6 +10,8 @@ from vremove_cli.job.graph import LONGEST, REACH
 from vremove_cli.job.plan import Plan
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
+from vremove_cli.removers import registry
+from vremove_cli.removers.budget import Budget, budget
 
 _BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
@@ -23,12 +25,13 @@ _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of memory, bytes of work and output files, seconds."""
+    """Bytes of memory, bytes of work and output files, seconds without a remover's network, and its bytes of a GPU."""
 
     memory: int
     work: int
     output: int
     seconds: float
+    network: Budget | None = None
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -52,7 +55,14 @@ def estimate(plan: Plan) -> Estimate:
     seconds = track + search + edited / _PLATE * max(1.0, factor**0.5) + clip.frames / _WRITE * factor
     lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
     output = int(clip.frames * (frame * 0.6 if lossless else pixels * _FILE_BITS / 8))
-    return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds)
+    return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds, _budget(plan))
+
+
+def _budget(plan: Plan) -> Budget | None:
+    """What a remover's network takes, if the region it is shown is the whole frame."""
+    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p.path for p in plan.parts}))
+    size, network = remover.size(plan.clip.width, plan.clip.height), remover.spec.network
+    return budget(network, size) if network and size else None
 
 
 def _tracking(plan: Plan, edited: int, factor: float) -> float:

@@ -38,6 +38,7 @@ def load_transformer(config: Mapping[str, Any], state: Mapping[str, Any], path: 
 
 def predict(transformer: Any, given: Any, time: Any) -> Any:
     """The velocity (1, 16, L, h, w) for an input (1, 48, L, h, w) at a time (1,)."""
+    given = given.to(transformer.dtype)
     nothing = given.new_zeros(len(given), 1, 1)
     return transformer(hidden_states=given, timestep=time, encoder_hidden_states=nothing, return_dict=False)[0]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from vremove_cli.geometry import Array
+from vremove_cli.removers.budget import Network
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class RemoverSpec:
     whether what the plate recovered is in place there, or the source with the object in it.
 
     `multiple` is what the height and width given to it are multiples of, `context` how many pixels round the hole a
-    crop shows, `models` what it runs, by the catalogue's names; `physics` whether it knows what will move.
+    crop shows, `models` what it runs, by the catalogue's names; `physics` whether it knows what will move, and
+    `network` the shape of what it runs.
     """
 
     name: str
@@ -24,6 +26,7 @@ class RemoverSpec:
     shows: Literal["plate", "source"] = "plate"
     models: tuple[str, ...] = ()
     physics: bool = False
+    network: Network | None = None
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from vremove_cli.geometry import Array
 from vremove_cli.networks import minimax, wan
 from vremove_cli.removers import memory
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
+from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import joined
 from vremove_cli.removers.wan import masks
-from vremove_cli.removers.wan.remover import WanRemover, through_vae
+from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover, through_vae
 from vremove_cli.removers.wan.sampling import solved
 from vremove_cli.weights.load import load_strict, read_state
 
@@ -28,7 +29,10 @@ OWN = "minimax-remover"
 class MiniMaxRemover(WanRemover):
     """See `removers.base.Remover`."""
 
-    spec = RemoverSpec("minimax", "CC-BY-NC-4.0", "crop", multiple=16, context=96, models=(OWN,))
+    spec = RemoverSpec(
+        "minimax", "CC-BY-NC-4.0", "crop", multiple=16, context=96, models=(OWN,),
+        network=Network(1_127_055_424, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
+    )  # fmt: skip
     area = 480 * 832
 
     def stages(self, shot: ShotInfo) -> list[Stage]:

@@ -12,9 +12,10 @@ from vremove_cli.geometry import Array
 from vremove_cli.networks.wan import PICTURE
 from vremove_cli.removers import memory
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
+from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import joined
 from vremove_cli.removers.wan import conditions, model
-from vremove_cli.removers.wan.remover import WanRemover, through_vae
+from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover, through_vae
 from vremove_cli.removers.wan.sampling import flowed, twice_shifted
 
 LONGEST, SHARED = 81, 16  # frames of a window, and those that two have in common
@@ -26,7 +27,10 @@ OWN, BASE = "rose", "wan-fun-1b"
 class RoseRemover(WanRemover):
     """See `removers.base.Remover`."""
 
-    spec = RemoverSpec("rose", "Apache-2.0", "frame", multiple=1, shows="source", models=(OWN, BASE))
+    spec = RemoverSpec(
+        "rose", "Apache-2.0", "frame", multiple=1, shows="source", models=(OWN, BASE),
+        network=Network(1_564_428_608, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
+    )  # fmt: skip
     area = 480 * 720
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
@@ -58,7 +62,7 @@ class _Rose:
         video = conditions.as_video(frames).to(self._device)
         y = conditions.condition(self.vae, video, mask, lambda run, x: through_vae(run, x, self._device))
         width = self._transformer.config.image_dim
-        nothing = torch.zeros(1, PICTURE, width, device=self._device, dtype=noise.dtype)
+        nothing = torch.zeros(1, PICTURE, width, device=self._device)
         predict = model.predictor(self._transformer, y, self._text, nothing)
         if self._without is not None:
             predict = _guided(predict, model.predictor(self._transformer, y, self._without, nothing), self._guidance)

@@ -7,15 +7,15 @@ where it would not run otherwise.
 from collections.abc import Callable
 from typing import Any
 
+from vremove_cli.removers.budget import PIXEL_BYTES
 from vremove_cli.windows import overlapping
 
 TILE, SHARED = 32, 8  # latents a side, and those that two tiles have in common: 256 and 64 pixels
-_DECODE = 20_000  # bytes a pixel of what a VAE holds while it decodes: 256 channels, eight frames, a few copies
 
 
 def needed(free: float, height: int, width: int) -> bool:
     """Whether a picture of so many pixels is more than a VAE can decode whole in so many free bytes."""
-    return height * width * _DECODE > free
+    return height * width * PIXEL_BYTES > free
 
 
 def tiled(run: Callable[[Any], Any], given: Any, tile: int, shared: int) -> Any:

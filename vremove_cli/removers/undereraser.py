@@ -12,9 +12,10 @@ from typing import Any
 from vremove_cli.geometry import Array
 from vremove_cli.removers import memory
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
+from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import guided
 from vremove_cli.removers.wan import conditions, model
-from vremove_cli.removers.wan.remover import WanRemover, through_vae
+from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover, through_vae
 from vremove_cli.removers.wan.sampling import flowed, twice_shifted
 from vremove_cli.windows import propagated
 
@@ -28,7 +29,10 @@ OWN, FAST, BASE = "undereraser", "lightx2v", "wan-fun-14b"
 class UnderEraserRemover(WanRemover):
     """See `removers.base.Remover`."""
 
-    spec = RemoverSpec("undereraser", "none stated", "frame", multiple=1, shows="source", models=(OWN, FAST, BASE))
+    spec = RemoverSpec(
+        "undereraser", "none stated", "frame", multiple=1, shows="source", models=(OWN, FAST, BASE),
+        network=Network(16_394_878_784, 40, 5120, 13824, WINDOW, 1, VAE_BYTES + 1_270_000_000),
+    )  # fmt: skip
     area = 480 * 720
 
     def stages(self, shot: ShotInfo) -> list[Stage]:

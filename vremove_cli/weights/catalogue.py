@@ -13,7 +13,7 @@ from vremove_cli.settings import config_folder, readable
 FILE = "models.toml"
 DETECTOR = "grounding-dino-tiny"  # what --text asks
 TASKS = ("track", "detect", "reason", "remove", "base")
-ARCHITECTURES = ("sam2", "edgetam", "grounding-dino", "void")
+ARCHITECTURES = ("sam2", "edgetam", "grounding-dino")
 _REPO = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}(?<![.-])(/\w[\w.-]{0,95}(?<![.-]))?", re.ASCII)
 
 

@@ -19,6 +19,7 @@ from vremove_cli.masks.quadmask import ERASED, quantised, seen
 from vremove_cli.networks.cogvideox import FRAMES_EACH, decode, latents_of
 from vremove_cli.removers import memory, tiles
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
+from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import faded, is_join, joined
 from vremove_cli.removers.difference import changed
 from vremove_cli.removers.noise import latent_noise, seed_of
@@ -42,6 +43,7 @@ class VoidRemover:
         self.spec = RemoverSpec(
             "void", "Apache-2.0", "frame", multiple=1, shows="source", physics=True,
             models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
+            network=Network(5_571_462_784, 42, 3072, 12288, WINDOW, 2, 431_000_000),
         )  # fmt: skip
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
@@ -52,8 +54,10 @@ class VoidRemover:
         """The (width, height) it works at: as asked, or the frame's shape and the area it was trained for."""
         if self._settings.size is not None:
             return self._settings.size
-        config = self._config()
-        most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))  # its rotary grid ends there
+        most = None
+        if self._settings.places.get(BASE):
+            config = self._config()  # whose rotary grid ends at its sample size
+            most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))
         return work_size(width, height, AREA, 16, most)
 
     def _config(self) -> dict[str, Any]:

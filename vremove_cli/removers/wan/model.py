@@ -116,6 +116,7 @@ def predictor(transformer: Any, condition: Any, text: Any, pictures: Any) -> Cal
     """
     import torch
 
+    text, pictures = text.to(transformer.dtype), pictures.to(transformer.dtype)
     if len(pictures) > 1:
         wan.framewise(transformer)
         text = text.expand(len(pictures), -1, -1)

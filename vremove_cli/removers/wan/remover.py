@@ -16,6 +16,8 @@ from vremove_cli.removers.difference import changed
 from vremove_cli.removers.noise import latent_noise
 from vremove_cli.removers.room import padded, work_size
 
+VAE_BYTES = 254_000_000  # the VAE, in bfloat16
+
 
 class Denoiser(Protocol):
     """Goes from noise to latents (1, 16, L, h, w) for frames (T, H, W, 3) in [0, 1] and a mask (T, H, W) bool."""
@@ -77,10 +79,10 @@ class WanRemover:
         noise = torch.from_numpy(latent_noise(self.settings.seed, times, (height // 8, width // 8)))
         denoise, total = self.denoiser(device, dtype), self.steps()
         latents = denoise(
-            padded(frames, length), padded(mask, length), noise.transpose(1, 2).to(device, dtype),
+            padded(frames, length), padded(mask, length), noise.transpose(1, 2).to(device),
             lambda n: shot.tick(n + 1, total),
         )  # fmt: skip
-        made = through_vae(lambda part: wan.decode(denoise.vae, part), latents, device, 8)
+        made = through_vae(lambda part: wan.decode(denoise.vae, part), latents.to(denoise.vae.dtype), device, 8)
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures[: len(frames)].cpu().numpy())
 

@@ -24,14 +24,14 @@ def twice_shifted(steps: int, shift: float = SHIFT) -> Array:
 
 
 def flowed(predict: Callable[[Any, Any], Any], latents: Any, levels: Array, tick: Callable[[int, Any], None]) -> Any:
-    """Latents after Euler's steps along noise levels (N + 1,): `predict` gives the velocity for latents and a time
-    (1,); `tick` gets each step's number and its latents."""
+    """Latents float32 after Euler's steps along noise levels (N + 1,): `predict` gives the velocity for latents and a
+    time (1,); `tick` gets each step's number and its latents."""
     import torch
 
     grid = torch.from_numpy(levels).float()
     for n, (now, after) in enumerate(zip(grid, grid[1:], strict=False)):
         velocity = predict(latents, (now * 1000)[None].to(latents.device))
-        latents = (latents.float() + (after - now).item() * velocity.float()).to(latents.dtype)
+        latents = latents + (after - now).item() * velocity.float()
         tick(n, latents)
     return latents
 
@@ -43,7 +43,7 @@ def solved(
     diffusers that it was released for."""
     scheduler.set_timesteps(sigmas=even(steps), device=latents.device)
     for n, time in enumerate(scheduler.timesteps):
-        velocity = predict(latents, time[None])
+        velocity = predict(latents, time[None]).float()
         latents = scheduler.step(velocity, time, latents, return_dict=False)[0]
         tick(n, latents)
     return latents

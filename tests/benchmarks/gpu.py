@@ -1,0 +1,34 @@
+"""What the benchmarks of networks share: random weights, the machine's own speed, waiting for the GPU."""
+
+import time
+
+import torch
+
+
+def filled(model, dtype):
+    """A transformer of the meta device with small random weights."""
+    model = model.to(dtype).to_empty(device="cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(min(parameter.numel(), 1 << 16), generator=generator).to(dtype) * 0.02
+            parameter.view(-1).copy_(noise.repeat(-(-parameter.numel() // noise.numel()))[: parameter.numel()])
+    return model
+
+
+def matmul_rate(device, dtype, side):
+    """Multiplications and additions a second of square products."""
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    wait(device)
+    started = time.perf_counter()
+    for _ in range(10):
+        a @ b
+    wait(device)
+    return 10 * 2 * side**3 / (time.perf_counter() - started)
+
+
+def wait(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
