@@ -309,6 +309,21 @@ def test_a_folder_of_voids_own_layout_just_runs(cli: Cli) -> None:
     assert '"prompt": "an old table"' in report
 
 
+def test_such_a_folder_runs_with_a_remover_that_knows_nothing_of_falling(vremove, tmp_path: Path) -> None:
+    folder = tmp_path / "sequence"
+    folder.mkdir()
+    write_clip(folder / "input_video.mp4", size=SIZE, frames=5, options={"crf": "4"})
+    write_clip(
+        folder / "quadmask_0.mp4", size=SIZE, frames=5, picture=quadmask_at, options={"crf": "1"}, pix_fmt="yuv444p"
+    )
+    (folder / "prompt.json").write_text('{"bg": "an old table"}')
+    assert vremove("erase", folder, "-o", tmp_path / "out.mkv", "--codec", "ffv1").status == 0
+    out, source = frames_of(tmp_path / "out.mkv"), frames_of(folder / "input_video.mp4")
+    hole = mask_of(3, *SIZE) > 0
+    assert np.abs(out[3][hole].astype(int) - source[3][hole]).mean() > 5
+    assert np.array_equal(out[3][4:20, 60:90], source[3][4:20, 60:90])  # what would have moved stays
+
+
 def test_a_quadmask_and_a_mask_are_one_too_many(vremove, tmp_path: Path) -> None:
     clip, mask = clip_and_mask(tmp_path, 3)
     said = vremove("erase", clip, "--mask", mask, "--quadmask", mask, "-o", tmp_path / "out.mkv")

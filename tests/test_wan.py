@@ -392,3 +392,23 @@ def test_half_the_digits_give_nearly_the_same(
     monkeypatch.setattr(kind, "denoiser", lambda self, device, _: own(self, device, torch.bfloat16))
     near = make(kind)
     assert 0 < np.abs(near - exact).mean() < 0.2 * exact.std()
+
+
+@pytest.mark.parametrize(
+    ("remover", "option", "can"),
+    [
+        ("minimax", ("--lora", "x"), "rose or undereraser"), ("rose", ("--second-pass", "on"), "void"),
+        ("plate", ("--quality", "best"), "minimax or rose or undereraser or void"),
+        ("void", ("--conditioning", "paper"), "undereraser"),
+    ],
+)  # fmt: skip
+def test_what_a_remover_would_not_look_at_is_refused(
+    vremove: Any, tmp_path: Path, remover: str, option: tuple[str, str], can: str
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", frames=3)
+    value = str(clip) if option[1] == "x" else option[1]
+    said = vremove(
+        "erase", clip, "--box", "10,10,30,30", "--remover", remover, option[0], value, "-o", tmp_path / "o.mkv"
+    )
+    assert said.status == 2
+    assert f"{remover} takes no {option[0]}: leave it out, or choose --remover {can}" in said.stderr

@@ -131,14 +131,14 @@ def lock(
     with exits(talk):
         from dataclasses import asdict
 
-        from vremove_cli.job.events import Progress
+        from vremove_cli.job.fetched import fetching
         from vremove_cli.weights import store
         from vremove_cli.weights.lock import lock_path, pins
 
         if names or everything:
             for model in _held(names, everything, own) if everything else _chosen(names, False, own):
                 with talk.watching() as event:
-                    store.relock(model, accept or (), lambda d, n: event(Progress("fetch", d, n)))
+                    store.relock(model, accept or (), fetching(event))
         held = pins()
         text = "\n".join(f"{name} {pin.repo}@{pin.commit}" for name, pin in held.items())
         talk.say(str(lock_path()))
@@ -157,14 +157,14 @@ def _sized(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
 
 def _pulled(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
     """Fetch a model; gives where it lies."""
-    from vremove_cli.job.events import Progress
+    from vremove_cli.job.fetched import fetching
     from vremove_cli.weights import store
 
     store.check_licence(model, accepted)
     here = store.located(model) is not None
     talk.say(f"{model.name}: is here" if here else f"{model.name}: {model.repo}, {model.licence}")
     with talk.watching() as event:
-        found = store.pull(model, accepted, lambda d, n: event(Progress("fetch", d, n)))
+        found = store.pull(model, accepted, fetching(event))
     return {"name": model.name, "folder": found.folder, "commit": found.commit}
 
 
@@ -202,11 +202,10 @@ def _facts(model: Any) -> dict[str, Any]:
 def _used_by(model: Any) -> str:
     """The option that runs a model."""
     from vremove_cli.removers import registry
-    from vremove_cli.removers.base import Settings
     from vremove_cli.weights.catalogue import DETECTOR
 
     for name in registry.names():
-        if model.name in registry.make(name, Settings(second_pass="on")).spec.models:
+        if model.name in registry.spec_of(name).models:
             return f"--remover {name}"
     if model.task == "reason":
         return f"--affected-by vlm:{model.name}"

@@ -7,6 +7,7 @@ from typing import Any
 from vremove_cli import __version__
 from vremove_cli.errors import UsageError
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.fetched import fetching
 from vremove_cli.job.finding import text_prompts
 from vremove_cli.job.graph import (
     AFFECTED,
@@ -260,7 +261,7 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
     models = catalogue(request.models)
     for name in request.own_weights:
         find(name, models)
-    progress = (lambda done, total: emit(Progress("fetch", done, total))) if emit else None
+    progress = fetching(emit) if emit else None
     asked = "flow" if request.static else request.tracker  # what stands still needs no network
     choice = trackers.choose(
         asked, request.track_every, request.device, models, request.own_weights, request.accept_license, progress
@@ -272,7 +273,7 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> Choice:
 def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Part, ...]:
     """The remover's models; they are fetched if there is somebody to tell."""
     models = catalogue(request.models)
-    progress = (lambda done, total: emit(Progress("fetch", done, total))) if emit else None
+    progress = fetching(emit) if emit else None
     own = request.own_weights
     return tuple(store.part_of(find(n, models), own, request.accept_license, progress) for n in names)
 

@@ -11,6 +11,7 @@ from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
 from vremove_cli.job.erasing import affected_masks, erase_masks
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.fetched import fetching
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import Task, groups, shot_info
 from vremove_cli.job.patches import PatchWriter
@@ -85,7 +86,7 @@ def _settings(plan: Plan, emit: Emit) -> Settings:
     request = plan.request
     places = {}
     for part in plan.parts:
-        here = store.brought(part, request.accept_license, lambda done, total: emit(Progress("fetch", done, total)))
+        here = store.brought(part, request.accept_license, fetching(emit))
         places[part.model.name] = here.path
     return request.settings(places)
 

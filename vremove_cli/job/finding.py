@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vremove_cli import device as devices
 from vremove_cli.errors import NothingError, UsageError
-from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.events import Emit, Note
+from vremove_cli.job.fetched import helper
 from vremove_cli.job.graph import pieces_of
 from vremove_cli.job.request import Request
 from vremove_cli.masks.detect import Match, matches, open_detector
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.prompts import Prompt, parse_prompt
-from vremove_cli.weights import store
-from vremove_cli.weights.catalogue import DETECTOR, catalogue, find
+from vremove_cli.weights.catalogue import DETECTOR
 
 LOOKS = 8  # frames of a shot that are looked at before it is given up, spread over it
 _LISTED = 9
@@ -39,10 +38,11 @@ def text_prompts(request: Request, clip: ClipInfo, run: tuple[int, int], emit: E
     Raises `NothingError` when nothing matches, `UsageError` when several things do and none was chosen, `ModelError`
     when the detector cannot be had.
     """
-    detector = _detector(request, emit, fetch)
-    if detector is None:
+    place = helper(DETECTOR, "text", request, emit, fetch=fetch)
+    if place is None:
         emit(Note(f"text: {DETECTOR} is not here; what is meant is looked for when it is"))
         return []
+    detector = open_detector(*place)
     found: list[Found] = []
     shots = pieces_of(run, clip, clip.frames + 1)
     for shot, piece in enumerate(shots):
@@ -89,17 +89,3 @@ def _chosen(request: Request, found: list[Found]) -> list[Found]:
 def _listed(found: list[Found]) -> str:
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     return "; ".join(f"{k}: {one}" for k, one in enumerate(found[:_LISTED], 1)) + more
-
-
-def _detector(request: Request, emit: Emit, fetch: bool) -> object | None:
-    own, model = request.own_weights, find(DETECTOR, catalogue(request.models))
-    folder: str | None = own.get(DETECTOR)
-    if folder is None:
-        found = store.located(model)
-        if found is None and not fetch:
-            return None
-        found = store.required(model, request.accept_license, lambda d, n: emit(Progress("fetch", d, n)))
-        folder = found.folder
-    where, why = devices.choose(request.device)
-    emit(Note(f"text: {DETECTOR} on {where} ({why})"))
-    return open_detector(folder, where)

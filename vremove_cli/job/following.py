@@ -13,6 +13,7 @@ import numpy as np
 from vremove_cli.errors import NothingError
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.fetched import fetching
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import Task
 from vremove_cli.job.patches import save_masks
@@ -236,7 +237,7 @@ def _made(plan: Plan, emit: Emit) -> Tracker:
     request = plan.request
     choice = plan.tracker
     if choice.part is not None:
-        here = store.brought(choice.part, request.accept_license, lambda d, n: emit(Progress("fetch", d, n)))
+        here = store.brought(choice.part, request.accept_license, fetching(emit))
         choice = replace(choice, part=here)
     return trackers.make(choice, request.device, plan.run[1] - plan.run[0])
 

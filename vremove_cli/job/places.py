@@ -12,6 +12,7 @@ from vremove_cli.job.request import Request
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
 from vremove_cli.media.encoders import CONTAINERS, container_of
+from vremove_cli.removers import registry
 
 
 def default_output(source: str) -> str:
@@ -77,17 +78,21 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
 
 def _void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A folder as VOID's own scripts want it (input_video.mp4, quadmask_0.mp4, prompt.json), taken apart; any other
-    input as it is. What the caller says himself counts."""
+    input as it is. What the caller says himself counts; a remover that does not know what will move is told of the
+    object alone."""
     folder = Path(source)
     video = folder / "input_video.mp4"
     masks = sorted(folder.glob("quadmask_*.mp4")) if folder.is_dir() else []
     if not masks or not video.exists():
         return source, options
     found: dict[str, Any] = {}
+    takes = registry.spec_of(registry.resolve(options.get("remover", "auto"))[0])
     if not any(options.get(k) for k in ("mask", "points", "boxes", "text")):
-        found = {"mask": str(masks[0]), "affected": str(masks[0]), "quadmask": True}
+        found = {"mask": str(masks[0]), "quadmask": True}
+        if takes.physics:
+            found["affected"] = str(masks[0])
     words = folder / "prompt.json"
-    if words.exists() and not options.get("prompt"):
+    if words.exists() and "prompt" in takes.takes and not options.get("prompt"):
         try:
             found["prompt"] = str(json.loads(words.read_text(encoding="utf-8"))["bg"])
         except (OSError, ValueError, KeyError, TypeError) as error:

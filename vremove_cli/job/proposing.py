@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from vremove_cli import device as devices
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array, Box, bounds
-from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.events import Emit, Note
+from vremove_cli.job.fetched import helper
 from vremove_cli.job.following import View
 from vremove_cli.job.graph import AFFECTED, pieces_of
 from vremove_cli.job.request import Request
@@ -19,8 +19,6 @@ from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.flow import FlowTracker
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.prompts import Prompt, parse_prompt
-from vremove_cli.weights import store
-from vremove_cli.weights.catalogue import catalogue, find
 
 _LATER = 4  # frames over which motion is judged
 _LOOKS = 8  # frames of a shot that are looked at for the object in a mask file
@@ -48,10 +46,13 @@ def affected_prompts(
     `ModelError` when a model that is to be asked cannot be had or gives no answer.
     """
     asked = request.affected_by or ""
-    model = _reasoner(request, emit, fetch) if asked.startswith("vlm:") else None
-    if asked.startswith("vlm:") and model is None:
-        emit(Note(f"affected: {asked[4:]} is not here; it is asked what will move when it is"))
-        return []
+    model = None
+    if asked.startswith("vlm:"):
+        place = helper(asked[4:], "affected", request, emit, fetch=fetch)
+        if place is None:
+            emit(Note(f"affected: {asked[4:]} is not here; it is asked what will move when it is"))
+            return []
+        model = reasoner.open_reasoner(*place)
     out: list[Prompt] = []
     for frame, last, given, here in _objects(clip, run, clicks, mask):
         view = View(clip, (frame, frame + 1))
@@ -129,18 +130,3 @@ def _pointed(name: str, frame: int, found: Array, scale: float) -> list[Prompt]:
         away = np.minimum(away, np.hypot(rows - rows[at], columns - columns[at]))
         at = int(away.argmax())
     return out
-
-
-def _reasoner(request: Request, emit: Emit, fetch: bool) -> reasoner.Reasoner | None:
-    name = (request.affected_by or "")[4:]
-    own, model = request.own_weights, find(name, catalogue(request.models))
-    folder: str | None = own.get(name)
-    if folder is None:
-        found = store.located(model)
-        if found is None and not fetch:
-            return None
-        found = store.required(model, request.accept_license, lambda d, n: emit(Progress("fetch", d, n)))
-        folder = found.folder
-    where, why = devices.choose(request.device)
-    emit(Note(f"affected: {name} on {where} ({why})"))
-    return reasoner.open_reasoner(folder, where)

@@ -14,7 +14,8 @@ class RemoverSpec:
     whether what the plate recovered is in place there, or the source with the object in it.
 
     `multiple` is what the height and width given to it are multiples of, `context` how many pixels round the hole a
-    crop shows, `models` what it runs, by the catalogue's names; `physics` whether it knows what will move, and
+    crop shows, `models` what it runs, by the catalogue's names, `takes` what it is told, by the fields of `Settings`
+    (the seed, the device and the places are told to all); `physics` whether it knows what will move, and
     `network` the shape of what it runs.
     """
 
@@ -25,6 +26,7 @@ class RemoverSpec:
     context: int = 64
     shows: Literal["plate", "source"] = "plate"
     models: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
     physics: bool = False
     network: Network | None = None
 

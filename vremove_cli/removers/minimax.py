@@ -31,6 +31,7 @@ class MiniMaxRemover(WanRemover):
 
     spec = RemoverSpec(
         "minimax", "CC-BY-NC-4.0", "crop", multiple=16, context=96, models=(OWN,),
+        takes=("quality", "steps", "size"),
         network=Network(1_127_055_424, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
     )  # fmt: skip
     area = 480 * 832

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from vremove_cli.errors import ModelError
-from vremove_cli.removers.base import Remover, Settings
+from vremove_cli.errors import ModelError, UsageError
+from vremove_cli.removers.base import Remover, RemoverSpec, Settings
 from vremove_cli.removers.minimax import MiniMaxRemover
 from vremove_cli.removers.plate import PlateRemover
 from vremove_cli.removers.rose import RoseRemover
@@ -14,6 +14,9 @@ _REMOVERS: dict[str, Callable[[Settings], Remover]] = {
     "plate": lambda _: PlateRemover(), "void": VoidRemover, "rose": RoseRemover, "undereraser": UnderEraserRemover,
     "minimax": MiniMaxRemover,
 }  # fmt: skip
+
+
+_TOLD = ("prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning")
 
 
 def register(name: str, make: Callable[[Settings], Remover]) -> None:
@@ -35,6 +38,17 @@ def resolve(name: str) -> tuple[str, str]:
     return name, "as asked"
 
 
+def spec_of(name: str) -> RemoverSpec:
+    """What a remover is, with all that it can run."""
+    return _REMOVERS[name](Settings(second_pass="on")).spec
+
+
 def make(name: str, settings: Settings) -> Remover:
-    """A remover ready to work."""
-    return _REMOVERS[name](settings)
+    """A remover ready to work; raises `UsageError` for a setting that it would not look at."""
+    made, plain = _REMOVERS[name](settings), Settings()
+    for field in _TOLD:
+        if getattr(settings, field) != getattr(plain, field) and field not in made.spec.takes:
+            flag = f"--{field.removesuffix('s') if field == 'loras' else field.replace('_', '-')}"
+            can = [n for n in names() if field in spec_of(n).takes]
+            raise UsageError(f"{name} takes no {flag}", f"leave it out, or choose --remover {' or '.join(can)}")
+    return made

@@ -29,6 +29,7 @@ class RoseRemover(WanRemover):
 
     spec = RemoverSpec(
         "rose", "Apache-2.0", "frame", multiple=1, shows="source", models=(OWN, BASE),
+        takes=("prompt", "quality", "steps", "size", "guidance", "loras"),
         network=Network(1_564_428_608, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
     )  # fmt: skip
     area = 480 * 720

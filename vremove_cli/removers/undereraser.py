@@ -31,6 +31,7 @@ class UnderEraserRemover(WanRemover):
 
     spec = RemoverSpec(
         "undereraser", "none stated", "frame", multiple=1, shows="source", models=(OWN, FAST, BASE),
+        takes=("prompt", "quality", "steps", "size", "loras", "conditioning"),
         network=Network(16_394_878_784, 40, 5120, 13824, WINDOW, 1, VAE_BYTES + 1_270_000_000),
     )  # fmt: skip
     area = 480 * 720

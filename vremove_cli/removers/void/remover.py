@@ -43,6 +43,7 @@ class VoidRemover:
         self.spec = RemoverSpec(
             "void", "Apache-2.0", "frame", multiple=1, shows="source", physics=True,
             models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
+            takes=("prompt", "second_pass", "quality", "steps", "size", "guidance"),
             network=Network(5_571_462_784, 42, 3072, 12288, WINDOW, 2, 431_000_000),
         )  # fmt: skip
 
