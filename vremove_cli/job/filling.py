@@ -63,7 +63,7 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
     fill = remover.run(stage, shot, before)
     if fill.frames.shape != shot.frames.shape:
         raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
-    np.save(folder.file("fill", f"{stage.id}.npy"), fill.frames.astype(np.float16))
+    _keep_fill(folder, stage, fill, stages)
     emit(Progress("fill", task.run[1] - plan.run[0], plan.run[1] - plan.run[0]))
     return {"where": _write_fill(work, _credible(work, fill, emit))} if stage.step == 1 else {"anchors": True}
 
@@ -91,8 +91,20 @@ def _settings(plan: Plan, emit: Emit) -> Settings:
     return request.settings(places)
 
 
+def _keep_fill(folder: WorkFolder, stage: Stage, fill: Fill, stages: list[Stage]) -> None:
+    """Keep what later stages need of a fill, and no more: of a long clip all of it would fill a disk."""
+    wanted = {t for s in stages if stage.id in s.needs for t in s.frames}
+    places = [i for i, t in enumerate(stage.frames) if t in wanted]
+    if places:
+        np.savez(folder.file("fill", f"{stage.id}.npz"), places=places, frames=fill.frames[places].astype(np.float16))
+
+
 def _load_fill(folder: WorkFolder, stage: Stage) -> Fill:
-    return Fill(np.load(folder.file("fill", f"{stage.id}.npy")).astype(np.float32))
+    """What was kept of a fill; black where nobody needs it."""
+    with np.load(folder.file("fill", f"{stage.id}.npz")) as kept:
+        frames = np.zeros((len(stage.frames), *kept["frames"].shape[1:]), np.float32)
+        frames[kept["places"]] = kept["frames"]
+    return Fill(frames)
 
 
 def _region(plan: Plan, folder: WorkFolder, spec: RemoverSpec, group: tuple[int, int]) -> Box:
