@@ -19,6 +19,12 @@ def free(device: str) -> float:
     return float(torch.cuda.mem_get_info()[0]) if device == "cuda" else float("inf")
 
 
+def home(encoder: Any, device: str) -> Any:
+    """An encoder on a device, or on the CPU where it would not fit: what it says is small, and asked for once."""
+    weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
+    return encoder.to(device if 1.1 * weights < free(device) else "cpu")
+
+
 def placed(transformer: Any, device: str) -> Any:
     """A transformer ready to run on a device, as its memory allows."""
     import torch

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import ModelError
+from vremove_cli.removers import memory
 from vremove_cli.weights.load import load_strict, read_state
 
 TOKENS = 226  # of text, padded; the padding is attended too, in the encoder and in the transformer
@@ -72,12 +73,12 @@ def text_states(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -
     from vremove_cli.weights.load import from_folder
 
     tokens = AutoTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
-    encoder = from_folder(T5EncoderModel, str(base / "text_encoder"), dtype).to(device).eval()
+    encoder = memory.home(from_folder(T5EncoderModel, str(base / "text_encoder"), dtype), device).eval()
     words = tokens(
         list(prompts), padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
     ).input_ids
     with torch.inference_mode():
-        states = encoder(words.to(device))[0].to(dtype).clone()
+        states = encoder(words.to(encoder.device))[0].to(device, dtype).clone()
     del encoder
     gc.collect()
     return states

@@ -12,6 +12,7 @@ from typing import Any
 
 from vremove_cli.errors import ModelError
 from vremove_cli.networks import lora, wan
+from vremove_cli.removers import memory
 from vremove_cli.settings import cache_folder
 from vremove_cli.weights.load import read_state
 
@@ -93,9 +94,9 @@ def _encoded(base: str, file: str, prompt: str, device: str, dtype: Any) -> Any:
 
         tokens = AutoTokenizer.from_pretrained(Path(base) / _TOKENIZER, local_files_only=True)
         ids = tokens(prompt, truncation=True, max_length=wan.TEXT).input_ids
-    encoder = wan.load_text(read_state(file), file, dtype).to(device)
+    encoder = memory.home(wan.load_text(read_state(file), file, dtype), device)
     with torch.inference_mode():
-        states = encoder(torch.tensor([ids], device=device))[0][0].clone()
+        states = encoder(torch.tensor([ids], device=encoder.device))[0][0].clone()
     del encoder
     gc.collect()
     return states
