@@ -5,12 +5,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["HF_HOME"] = str(Path(__file__).parent / "no-models")  # what this machine has must not count
 
 from vremove_cli import app, settings
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how fast a machine is, is never a test
+hypothesis.settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)

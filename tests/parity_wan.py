@@ -139,10 +139,10 @@ def stepped(tensors: Tensors, run: Any, show: Any) -> Outputs:
 
 def undereraser_lora(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     base = part(tensors, "weights/")
-    distilled = lora.merge(base, part(tensors, "in/lightx2v/"), 1.0, HERE, scaled=False)
+    distilled = lora.merge(dict(base), part(tensors, "in/lightx2v/"), 1.0, HERE, scaled=False)
     yield from ((f"after_lightx2v/{k}", v) for k, v in distilled.items())
     for kind in ("flat", "blocks"):
-        merged = lora.merge(distilled, part(tensors, f"in/lora_{kind}/"), config["multiplier"], HERE)
+        merged = lora.merge(dict(distilled), part(tensors, f"in/lora_{kind}/"), config["multiplier"], HERE)
         yield from ((f"merged_lora_{kind}/{k}", v) for k, v in merged.items())
 
 

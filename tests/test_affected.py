@@ -1,6 +1,7 @@
 """What will move once the object is gone: seen by contact and motion, or said by a model that is asked."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import hub as fake
@@ -15,13 +16,14 @@ from twins import reasoner_repo, void_repos
 
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.geometry import Array
-from vremove_cli.job.proposing import check
+from vremove_cli.job.proposing import affected_prompts, check
 from vremove_cli.job.request import Request
 from vremove_cli.masks.backdrop import Backdrop, Standout
 from vremove_cli.masks.contact import below, moving_with
 from vremove_cli.masks.quadmask import Level
 from vremove_cli.masks.reasoner import grid_for, marked, parsed
 from vremove_cli.media.lossless import read_gray
+from vremove_cli.media.read import open_clip
 
 _WALL = np.random.default_rng(3).uniform(90, 180, (24, 40, 3)).astype(np.float32)
 POST, BOARD = (slice(110, 165), slice(150, 175)), (slice(96, 110), slice(90, 230))
@@ -128,6 +130,21 @@ def test_pointing_and_asking_are_one_too_many() -> None:
         check(Request("a", "b", affected_by="contact", affected_points=("1,1",)))
 
 
+def test_an_inverted_mask_is_looked_at_inverted(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "post.mkv", codec="ffv1", size=SIZE, frames=6, picture=lambda *_: still(board=True))
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.where(post(), 0, 255).astype(np.uint8))
+    info, own = open_clip(str(clip)).info, open_clip(str(mask)).info
+    said: list[object] = []
+    asked = Request(str(clip), "out", mask=str(mask), invert_mask=True, affected_by="contact")
+    found = affected_prompts(asked, info, (0, 6), {}, own, said.append, fetch=False)
+    x0, y0, x1, y1 = found[0].xy
+    assert abs(x0 - 90) < 6
+    assert abs(x1 - 230) < 6
+    assert abs(y0 - 96) < 6
+    assert y1 < 125
+
+
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     repos = {**void_repos(), "HuggingFaceTB/SmolVLM-Instruct": reasoner_repo(ANSWER)}
@@ -148,7 +165,7 @@ def test_a_model_is_fetched_and_asked_and_its_answer_followed(cli: Cli) -> None:
         cli.home / "mask.mkv", codec="ffv1", size=(96, 64), frames=6,
         picture=lambda t, w, h: np.repeat(mask_of(t, w, h)[..., None], 3, 2),
     )  # fmt: skip
-    args = ("--mask", mask, "--remover", "void", "--write-quadmask", "quad.mkv", "-o", "out.mkv")
+    args = ("--mask", mask, "--remover", "void", "--steps", 2, "--write-quadmask", "quad.mkv", "-o", "out.mkv")
     _, said = cli("erase", clip, *args, "--affected-by", "vlm:smolvlm")
     assert "affected: smolvlm on cpu" in said
     assert "affected: cup on frame 0, at 64,40,80,56" in said
@@ -160,7 +177,18 @@ def test_a_model_is_fetched_and_asked_and_its_answer_followed(cli: Cli) -> None:
 @pytest.mark.slow
 def test_what_rests_on_the_object_is_marked_with_the_way_it_falls(cli: Cli) -> None:
     clip = write_clip(cli.home / "post.mkv", codec="ffv1", size=SIZE, frames=6, picture=lambda *_: still(board=True))
-    args = ("--box", "150,110,175,165", "--remover", "void", "--write-quadmask", "post.quad.mkv", "-o", "post.out.mkv")
+    args = (
+        "--box",
+        "150,110,175,165",
+        "--remover",
+        "void",
+        "--steps",
+        2,
+        "--write-quadmask",
+        "post.quad.mkv",
+        "-o",
+        "post.out.mkv",
+    )
     _, said = cli("erase", clip, *args, "--affected-by", "contact")
     assert "affected: what rests on it on frame 0" in said
     quad = list(read_gray(cli.home / "post.quad.mkv"))[3]

@@ -33,11 +33,12 @@ class Oracle:
         return None
 
     def run(self, stage, shot, inputs):
-        height, width = shot.frames.shape[1:3]
+        turn = self.truth.info.orientation
+        width, height = turn.size(*shot.frames.shape[2:0:-1])  # of the region as it is stored
         box = Box(shot.x, shot.y, shot.x + width, shot.y + height)
         painted = shot.frames.copy()
         for i, frame in enumerate(self.truth.frames(stage.start, stage.stop)):
-            painted[i][shot.ask[i]] = frame.rgb(box)[shot.ask[i]]
+            painted[i][shot.ask[i]] = turn.display(frame.rgb(box))[shot.ask[i]]
         return Fill(painted)
 
 

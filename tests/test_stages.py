@@ -1,9 +1,10 @@
 """Stages of a remover: overlapping ones, anchors, and what it changed beside the object."""
 
+import cv2
 import numpy as np
 import pytest
 from clips import empty_scene, mask_of, planes_of, scene, write_clip, write_masks
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_oracle import FRAMES, Oracle, closest, pair
 
@@ -47,7 +48,30 @@ def test_a_join_goes_over_from_one_run_to_the_next() -> None:
     assert (faded(join, {b: fills[b]}, np.zeros((5, 1, 1, 3))) == 1).all()
 
 
-@given(st.integers(1, 3000) | st.integers(3000, 100_000), st.sampled_from([(81, 10), (81, 3), (21, 10), (5, 2)]))
+@given(st.integers(82, 600), st.sampled_from([16, 20, 40]))
+def test_where_three_runs_meet_nothing_jumps(count: int, shared: int) -> None:
+    """Each run as a share of the picture: from one frame to the next no share changes by much."""
+    stages = joined("x", [(0, count)], 81, shared)
+    runs = [s for s in stages if not is_join(s)]
+    fills = {}
+    for k, run in enumerate(runs):
+        frames = np.zeros((len(run.frames), 1, 1, len(runs)), np.float32)
+        frames[..., k] = 1
+        fills[run] = Fill(frames)
+    shown: dict[int, np.ndarray] = {}
+    for stage in stages:
+        inputs = {s: fills[s] for s in runs if s.id in stage.needs}
+        made = faded(stage, inputs, np.zeros(0)) if is_join(stage) else fills[stage].frames
+        for t, frame in zip(stage.frames, made, strict=True):
+            if t not in shown or is_join(stage):
+                shown[t] = frame[0, 0]
+    steps = np.abs(np.diff(np.stack([shown[t] for t in range(count)]), axis=0)).max()
+    assert steps < 0.25
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 3000), st.sampled_from([(81, 10), (81, 3), (21, 10), (5, 2)]))
+@example(100_000, (81, 10))
 def test_keyframes_come_before_what_they_guide(count: int, shape: tuple[int, int]) -> None:
     longest, stride = shape
     runs = propagated(count, longest, stride)
@@ -103,6 +127,16 @@ def shaded(t: int, *, there: bool) -> Array:
     return out
 
 
+def test_a_speck_is_no_change_in_one_frame_either() -> None:
+    source = np.full((1, 200, 400, 3), 0.5, np.float32)
+    made = source.copy()
+    made[0, 50:54, 60:64] = 0.9
+    made[0, 100:130, 100:140] = 0.9
+    found = changed(made, source, np.zeros((1, 200, 400), bool))[0]
+    assert found[105:125, 105:135].all()
+    assert not found[40:70, 50:80].any()
+
+
 def test_a_shadow_that_is_gone_is_found_and_softness_and_tint_are_not() -> None:
     rng = np.random.default_rng(1)
     source = np.stack([shaded(t, there=True) for t in range(5)])
@@ -150,6 +184,28 @@ def test_overlapping_stages_with_anchors_give_the_truth(tmp_path, region):
     summary = erase(str(clip), mask=str(masks), remover="chained", recover=False)
     assert [name for name, _ in chained.seen] == ["anchors", "0", "3", "6"]
     assert chained.seen[1:] == [("0", [3]), ("3", [3]), ("6", [3])]
+    assert max(closest(summary.output, truth)) <= 2
+
+
+def test_a_remover_sees_a_rotated_clip_upright(tmp_path):
+    """And what it makes comes back as the clip is stored."""
+    clip, truth = pair(tmp_path, pix_fmt="yuv420p", rotation=90)
+    seen = []
+
+    class Watching(Oracle):
+        def size(self, width, height):
+            seen.append((width, height))
+
+        def run(self, stage, shot, inputs):
+            seen.append(shot.frames.shape[1:3])
+            return super().run(stage, shot, inputs)
+
+    registry.register("watching", lambda _: Watching(truth, "frame", 1))
+    masks = write_masks(tmp_path / "masks", frames=FRAMES)
+    for file in masks.iterdir():
+        cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file), 0), cv2.ROTATE_90_COUNTERCLOCKWISE))
+    summary = erase(str(clip), mask=str(masks), remover="watching", recover=False)
+    assert seen == [(64, 96), (64, 96), (96, 64)]  # a width and height, planned and at work, then rows and columns
     assert max(closest(summary.output, truth)) <= 2
 
 

@@ -7,31 +7,43 @@ from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d, interpolate
 from twins import golden
 
+from vremove_cli.networks import wan
 from vremove_cli.networks.cogvideox import decode, encode
-from vremove_cli.removers.tiles import needed, tiled
+from vremove_cli.removers import tiles
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(4, 70), st.integers(4, 70), st.integers(8, 20), st.integers(2, 5))
-def test_what_sees_one_pixel_is_the_same_in_tiles(height: int, width: int, tile: int, shared: int) -> None:
+@given(st.integers(4, 70), st.integers(4, 70))
+def test_what_sees_one_pixel_is_the_same_in_tiles(height: int, width: int) -> None:
     picture = torch.rand(1, 2, height, width)
-    out = tiled(lambda part: interpolate(part, scale_factor=4, mode="nearest"), picture, tile, shared)
+    out = tiles.decoded(lambda part: interpolate(part, scale_factor=4, mode="nearest"), picture)
     assert torch.allclose(out, interpolate(picture, scale_factor=4, mode="nearest"), atol=1e-6)
 
 
-def test_a_result_may_be_smaller() -> None:
-    picture = torch.rand(1, 2, 96, 160)
-    out = tiled(lambda part: avg_pool2d(part, 8), picture, 64, 16)
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 120), st.integers(1, 120))
+def test_tiles_of_pixels_meet_at_latents(rows: int, columns: int) -> None:
+    picture = torch.rand(1, 1, 8 * rows, 8 * columns)
+    out = tiles.encoded(lambda part: avg_pool2d(part, 8), picture)
     assert torch.allclose(out, avg_pool2d(picture, 8), atol=1e-6)
 
 
-def test_memory_decides() -> None:
-    assert not needed(8e9, 384, 672)
-    assert needed(3e9, 384, 672)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(480, 720), (384, 672), (448, 784)])
+def test_the_usual_sizes_are_encoded_in_tiles(size: tuple[int, int]) -> None:
+    tensors, _ = golden("wan_vae")
+    state = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+    vae = wan.load_vae(state, "x", torch.float32)
+    small = torch.rand(1, 3, 1, 12, 20)
+    picture = interpolate(small[:, :, 0], size=size, mode="bicubic")[:, :, None] * 2 - 1
+    with torch.inference_mode():
+        parts = tiles.encoded(lambda part: wan.encode(vae, part), picture)
+    assert parts.shape == (1, 16, 1, size[0] // 8, size[1] // 8)
+    assert torch.isfinite(parts).all()
 
 
 @pytest.mark.slow
-def test_a_clip_decoded_in_tiles_is_nearly_the_same() -> None:
+def test_a_clip_decoded_in_tiles_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real VAE's modules, small: tiles differ by what norms over the whole picture do, and not at their seams."""
     from diffusers import AutoencoderKLCogVideoX
 
@@ -43,6 +55,8 @@ def test_a_clip_decoded_in_tiles_is_nearly_the_same() -> None:
     with torch.inference_mode():
         latents = encode(vae, smooth * 2 - 1) / vae.config.scaling_factor
         whole = decode(vae, latents)
-        parts = tiled(lambda part: decode(vae, part), latents, 12, 4)
+        monkeypatch.setattr(tiles, "TILE", 12)
+        monkeypatch.setattr(tiles, "SHARED", 4)
+        parts = tiles.decoded(lambda part: decode(vae, part), latents)
     assert parts.shape == whole.shape
     assert (parts - whole).abs().mean() < 0.15 * whole.std()

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from process import Cli
 from twins import golden, void_repos
 
-from vremove_cli.errors import ModelError
+from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.masks.quadmask import Level, drawn, quantised
 from vremove_cli.media.lossless import read_gray
 from vremove_cli.networks.cogvideox import latents_of, rotary
+from vremove_cli.removers import memory, registry
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
-from vremove_cli.removers.memory import in_8_bits, mode_for
+from vremove_cli.removers.memory import in_8_bits
 from vremove_cli.removers.room import padded, restored, work_size
 from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
@@ -104,7 +105,7 @@ def test_both_passes_give_back_the_clip(cli: Cli, frames: int) -> None:
     clip, mask = clip_and_mask(cli.home, frames)
     _, said = cli(
         "erase", clip, "--mask", mask, "--remover", "void", "--second-pass", "on", "--recover", "off",
-        "--effects", "off", "--prompt", "a table",
+        "--effects", "off", "--prompt", "a table", "--steps", 4,
         "-o", f"out-{frames}.mp4", "--crf", 4,
     )  # fmt: skip
     assert "remover: void (as asked)" in said
@@ -133,17 +134,13 @@ def test_windows_leave_no_seam(networks: Settings, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_result_and_another_one_another(cli: Cli) -> None:
-    clip, mask = clip_and_mask(cli.home, 9)
-
-    def run(seed: int) -> np.ndarray:
-        args = ("--mask", mask, "--remover", "void", "--recover", "off", "--effects", "off", "--seed", seed)
-        cli("erase", clip, *args, "--overwrite", "-o", "seeded.mkv", "--codec", "ffv1")
-        return np.stack(frames_of(cli.home / "seeded.mkv"))
-
-    first = run(1)
-    assert np.array_equal(first, run(1))
-    assert not np.array_equal(first, run(2))
+def test_the_same_seed_gives_the_same_result_and_another_one_another(
+    networks: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(remover.STEPS, "standard", (2, 2))
+    first, again, other = (made_by_void(replace(networks, second_pass="on", seed=seed), 9) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 @pytest.mark.slow
@@ -246,6 +243,11 @@ def test_the_work_size_keeps_shape_and_area(width: int, height: int) -> None:
         assert 0.9 < (w / h) / (width / height) < 1.1
 
 
+def test_a_size_beyond_what_it_knows_is_told(networks: Settings) -> None:
+    with pytest.raises(UsageError, match="void cannot work at 128x64"):
+        remover.VoidRemover(replace(networks, size=(128, 64))).size(96, 64)
+
+
 @given(st.integers(16, 4000), st.integers(16, 4000))
 def test_no_side_exceeds_what_a_network_knows(width: int, height: int) -> None:
     w, h = work_size(width, height, 384 * 672, 16, (720, 480))
@@ -269,8 +271,13 @@ def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
     assert 0.5 * 0.02 < detail.std() < 1.5 * 0.02  # the grain that the source was given
 
 
-def test_memory_decides_how_weights_lie() -> None:
-    assert [mode_for(11e9, free) for free in (80e9, 20e9, 15e9, 10e9)] == ["resident", "resident", "fp8", "offload"]
+def test_memory_decides_how_weights_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = registry.spec_of("void").network
+    assert network is not None
+    assert memory.mode_for(network, (672, 384), "cpu") == memory.Mode()
+    for gigabytes, weights in ((80, "resident"), (20, "resident"), (12, "fp8"), (6, "offload")):
+        monkeypatch.setattr(memory, "available", lambda _, g=gigabytes: g * 1e9)
+        assert memory.mode_for(network, (672, 384), "cuda") == memory.Mode(weights, tiled=weights != "resident")
 
 
 def test_weights_in_8_bits_lie_so_and_say_nearly_the_same() -> None:
@@ -316,7 +323,7 @@ def test_a_folder_of_voids_own_layout_just_runs(cli: Cli) -> None:
         folder / "quadmask_0.mp4", size=SIZE, frames=5, picture=quadmask_at, options={"crf": "1"}, pix_fmt="yuv444p"
     )
     (folder / "prompt.json").write_text('{"bg": "an old table"}')
-    cli("erase", folder, "--remover", "void", "-o", "sequence.mkv", "--codec", "ffv1")
+    cli("erase", folder, "--remover", "void", "--steps", 3, "-o", "sequence.mkv", "--codec", "ffv1")
     out, source = frames_of(cli.home / "sequence.mkv"), frames_of(folder / "input_video.mp4")
     assert np.abs(out[3][6:18, 62:88].astype(int) - source[3][6:18, 62:88]).mean() > 3
     assert np.array_equal(out[3][40:, 70:], source[3][40:, 70:])
@@ -363,7 +370,7 @@ def with_a_cup(t: int, width: int, height: int) -> np.ndarray:
 def test_what_is_pointed_at_as_affected_is_followed_and_made_anew(cli: Cli) -> None:
     _, mask = clip_and_mask(cli.home, 8)
     clip = write_clip(cli.home / "cup.mkv", codec="ffv1", size=SIZE, frames=8, picture=with_a_cup)
-    args = ("--mask", mask, "--remover", "void", "--affected-point", "72,50", "-o", "cup.out.mkv")
+    args = ("--mask", mask, "--remover", "void", "--steps", 3, "--affected-point", "72,50", "-o", "cup.out.mkv")
     _, said = cli("erase", clip, *args)
     assert "tracker: flow" in said
     out, source = frames_of(cli.home / "cup.out.mkv"), frames_of(clip)
@@ -402,7 +409,7 @@ def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypat
 def test_a_short_memory_gives_nearly_the_same_in_tiles(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(remover.STEPS, "standard", (2, 2))
     whole = made_by_void(networks, 9)
-    monkeypatch.setattr(remover.tiles, "needed", lambda *_: True)
+    monkeypatch.setattr(remover.memory, "mode_for", lambda *_: memory.Mode(tiled=True))
     monkeypatch.setattr(remover.tiles, "TILE", 8)
     monkeypatch.setattr(remover.tiles, "SHARED", 3)
     parts = made_by_void(networks, 9)

@@ -63,8 +63,7 @@ def main():
     for mode in args.modes.split(",") if device == "cuda" else ("resident",):
         model = filled(make_transformer(TINY if args.tiny else FULL), dtype)
         floor = work(model, runs, height, width) / rate
-        memory.mode_for = lambda weights, free, mode=mode: mode
-        model = memory.placed(model, device)
+        model = memory.placed(model, device, memory.Mode(mode))
         if args.backend:
             model.set_attention_backend(args.backend)
         if args.compile:

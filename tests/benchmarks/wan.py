@@ -83,8 +83,7 @@ def main():
             model = filled(network(name, args.tiny), dtype)
             wan.with_rotary(model)
             floor = work(model, shape[2] * shape[3] * shape[4] // 4) / rate
-            memory.mode_for = lambda weights, free, mode=mode: mode
-            model = memory.placed(model, device)
+            model = memory.placed(model, device, memory.Mode(mode))
             if args.backend:
                 model.set_attention_backend(args.backend)
             if args.compile:

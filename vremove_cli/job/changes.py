@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 from vremove_cli.geometry import Placed
 from vremove_cli.job.erasing import effect_masks
@@ -18,11 +17,7 @@ def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[t
 
     Where runs of the remover overlap the earlier one counts, but for one that went on from it.
     """
-    made: dict[int, Task] = {}
-    for task, _ in _fills(plan, folder, start, stop):
-        for t in range(max(start, task.run[0]), min(stop, task.run[1])):
-            if t not in made or made[t].id in task.needs:
-                made[t] = task
+    made = _shown(plan, folder, start, stop)
     for filled, frames in groupby(range(start, stop), made.get):
         run = list(frames)
         if filled is None:
@@ -31,13 +26,17 @@ def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[t
             yield from _filled(plan, folder, filled, run[0], run[-1] + 1)
 
 
-def _fills(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """A remover's finished tasks that left patches of frames start <= t < stop, in order."""
+def _shown(plan: Plan, folder: WorkFolder, start: int, stop: int) -> dict[int, Task]:
+    """Which of a remover's finished tasks is shown on each frame start <= t < stop that any left a patch of."""
+    made: dict[int, Task] = {}
     for task in plan.tasks:
         if task.kind == "fill" and task.run[0] < stop and task.run[1] > start:
-            result = folder.result(task.id)
-            if result is not None and "where" in result:
-                yield task, result
+            if "where" not in (folder.result(task.id) or {}):
+                continue
+            for t in range(max(start, task.run[0]), min(stop, task.run[1])):
+                if t not in made or made[t].id in task.needs:
+                    made[t] = task
+    return made
 
 
 def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
@@ -65,11 +64,11 @@ def all_effects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int
     """Shadows, reflections and the like, binary, for frames low <= t < high that have any: what was found, and where a
     remover changed the picture beside the object."""
     out = effect_masks(plan, folder, low, high)
-    for task, result in _fills(plan, folder, low, high):
-        first, last = max(low, task.run[0]), min(high, task.run[1])
+    shown = _shown(plan, folder, low, high)
+    for task, frames in groupby(sorted(shown), shown.__getitem__):
+        run, where = list(frames), (folder.result(task.id) or {})["where"]
         path = gray_path(folder.file("fill", f"{task.id}.mkv"), "changed")
-        kept = load_masks(path, result["where"], first - task.run[0], last - task.run[0])
-        for t, mask in enumerate(kept, first):
+        for t, mask in enumerate(load_masks(path, where, run[0] - task.run[0], run[-1] + 1 - task.run[0]), run[0]):
             if not mask.empty:
                 out[t] = out[t].united(mask) if t in out else mask
     return out

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from vremove_cli import device as devices
 from vremove_cli.errors import VremoveError
 from vremove_cli.job.graph import LONGEST, REACH
 from vremove_cli.job.plan import Plan
@@ -47,7 +48,7 @@ def estimate(plan: Plan) -> Estimate:
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
     parts = [*plan.parts, *filter(None, [plan.tracker.part])]
-    network = max((part.model.memory << 20 for part in parts), default=0)
+    network = max([part.model.memory << 20 for part in parts] + [_weights(plan)])
     memory = _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
     factor = pixels / _STUDY_PIXELS
     track = _tracking(plan, edited, factor)
@@ -58,10 +59,18 @@ def estimate(plan: Plan) -> Estimate:
     return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds, _budget(plan))
 
 
+def _weights(plan: Plan) -> int:
+    """Bytes of a remover's weights in the machine's own memory, where they are before they go to a GPU."""
+    network = registry.spec_of(plan.remover).network
+    if network is None:
+        return 0
+    return network.parameters * (2 if devices.choose(plan.request.device)[0] == "cuda" else 4)
+
+
 def _budget(plan: Plan) -> Budget | None:
     """What a remover's network takes, if the region it is shown is the whole frame."""
     remover = registry.make(plan.remover, plan.request.settings({p.model.name: p.path for p in plan.parts}))
-    size, network = remover.size(plan.clip.width, plan.clip.height), remover.spec.network
+    size, network = remover.size(*plan.clip.shown_size), remover.spec.network
     return budget(network, size) if network and size else None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from vremove_cli.compose import blend, paint, place
 from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
-from vremove_cli.job.erasing import affected_masks, erase_masks
+from vremove_cli.job.erasing import affected_masks
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.fetched import fetching
 from vremove_cli.job.folder import WorkFolder
@@ -57,7 +57,8 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
     work = _work(plan, folder, task, stage, remover.spec, groups(stages)[stage.id])
     if work.region.empty or not any(m.values.any() for m in (*work.asked.values(), *work.affected.values())):
         return {"nothing": True}
-    work = replace(work, size=remover.size(work.region.width, work.region.height))
+    shown = plan.clip.orientation.size(work.region.width, work.region.height)
+    work = replace(work, size=remover.size(*shown))
     shot = _shot(work, emit)
     before = {s: _load_fill(folder, s) for s in stages if s.id in stage.needs and _made(folder, s)}
     fill = remover.run(stage, shot, before)
@@ -69,7 +70,7 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
 
 
 def _work(plan: Plan, folder: WorkFolder, task: Task, stage: Stage, spec: RemoverSpec, group: tuple[int, int]) -> _Work:
-    affected = {t: m for t, m in affected_masks(plan, folder, *task.run).items() if t in stage.frames}
+    affected = affected_masks(plan, folder, *task.run) if spec.physics else {}
     asked = {}
     for t, patch, sure in plate_patches(plan, folder, *task.run):
         if patch is not None and t in stage.frames:
@@ -96,12 +97,14 @@ def _keep_fill(folder: WorkFolder, stage: Stage, fill: Fill, stages: list[Stage]
     wanted = {t for s in stages if stage.id in s.needs for t in s.frames}
     places = [i for i, t in enumerate(stage.frames) if t in wanted]
     if places:
-        np.savez(folder.file("fill", f"{stage.id}.npz"), places=places, frames=fill.frames[places].astype(np.float16))
+        np.savez(
+            folder.file("fill", f"fill-{stage.id}.npz"), places=places, frames=fill.frames[places].astype(np.float16)
+        )
 
 
 def _load_fill(folder: WorkFolder, stage: Stage) -> Fill:
     """What was kept of a fill; black where nobody needs it."""
-    with np.load(folder.file("fill", f"{stage.id}.npz")) as kept:
+    with np.load(folder.file("fill", f"fill-{stage.id}.npz")) as kept:
         frames = np.zeros((len(stage.frames), *kept["frames"].shape[1:]), np.float32)
         frames[kept["places"]] = kept["frames"]
     return Fill(frames)
@@ -127,18 +130,22 @@ def _region(plan: Plan, folder: WorkFolder, spec: RemoverSpec, group: tuple[int,
 
 
 def _shot(work: _Work, emit: Emit) -> Shot:
-    """The frames of the region as a remover wants them, one at a time brought to its size, and the masks that go with
-    them."""
+    """The frames of the region as a remover wants them, upright, one at a time brought to its size, and the masks that
+    go with them. What is erased is what the plate says it is: inside its matte."""
     plan, run, region, size = work.plan, work.task.run, work.region, work.size
-    erase = erase_masks(plan, work.folder, *run)
+
+    def upright(stored: Array) -> Array:
+        return np.ascontiguousarray(plan.clip.orientation.display(stored))
+
     rgb, asks, quad = [], [], []
     for frame, (t, patch, _) in zip(Clip(plan.clip).frames(*run), plate_patches(plan, work.folder, *run), strict=True):
         if t not in work.stage.frames:
             continue
-        picture = _rgb(plan, _patched(frame, region, patch if work.spec.shows == "plate" else None))
+        picture = upright(_rgb(plan, _patched(frame, region, patch if work.spec.shows == "plate" else None)))
         moved = work.masked(work.affected, t)
-        wanted = work.masked(work.asked, t) | moved
-        levels = quadmask.drawn(work.masked(erase, t), moved).astype(np.float32)
+        wanted = upright(work.masked(work.asked, t) | moved)
+        gone = Placed(patch[0], patch[2]).on(region) == 255 if patch else np.zeros_like(moved)
+        levels = upright(quadmask.drawn(gone, moved)).astype(np.float32)
         if size is not None:
             picture, levels = fitted(picture, size), 255 * fitted(levels / 255, size)
             wanted = fitted(wanted * 1.0, size) > 0
@@ -169,32 +176,35 @@ def _credible(work: _Work, fill: Fill, emit: Emit) -> Fill:
 def _write_fill(work: _Work, fill: Fill) -> dict[str, Any]:
     """Store what a remover made as patches, at the clip's size and fit for its surroundings; gives where they lie."""
     plan, task, region = work.plan, work.task, work.region
-    changed = [_enlarged(fill, i, region) for i in range(len(fill.frames))]
-    soft = [
-        matte_of(work.masked(work.affected, t) | new, plan.request.feather)
-        for t, new in zip(work.stage.frames, changed, strict=True)
-    ]
-    wheres = [work.masked(work.asked, t) | (soft[i] > 0) for i, t in enumerate(work.stage.frames)]
     plates = plate_patches(plan, work.folder, *task.run)
-    boxes = [_box_for(plan, where, patch, region) for where, (_, patch, _) in zip(wheres, plates, strict=True)]
+    boxes = [
+        _box_for(plan, _used(work, fill, i)[0], patch, region)
+        for i, (_, (_, patch, _)) in enumerate(zip(work.stage.frames, plates, strict=True))
+    ]
     frames = zip(Clip(plan.clip).frames(*task.run), plate_patches(plan, work.folder, *task.run), strict=True)
     path = work.folder.file("fill", f"{task.id}.mkv")
     with PatchWriter(path, plan.clip.layout, boxes, ("matte", "changed")) as patches:
         for i, (frame, (t, patch, _)) in enumerate(frames):
-            planes, made = _patched(frame, region, patch), fill.frames[i]
-            if work.size is not None and wheres[i].any():
-                made = restored(made, _rgb(plan, planes), wheres[i], np.random.default_rng((plan.request.seed, t)))
-            parts, matte = _merged(plan, planes, patch, made, wheres[i], soft[i], region, boxes[i])
-            patches.write(parts, matte, Placed(region, changed[i] * np.uint8(255)).on(boxes[i]))
+            where, soft, changed = _used(work, fill, i)
+            planes = _patched(frame, region, patch)
+            made = np.ascontiguousarray(plan.clip.orientation.store(fill.frames[i]))
+            if work.size is not None and where.any():
+                made = restored(made, _rgb(plan, planes), where, np.random.default_rng((plan.request.seed, t)))
+            parts, matte = _merged(plan, planes, patch, made, where, soft, region, boxes[i])
+            patches.write(parts, matte, Placed(region, changed * np.uint8(255)).on(boxes[i]))
     return patches.where
 
 
-def _enlarged(fill: Fill, i: int, region: Box) -> Array:
-    """Where a frame of a fill changed the picture beside what was asked, (H, W) bool on its region."""
-    if fill.changed is None:
-        return np.zeros((region.height, region.width), bool)
-    size = (region.width, region.height)
-    return np.asarray(cv2.resize(fill.changed[i].astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5)
+def _used(work: _Work, fill: Fill, i: int) -> tuple[Array, Array, Array]:
+    """Where a frame of a fill is used (H, W) bool on the region, its own matte there (H, W) uint8, and where it changed
+    the picture beside what was asked (H, W) bool."""
+    t, changed = work.stage.frames[i], np.zeros((work.region.height, work.region.width), bool)
+    if fill.changed is not None:
+        stored = work.plan.clip.orientation.store(fill.changed[i].astype(np.float32))
+        size = (work.region.width, work.region.height)
+        changed = cv2.resize(np.ascontiguousarray(stored), size, interpolation=cv2.INTER_LINEAR) > 0.5
+    soft = matte_of(work.masked(work.affected, t) | changed, work.plan.request.feather)
+    return work.masked(work.asked, t) | (soft > 0), soft, changed
 
 
 def _rgb(plan: Plan, planes: tuple[Array, ...]) -> Array:

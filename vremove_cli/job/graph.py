@@ -64,10 +64,11 @@ def follow_tasks(
             positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
             if not positive:
                 start = pieces[shot[0]][0]
-                notes.append(
-                    f"{name or UNNAMED} is not looked for after the cut at frame {start}: "
-                    f"add a prompt @{start}:X,Y there"
-                )
+                if not is_affected(name):
+                    notes.append(
+                        f"{name or UNNAMED} is not looked for after the cut at frame {start}: "
+                        f"add a prompt @{start}:X,Y there"
+                    )
                 continue
             notes += [
                 f"the negative point on frame {f} says nothing: {name or UNNAMED} is first shown "

@@ -71,6 +71,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         mask=str(Path(mask).absolute()) if mask else None,
         affected=str(Path(affected).absolute()) if affected else None,
         references=tuple(_absolute(r) for r in options.pop("references", ())),
+        loras=tuple(_absolute(x) for x in options.pop("loras", ())),
         effects=effects if effects in ("auto", "off") else str(Path(effects).absolute()),
         **options,
     )
@@ -101,7 +102,7 @@ def _void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[str, A
 
 
 def _absolute(reference: str) -> str:
-    """FILE or FILE@WHEN with an absolute path."""
+    """FILE, FILE@WHEN or FILE@STRENGTH with an absolute path."""
     return str(Path(reference).absolute())
 
 

@@ -17,6 +17,7 @@ from vremove_cli.masks.backdrop import Standout
 from vremove_cli.masks.base import Clicks, Sight
 from vremove_cli.masks.files import MaskFile
 from vremove_cli.masks.flow import FlowTracker
+from vremove_cli.masks.quadmask import ERASED
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.prompts import Prompt, parse_prompt
 
@@ -54,7 +55,7 @@ def affected_prompts(
             return []
         model = reasoner.open_reasoner(*place)
     out: list[Prompt] = []
-    for frame, last, given, here in _objects(clip, run, clicks, mask):
+    for frame, last, given, here in _objects(request, clip, run, clicks, mask):
         view = View(clip, (frame, frame + 1))
         sights = list(view.sights(range(frame, min(frame + _LATER, last) + 1), None))
         gone = _upright(clip, _object(sights[0], given, here))
@@ -79,12 +80,13 @@ def affected_prompts(
 
 
 def _objects(
-    clip: ClipInfo, run: tuple[int, int], clicks: dict[str, dict[int, Clicks]], mask: ClipInfo | None
+    request: Request, clip: ClipInfo, run: tuple[int, int], clicks: dict[str, dict[int, Clicks]], mask: ClipInfo | None
 ) -> Iterator[tuple[int, int, Array | None, list[Clicks]]]:
     """For each shot that shows the object: a frame of it, the shot's last frame, and the mask there or the clicks."""
+    invert, levels = request.invert_mask, ERASED if request.quadmask else ()
     for start, stop in pieces_of(run, clip, clip.frames + 1):
         if mask is not None:
-            source = MaskFile(mask, clip)
+            source = MaskFile(mask, clip, invert=invert, levels=levels)
             for t in range(start, stop, -(-(stop - start) // _LOOKS)):
                 (given,) = source.read(t, t + 1)
                 if given.any():

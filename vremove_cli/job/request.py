@@ -1,6 +1,7 @@
 """What the user asks for, exactly as it goes into the plan."""
 
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ class Request:
                 path, strength = text, "1"
             try:
                 out.append((str(Path(path).absolute()), float(strength)))
+                if not isfinite(out[-1][1]):
+                    raise ValueError(strength)
             except ValueError:
                 raise UsageError(f"--lora {text} is not FILE@STRENGTH", "as in --lora mine.safetensors@0.55") from None
             if not Path(path).is_file():

@@ -27,7 +27,7 @@ _MOST = 0.15  # of the frame: more is no thing that rests on another
 _SEEDS = (0.2, 0.5, 0.8)  # shares of an upper outline at which what rests on it is looked for
 _GAP = 0.028  # frame heights above the outline
 _ROUNDS, _SMOOTH = 3, 5.0
-_AGREE, _APART, _SAME = 0.7, 0.5, 0.6  # of trials on one outline, of colours, and between seeds
+_AGREE, _APART, _SAME = 0.6, 0.5, 0.6  # of trials on one outline, of colours, and between seeds
 
 
 def moving_with(rgb: Array, later: Array, mask: Array, standout: Standout) -> tuple[Array, str]:

@@ -19,29 +19,52 @@ _SHOWN = 5
 def merge(
     state: dict[str, Any], lora: Mapping[str, Any], strength: float, path: str, *, scaled: bool = True
 ) -> dict[str, Any]:
-    """A transformer's tensors (original names) with a file's changes added, so many times `strength`.
+    """Add a file's changes, so many times `strength`, to a transformer's tensors (original names), in place: there may
+    not be room for two of it.
 
     Unless `scaled` a pair's alpha counts for nothing. A weight with a pair and a difference gets the pair alone. Raises
-    `ModelError` for a change of something that is not there, or is of another shape.
+    `ModelError` for a change of something that is not there, or is of another shape, and then nothing is changed.
     """
     changes, wrong = _sorted_out(lora, {k.rpartition(".")[0] for k in state})
-    out = dict(state)
+    work: list[tuple[str, Mapping[str, Any], str]] = []
     for module, parts in changes.items():
-        if "up" in parts and "down" in parts:
-            factor = strength * (_scale(parts) if scaled else 1.0)
-            wrong += _add(out, f"{module}.weight", _product(parts), factor)
-        elif "up" in parts or "down" in parts:
+        pair = "up" in parts and "down" in parts
+        if not pair and ("up" in parts or "down" in parts):
             wrong.append(f"{module} has one half of a pair")
-        for kind in _DIFFERENCES.values():
-            if kind in parts and not (kind == "weight" and "up" in parts):
-                wrong += _add(out, f"{module}.{kind}", parts[kind], strength)
+        kinds = [k for k in _DIFFERENCES.values() if k in parts and not (k == "weight" and pair)]
+        work += [(f"{module}.{k}", parts, k) for k in (["weight"] if pair else []) + kinds]
+    wrong += [bad for key, parts, kind in work if (bad := _misfit(state, key, parts, kind))]
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise ModelError(
             f"the changes in {path} do not fit the model: {'; '.join(wrong[:_SHOWN])}{more}",
             "check that they were made for it",
         )
-    return out
+    for key, own, kind in work:
+        is_pair, weight = _is_pair(own, kind), state[key]
+        factor = strength * (_scale(own) if is_pair and scaled else 1.0)
+        change = own["up"].flatten(1) @ own["down"].flatten(1) if is_pair else own[kind]
+        state[key] = weight + factor * change.to(weight.dtype).reshape(weight.shape)
+    return state
+
+
+def _is_pair(parts: Mapping[str, Any], kind: str) -> bool:
+    return kind == "weight" and "up" in parts and "down" in parts
+
+
+def _misfit(state: Mapping[str, Any], key: str, parts: Mapping[str, Any], kind: str) -> str:
+    """What is wrong with a change; "" when it fits."""
+    if key not in state:
+        return f"{key} is not in the model"
+    shape = tuple(state[key].shape)
+    if not _is_pair(parts, kind):
+        return "" if tuple(parts[kind].shape) == shape else f"{key} is {tuple(parts[kind].shape)} and not {shape}"
+    up, down = parts["up"].flatten(1).shape, parts["down"].flatten(1).shape
+    found = (int(up[0]), int(down[1]))
+    rest = 1
+    for n in shape[1:]:
+        rest *= n
+    return "" if up[1] == down[0] and found == (shape[0], rest) else f"{key} is {found} and not {shape}"
 
 
 def _sorted_out(lora: Mapping[str, Any], modules: set[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -71,19 +94,3 @@ def _taken_apart(key: str) -> tuple[str, str]:
 
 def _scale(parts: Mapping[str, Any]) -> float:
     return float(parts["alpha"]) / parts["down"].shape[0] if "alpha" in parts else 1.0
-
-
-def _product(parts: Mapping[str, Any]) -> Any:
-    up, down = parts["up"], parts["down"]
-    return up.flatten(1) @ down.flatten(1)
-
-
-def _add(state: dict[str, Any], key: str, change: Any, factor: float) -> list[str]:
-    """Add a change in the weight's own type; gives what is wrong with it."""
-    if key not in state:
-        return [f"{key} is not in the model"]
-    weight = state[key]
-    if change.numel() != weight.numel() or change.shape[0] != weight.shape[0]:
-        return [f"{key} is {tuple(change.shape)} and not {tuple(weight.shape)}"]
-    state[key] = weight + factor * change.to(weight.dtype).reshape(weight.shape)
-    return []

@@ -84,9 +84,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Shot:
-    """What a stage sees: frames (T, H, W, 3) float32 R'G'B' in [0, 1], the pixels asked for (T, H, W) bool, and the
-    mask of four values (see `masks.quadmask`) as its mean over each pixel, (T, H, W) float32 from 0 to 255; where it
-    lies in the clip (`first` frame, `x`, `y` of the crop). `tick` gets how much is done, of how much."""
+    """What a stage sees, upright: frames (T, H, W, 3) float32 R'G'B' in [0, 1], the pixels asked for (T, H, W) bool,
+    and the mask of four values (see `masks.quadmask`) as its mean over each pixel, (T, H, W) float32 from 0 to 255;
+    where it lies in the clip as that is stored (`first` frame, `x`, `y` of the crop). `tick` gets how much is done, of
+    how much."""
 
     frames: Array
     ask: Array

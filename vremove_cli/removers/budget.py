@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 _STATE, _INNER = 20, 4  # bytes that a block holds at its peak for each token and channel, and for each inner channel
-PIXEL_BYTES = 20_000  # bytes a pixel that a VAE holds while it decodes whole: 256 channels, eight frames, a few copies
+_PIXEL = 20_000  # bytes a pixel that a VAE holds while it decodes whole: 256 channels, eight frames, a few copies
 _TILE = 256 * 256  # pixels that it decodes at once where that is too much
 
 
@@ -37,6 +37,6 @@ def budget(network: Network, size: tuple[int, int]) -> Budget:
     tokens = -(-latents // network.latents) * pixels // 256
     running = tokens * (_STATE * network.channels + _INNER * network.inner)
     weights = 2 * network.parameters
-    whole = max(running, pixels * PIXEL_BYTES) + network.beside
-    tiled = max(running, min(pixels, _TILE) * PIXEL_BYTES) + network.beside
+    whole = max(running, pixels * _PIXEL) + network.beside
+    tiled = max(running, min(pixels, _TILE) * _PIXEL) + network.beside
     return Budget(weights + whole, weights // 2 + tiled, 2 * weights // network.layers + tiled)

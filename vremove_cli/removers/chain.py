@@ -44,8 +44,9 @@ def _knows(run: Run, before: Run) -> bool:
 
 def _joins(windows: Sequence[Stage], fade: int) -> list[Stage]:
     out = []
-    for before, after in zip(windows, windows[1:], strict=False):
-        start = max(after.start, before.stop - fade)
+    for k, (before, after) in enumerate(zip(windows, windows[1:], strict=False)):
+        earlier = windows[k - 1].stop if k else 0  # where three runs meet, one goes over into the next at a time
+        start = max(after.start, before.stop - fade, earlier)
         if start < before.stop:
             out.append(Stage(f"{_JOIN}{after.id}", start, before.stop, (before.id, after.id)))
     return out

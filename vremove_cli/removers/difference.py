@@ -20,7 +20,7 @@ def changed(made: Array, source: Array, erase: Array) -> Array:
     """Where frames made and their source (T, H, W, 3) float32 in [0, 1] differ outside of `erase` (T, H, W) bool."""
     found = np.stack([_differ(m, s, e) for m, s, e in zip(made, source, erase, strict=True)])
     if len(found) == 1:
-        return found
+        return _without_specks(found[0])[None]
     beside = np.concatenate([found[1:2], found, found[-2:-1]])
     steady = found & (beside[:-2] | beside[2:])
     return np.stack([_without_specks(one) for one in steady])

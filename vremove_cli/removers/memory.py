@@ -1,44 +1,66 @@
-"""Where a large transformer lies while it runs, by the memory that a GPU has free."""
+"""Where a large transformer lies while it runs, by what it needs and what a GPU has."""
 
+from dataclasses import dataclass
 from typing import Any
 
-_ROOM = 8e9  # bytes that activations take beside the weights, for a window at the usual size
+from vremove_cli.removers.budget import Network, budget
 
 
-def mode_for(weights: float, free: float) -> str:
-    """How weights of so many bytes (in bfloat16) fit beside the activations: whole, in 8 bits, or block by block."""
-    if weights + _ROOM <= free:
-        return "resident"
-    return "fp8" if weights / 2 + _ROOM <= free else "offload"
+@dataclass(frozen=True)
+class Mode:
+    """How weights lie (resident, fp8, offload), and whether the VAE works in tiles."""
+
+    weights: str = "resident"
+    tiled: bool = False
 
 
-def free(device: str) -> float:
-    """Bytes of memory that are free on a device; endless where it is not the GPU's own."""
+def mode_for(network: Network | None, size: tuple[int, int], device: str) -> Mode:
+    """The first mode whose budget at a (width, height) fits in what the device could give, all of it freed: so it is
+    the same for every window of a job."""
+    if device != "cuda" or network is None:
+        return Mode()
+    need, there = budget(network, size), available(device)
+    if need.resident <= there:
+        return Mode()
+    return Mode("fp8" if need.fp8 <= there else "offload", tiled=True)
+
+
+def available(device: str) -> float:
+    """Bytes of memory that this process has or could have on a device; endless where it is not the GPU's own."""
     import torch
 
-    return float(torch.cuda.mem_get_info()[0]) if device == "cuda" else float("inf")
+    if device != "cuda":
+        return float("inf")
+    return float(torch.cuda.mem_get_info()[0]) + torch.cuda.memory_reserved()
 
 
 def home(encoder: Any, device: str) -> Any:
     """An encoder on a device, or on the CPU where it would not fit: what it says is small, and asked for once."""
     weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
-    return encoder.to(device if 1.1 * weights < free(device) else "cpu")
+    return encoder.to(device if 1.1 * weights < available(device) else "cpu")
 
 
-def placed(transformer: Any, device: str) -> Any:
-    """A transformer ready to run on a device, as its memory allows."""
+def released() -> None:
+    """Give back what was freed: the garbage, and what torch keeps of a GPU for later."""
+    import gc
+
     import torch
 
-    if device != "cuda":
-        return transformer.to(device)
-    weights = sum(p.numel() * p.element_size() for p in transformer.parameters())
-    mode = mode_for(weights, free(device))
-    if mode == "fp8":
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def placed(transformer: Any, device: str, mode: Mode) -> Any:
+    """A transformer ready to run on a device."""
+    import torch
+
+    if mode.weights == "fp8":
         return in_8_bits(transformer).to(device)
-    if mode == "offload":
+    if mode.weights == "offload":
         transformer.enable_group_offload(
-            torch.device("cuda"), torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1,
-            use_stream=True,
+            torch.device(device), torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1,
+            use_stream=device == "cuda",
         )  # fmt: skip
         return transformer
     return transformer.to(device)

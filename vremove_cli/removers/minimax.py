@@ -6,23 +6,25 @@ hole in middle gray, and knows nothing of shadows: it is given a crop with what 
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import minimax, wan
-from vremove_cli.removers import memory
+from vremove_cli.removers import memory, tiles
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
 from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import joined
 from vremove_cli.removers.wan import masks
-from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover, through_vae
+from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.wan.sampling import solved
 from vremove_cli.weights.load import load_strict, read_state
 
 LONGEST, SHARED = 81, 20  # frames of a window, and those that two have in common
 STEPS = {"draft": 6, "standard": 12, "best": 20}
+MOST = 500  # steps: with more, two fall on one time of its solver
 OWN = "minimax-remover"
 
 
@@ -36,6 +38,11 @@ class MiniMaxRemover(WanRemover):
     )  # fmt: skip
     area = 480 * 832
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if self.steps() > MOST:
+            raise UsageError(f"minimax takes {MOST} steps at most", f"give --steps {MOST}, or fewer")
+
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """Windows of each shot, which fade into each other."""
         return joined("minimax", shot.shots, LONGEST, SHARED)
@@ -47,15 +54,16 @@ class MiniMaxRemover(WanRemover):
     def steps(self) -> int:
         return self.settings.steps or STEPS[self.settings.quality]
 
-    def denoiser(self, device: str, dtype: Any) -> "_MiniMax":
-        return _MiniMax(self.settings, device, dtype, self.steps())
+    def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> "_MiniMax":
+        return _MiniMax(self.settings, device, dtype, mode, self.steps())
 
 
 class _MiniMax:
-    def __init__(self, settings: Settings, device: str, dtype: Any, steps: int) -> None:
+    def __init__(self, settings: Settings, device: str, dtype: Any, mode: memory.Mode, steps: int) -> None:
         self._device, self._steps = device, steps
         self._folder = settings.places[OWN]
-        self._transformer, self.vae = _opened(self._folder, device, dtype)
+        self._transformer, self.vae = _opened(self._folder, device, dtype, mode)
+        self._encode = tiles.encoded if mode.tiled else tiles.at_once
 
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
         import torch
@@ -63,8 +71,7 @@ class _MiniMax:
 
         given = masks.inputs(frames * 2 - 1, masks.dilated(mask))
         seen, removed = (
-            through_vae(lambda x: wan.encode(self.vae, x), part.to(self._device, self.vae.dtype), self._device)
-            for part in given
+            self._encode(partial(wan.encode, self.vae), part.to(self._device, self.vae.dtype)) for part in given
         )
         settings = UniPCMultistepScheduler.load_config(Path(self._folder) / "scheduler", local_files_only=True)
 
@@ -77,7 +84,7 @@ class _MiniMax:
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: str, device: str, dtype: Any) -> tuple[Any, Any]:
+def _opened(folder: str, device: str, dtype: Any, mode: memory.Mode) -> tuple[Any, Any]:
     """The transformer and the VAE, kept for the next window."""
     from diffusers import AutoencoderKLWan
     from diffusers.utils import logging
@@ -90,4 +97,4 @@ def _opened(folder: str, device: str, dtype: Any) -> tuple[Any, Any]:
     file = own / "transformer" / "diffusion_pytorch_model.safetensors"
     config = json.loads((own / "transformer" / "config.json").read_text(encoding="utf-8"))
     transformer = minimax.load_transformer(config, read_state(str(file)), str(file), dtype)
-    return memory.placed(transformer, device), vae.to(device, dtype).eval()
+    return memory.placed(transformer, device, mode), vae.to(device, dtype).eval()

@@ -32,7 +32,7 @@ def names() -> list[str]:
 def resolve(name: str) -> tuple[str, str]:
     """A remover's name and why it was chosen; raises `ModelError` for an unknown one."""
     if name == "auto":
-        return "plate", "no generative model is installed"
+        return "plate", "no other was named"
     if name not in _REMOVERS:
         raise ModelError(f"there is no remover '{name}'", f"choose one of: auto, {', '.join(names())}")
     return name, "as asked"

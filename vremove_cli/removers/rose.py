@@ -8,14 +8,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks.wan import PICTURE
-from vremove_cli.removers import memory
+from vremove_cli.removers import memory, tiles
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
 from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import joined
 from vremove_cli.removers.wan import conditions, model
-from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover, through_vae
+from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.wan.sampling import flowed, twice_shifted
 
 LONGEST, SHARED = 81, 16  # frames of a window, and those that two have in common
@@ -34,6 +35,11 @@ class RoseRemover(WanRemover):
     )  # fmt: skip
     area = 480 * 720
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if settings.guidance is not None and not settings.prompt:
+            raise UsageError("--guidance does nothing without --prompt", "say what the scene is, or leave it out")
+
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """Windows of each shot, which fade into each other."""
         return joined("rose", shot.shots, LONGEST, SHARED)
@@ -45,23 +51,24 @@ class RoseRemover(WanRemover):
     def steps(self) -> int:
         return self.settings.steps or STEPS[self.settings.quality]
 
-    def denoiser(self, device: str, dtype: Any) -> "_Rose":
-        return _Rose(self.settings, device, dtype, self.steps())
+    def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> "_Rose":
+        return _Rose(self.settings, device, dtype, mode, self.steps())
 
 
 class _Rose:
-    def __init__(self, settings: Settings, device: str, dtype: Any, steps: int) -> None:
+    def __init__(self, settings: Settings, device: str, dtype: Any, mode: memory.Mode, steps: int) -> None:
         places, self._device, self._steps = settings.places, device, steps
         self._text = model.text_states(places[BASE], settings.prompt, device, dtype)
         self._without = model.text_states(places[BASE], "", device, dtype) if settings.prompt else None
         self._guidance = GUIDANCE if settings.guidance is None else settings.guidance
-        self._transformer, self.vae = _opened(places[OWN], places[BASE], settings.loras, device, dtype)
+        self._transformer, self.vae = _opened(places[OWN], places[BASE], settings.loras, device, dtype, mode)
+        self._encode = tiles.encoded if mode.tiled else tiles.at_once
 
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
         import torch
 
         video = conditions.as_video(frames).to(self._device)
-        y = conditions.condition(self.vae, video, mask, lambda run, x: through_vae(run, x, self._device))
+        y = conditions.condition(self.vae, video, mask, self._encode)
         width = self._transformer.config.image_dim
         nothing = torch.zeros(1, PICTURE, width, device=self._device)
         predict = model.predictor(self._transformer, y, self._text, nothing)
@@ -79,8 +86,10 @@ def _guided(wanted: Callable[[Any, Any], Any], without: Callable[[Any, Any], Any
 
 
 @lru_cache(maxsize=1)
-def _opened(own: str, base: str, loras: tuple[tuple[str, float], ...], device: str, dtype: Any) -> tuple[Any, Any]:
+def _opened(
+    own: str, base: str, loras: tuple[tuple[str, float], ...], device: str, dtype: Any, mode: memory.Mode
+) -> tuple[Any, Any]:
     """The transformer and the VAE, kept for the next window."""
     vae = model.load_vae(base, dtype).to(device)
     transformer = model.load_transformer(own, [(path, strength, True) for path, strength in loras], dtype)
-    return memory.placed(transformer, device), vae
+    return memory.placed(transformer, device, mode), vae

@@ -7,24 +7,33 @@ where it would not run otherwise.
 from collections.abc import Callable
 from typing import Any
 
-from vremove_cli.removers.budget import PIXEL_BYTES
 from vremove_cli.windows import overlapping
 
+PIXELS = 8  # a side of what a latent stands for
 TILE, SHARED = 32, 8  # latents a side, and those that two tiles have in common: 256 and 64 pixels
 
 
-def needed(free: float, height: int, width: int) -> bool:
-    """Whether a picture of so many pixels is more than a VAE can decode whole in so many free bytes."""
-    return height * width * PIXEL_BYTES > free
+def at_once(run: Callable[[Any], Any], given: Any) -> Any:
+    """`run` over the whole picture."""
+    return run(given)
 
 
-def tiled(run: Callable[[Any], Any], given: Any, tile: int, shared: int) -> Any:
-    """`run` over tiles (..., tile, tile) of a tensor (..., H, W), put together; what it gives may be larger or smaller
-    by a factor, the same in both directions."""
+def decoded(run: Callable[[Any], Any], latents: Any) -> Any:
+    """`run` over tiles of latents (..., h, w), which gives pixels (..., 8h, 8w)."""
+    return _tiled(run, latents, TILE, SHARED, 1)
+
+
+def encoded(run: Callable[[Any], Any], pixels: Any) -> Any:
+    """`run` over tiles of pixels (..., H, W), sides of whole latents, which gives latents (..., H/8, W/8)."""
+    return _tiled(run, pixels, PIXELS * TILE, PIXELS * SHARED, PIXELS)
+
+
+def _tiled(run: Callable[[Any], Any], given: Any, tile: int, shared: int, grid: int) -> Any:
+    """Tiles begin at multiples of `grid`; what they give, larger or smaller by a factor, is put together."""
     import torch
 
-    rows = overlapping(given.shape[-2], tile, shared)
-    columns = overlapping(given.shape[-1], tile, shared)
+    rows = overlapping(given.shape[-2], tile, shared, grid)
+    columns = overlapping(given.shape[-1], tile, shared, grid)
     total = weight = torch.zeros(0)
     for row in rows:
         for column in columns:

@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from vremove_cli.geometry import Array
-from vremove_cli.removers import memory
+from vremove_cli.removers import memory, tiles
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
 from vremove_cli.removers.budget import Network
 from vremove_cli.removers.chain import guided
 from vremove_cli.removers.wan import conditions, model
-from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover, through_vae
+from vremove_cli.removers.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.wan.sampling import flowed, twice_shifted
 from vremove_cli.windows import propagated
 
@@ -51,32 +51,35 @@ class UnderEraserRemover(WanRemover):
     def steps(self) -> int:
         return self.settings.steps or STEPS[self.settings.quality]
 
-    def denoiser(self, device: str, dtype: Any) -> "_UnderEraser":
-        return _UnderEraser(self.settings, device, dtype, self.steps())
+    def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> "_UnderEraser":
+        return _UnderEraser(self.settings, device, dtype, mode, self.steps())
 
 
 class _UnderEraser:
-    def __init__(self, settings: Settings, device: str, dtype: Any, steps: int) -> None:
+    def __init__(self, settings: Settings, device: str, dtype: Any, mode: memory.Mode, steps: int) -> None:
         places, self._device, self._dtype, self._steps = settings.places, device, dtype, steps
         self._base, self._hides = places[BASE], settings.conditioning == "released"
         self._text = model.text_states(self._base, settings.prompt, device, dtype)
         changes = ((places[FAST], DISTILLED, False), (places[OWN], STRENGTH, True))
         own = tuple((path, strength, True) for path, strength in settings.loras)
-        self._transformer, self.vae = _opened(self._base, (*changes, *own), device, dtype)
+        self._transformer, self.vae = _opened(self._base, (*changes, *own), device, dtype, mode)
+        self._encode = tiles.encoded if mode.tiled else tiles.at_once
 
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
         video = conditions.as_video(frames)
         shown = (conditions.hidden(video, mask) if self._hides else video).to(self._device)
-        y = conditions.condition(self.vae, shown, mask, lambda run, x: through_vae(run, x, self._device))
+        y = conditions.condition(self.vae, shown, mask, self._encode)
         clip = model.load_clip(self._base, self._dtype).to(self._device)
         pictures = conditions.grouped(conditions.clip_features(clip, conditions.blackened(frames, mask)))
-        del clip
+        clip.to("cpu")
         predict = model.predictor(self._transformer, y, self._text, pictures)
         return flowed(predict, noise, twice_shifted(self._steps), lambda n, _: tick(n))
 
 
 @lru_cache(maxsize=1)
-def _opened(base: str, changes: tuple[tuple[str, float, bool], ...], device: str, dtype: Any) -> tuple[Any, Any]:
+def _opened(
+    base: str, changes: tuple[tuple[str, float, bool], ...], device: str, dtype: Any, mode: memory.Mode
+) -> tuple[Any, Any]:
     """The transformer and the VAE, kept for the next window."""
     vae = model.load_vae(base, dtype).to(device)
-    return memory.placed(model.load_transformer(base, changes, dtype), device), vae
+    return memory.placed(model.load_transformer(base, changes, dtype), device, mode), vae

@@ -1,6 +1,5 @@
 """VOID's parts, loaded strictly: two transformers on CogVideoX-Fun's VAE, text encoder and scheduler."""
 
-import gc
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +79,7 @@ def text_states(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -
     with torch.inference_mode():
         states = encoder(words.to(encoder.device))[0].to(device, dtype).clone()
     del encoder
-    gc.collect()
+    memory.released()
     return states
 
 

@@ -4,9 +4,8 @@ Netflix, "VOID: Video Object and Interaction Deletion", 2026, by the released co
 its seeds, keeps the mirrored padding, cannot do a second pass on long clips) this does what was meant.
 """
 
-import gc
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vremove_cli import device as devices
+from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.masks.quadmask import ERASED, quantised, seen
 from vremove_cli.networks.cogvideox import FRAMES_EACH, decode, latents_of
@@ -40,6 +40,8 @@ class VoidRemover:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        if settings.guidance is not None and settings.second_pass == "off":
+            raise UsageError("--guidance is for the second pass of void", "add --second-pass on, or leave it out")
         self.spec = RemoverSpec(
             "void", "Apache-2.0", "frame", multiple=1, shows="source", physics=True,
             models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
@@ -53,13 +55,15 @@ class VoidRemover:
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) it works at: as asked, or the frame's shape and the area it was trained for."""
-        if self._settings.size is not None:
-            return self._settings.size
-        most = None
+        asked, most = self._settings.size, None
         if self._settings.places.get(BASE):
             config = self._config()  # whose rotary grid ends at its sample size
             most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))
-        return work_size(width, height, AREA, 16, most)
+        if asked is not None and most is not None and (asked[0] > most[0] or asked[1] > most[1]):
+            raise UsageError(
+                f"void cannot work at {asked[0]}x{asked[1]}", f"give a --size of {most[0]}x{most[1]} at most"
+            )
+        return asked or work_size(width, height, AREA, 16, most)
 
     def _config(self) -> dict[str, Any]:
         """The base transformer's configuration."""
@@ -75,7 +79,7 @@ class VoidRemover:
             made = faded(stage, inputs, shot.frames)
         else:
             with torch.inference_mode():
-                made = _Run(self._settings, self._config(), shot).frames()
+                made = _Run(self._settings, self._config(), shot, self.spec.network).frames()
         return Fill(made, changed(made, shot.frames, np.isin(quantised(shot.quad), ERASED)))
 
 
@@ -88,7 +92,7 @@ def _checkpoint(place: str, number: int) -> Path:
 class _Run:
     """The work on one shot."""
 
-    def __init__(self, settings: Settings, config: dict[str, Any], shot: Shot) -> None:
+    def __init__(self, settings: Settings, config: dict[str, Any], shot: Shot, network: Network | None) -> None:
         import torch
 
         self._settings, self._config, self._shot = settings, config, shot
@@ -96,6 +100,10 @@ class _Run:
         self._device, _ = devices.choose(settings.device)
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
+        height, width = shot.frames.shape[1:3]
+        self._mode = memory.mode_for(network, (width, height), self._device)
+        self._encode = tiles.encoded if self._mode.tiled else tiles.at_once
+        self._decode = tiles.decoded if self._mode.tiled else tiles.at_once
         self._generator = torch.Generator("cpu").manual_seed(seed_of(settings.seed, shot.first))
 
     def frames(self) -> Array:
@@ -116,7 +124,7 @@ class _Run:
         vae = model.load_vae(self._base, self._dtype).to(self._device)
         condition = self._condition(vae, video, seen(mask, second_pass=number == 1), text)
         file = _checkpoint(self._settings.places[PASSES[number]], number)
-        transformer = memory.placed(model.load_transformer(self._config, file, self._dtype), self._device)
+        transformer = memory.placed(model.load_transformer(self._config, file, self._dtype), self._device, self._mode)
         latents = sampled(
             transformer, model.load_scheduler(self._base, second_pass=number == 1),
             torch.from_numpy(noise).to(self._device, self._dtype), condition,
@@ -124,17 +132,10 @@ class _Run:
             lambda n, _: self._shot.tick(number * self._steps[0] + n + 1, sum(self._steps[: 1 + self._twice])),
         )  # fmt: skip
         del transformer
-        gc.collect()
-        made = self._tiled(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor, 8)
+        memory.released()
+        made = self._decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures.cpu().numpy())
-
-    def _tiled(self, run: Callable[[Any], Any], given: Any, pixels: int = 1) -> Any:
-        """Run the VAE on (..., H, W), so many `pixels` to a value's side; in tiles where the memory is short."""
-        height, width = given.shape[-2] * pixels, given.shape[-1] * pixels
-        if not tiles.needed(memory.free(self._device), height, width):
-            return run(given)
-        return tiles.tiled(run, given, 8 // pixels * tiles.TILE, 8 // pixels * tiles.SHARED)
 
     @property
     def _steps(self) -> tuple[int, int]:
@@ -156,7 +157,7 @@ class _Run:
         noise = torch.randn(pixels.shape, generator=self._generator)
         levels = torch.from_numpy(mask)[None, None]
         seen, kept, drawn = (part.to(self._device) for part in (pixels, levels, noise))
-        return conditioned(vae, seen, kept, drawn, text, self._tiled)
+        return conditioned(vae, seen, kept, drawn, text, self._encode)
 
     def _white(self) -> Array:
         first, (height, width) = self._shot.first, self._shot.frames.shape[1:3]

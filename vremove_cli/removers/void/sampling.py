@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from vremove_cli.networks.cogvideox import encode, rotary
+from vremove_cli.removers.tiles import at_once
 from vremove_cli.removers.void.frames import OVERLAP
 
 NOISE = 0.0563  # standard deviation of the noise on the conditioning video: exp(-3 + 0.5 ** 2 / 2), as in training
@@ -26,7 +27,7 @@ class Condition:
 
 
 def conditioned(
-    vae: Any, video: Any, mask: Any, noise: Any, text: Any, apply: Callable[..., Any] = lambda run, x: run(x)
+    vae: Any, video: Any, mask: Any, noise: Any, text: Any, apply: Callable[..., Any] = at_once
 ) -> Condition:
     """The condition from a video (1, 3, F, H, W) in [-1, 1], a mask (1, 1, F, H, W) as the network sees it, and
     standard normal noise of the video's shape, which black pixels do not get. `apply` runs the VAE: at once, or in

@@ -1,11 +1,11 @@
 """The parts that ROSE and UnderEraser run: transformer, VAE, text and pictures, from the files of Wan 2.1."""
 
-import gc
 import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -54,8 +54,9 @@ def load_vae(base: str, dtype: Any) -> Any:
     return wan.load_vae(read_state(file), file, dtype)
 
 
+@lru_cache(maxsize=1)
 def load_clip(base: str, dtype: Any) -> Any:
-    """The picture encoder from a base repository's folder."""
+    """The picture encoder from a base repository's folder, kept for the next window."""
     file = _file(base, _PICTURES)
     return wan.load_clip(read_state(file), file, dtype)
 
@@ -98,7 +99,7 @@ def _encoded(base: str, file: str, prompt: str, device: str, dtype: Any) -> Any:
     with torch.inference_mode():
         states = encoder(torch.tensor([ids], device=encoder.device))[0][0].clone()
     del encoder
-    gc.collect()
+    memory.released()
     return states
 
 

@@ -1,6 +1,7 @@
 """What removers on Wan have in common: their size, their stages, and the way from frames to frames."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,7 +45,7 @@ class WanRemover:
         """Steps that are asked for, or that its quality wants."""
         raise NotImplementedError
 
-    def denoiser(self, device: str, dtype: Any) -> Denoiser:
+    def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> Denoiser:
         """Its networks, ready to run."""
         raise NotImplementedError
 
@@ -77,19 +78,13 @@ class WanRemover:
         each = wan.FRAMES_EACH * stage.step
         times = range(stage.start, stage.start + each * wan.latents_of(length), each)
         noise = torch.from_numpy(latent_noise(self.settings.seed, times, (height // 8, width // 8)))
-        denoise, total = self.denoiser(device, dtype), self.steps()
+        mode = memory.mode_for(self.spec.network, (width, height), device)
+        denoise, total = self.denoiser(device, dtype, mode), self.steps()
         latents = denoise(
             padded(frames, length), padded(mask, length), noise.transpose(1, 2).to(device),
             lambda n: shot.tick(n + 1, total),
         )  # fmt: skip
-        made = through_vae(lambda part: wan.decode(denoise.vae, part), latents.to(denoise.vae.dtype), device, 8)
+        decode = tiles.decoded if mode.tiled else tiles.at_once
+        made = decode(partial(wan.decode, denoise.vae), latents.to(denoise.vae.dtype))
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures[: len(frames)].cpu().numpy())
-
-
-def through_vae(run: Callable[[Any], Any], given: Any, device: str, pixels: int = 1) -> Any:
-    """Run the VAE on (..., H, W), so many `pixels` to a value's side; in tiles where the memory is short."""
-    height, width = given.shape[-2] * pixels, given.shape[-1] * pixels
-    if not tiles.needed(memory.free(device), height, width):
-        return run(given)
-    return tiles.tiled(run, given, 8 // pixels * tiles.TILE, 8 // pixels * tiles.SHARED)
