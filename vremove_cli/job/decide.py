@@ -114,7 +114,7 @@ def _tasks(
     if request.effects != "off":
         tasks += around("effects", tasks, pieces, clip, run)
     plates = around("plate", tasks, pieces, clip, run)
-    fills = fill_tasks(maker.stages(shot_info(clip, run, pieces)), plates)
+    fills = fill_tasks(maker.stages(shot_info(clip, run, pieces)), plates, whole=maker.spec.region == "frame")
     return (*tasks, *plates, *fills)
 
 

@@ -65,8 +65,15 @@ def fill_stage(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> dict[s
     if fill.frames.shape != shot.frames.shape:
         raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
     _keep_fill(folder, stage, fill, stages)
-    emit(Progress("fill", task.run[1] - plan.run[0], plan.run[1] - plan.run[0]))
+    emit(_progress(work, 1.0))
     return {"where": _write_fill(work, _credible(work, fill, emit))} if stage.step == 1 else {"anchors": True}
+
+
+def _progress(work: _Work, share: float) -> Progress:
+    """How far filling is, in frames of the range, when a share of a stage is done: keyframes are work beside them."""
+    fills = [t.id for t in work.plan.tasks if t.kind == "fill"]
+    length = work.plan.run[1] - work.plan.run[0]
+    return Progress("fill", round((fills.index(work.task.id) + share) / len(fills) * length), length)
 
 
 def _work(plan: Plan, folder: WorkFolder, task: Task, stage: Stage, spec: RemoverSpec, group: tuple[int, int]) -> _Work:
@@ -117,16 +124,22 @@ def _region(plan: Plan, folder: WorkFolder, spec: RemoverSpec, group: tuple[int,
     frame = Box(0, 0, *size)
     if spec.region == "frame" and spec.multiple == 1:
         return frame
+    box = frame if spec.region == "frame" else _asked_in(plan, folder, group)
+    if box.empty:
+        return box
+    box = box.grow(spec.context).clip(*size)
+    m = max(spec.multiple, 8)
+    x0, y0 = box.x0 // 8 * 8, box.y0 // 8 * 8
+    return Box(x0, y0, x0 + -(-(box.x1 - x0) // m) * m, y0 + -(-(box.y1 - y0) // m) * m)
+
+
+def _asked_in(plan: Plan, folder: WorkFolder, group: tuple[int, int]) -> Box:
+    """The box round all that is asked in some frames."""
     union = NOWHERE
     for task in plan.tasks:
         if task.kind == "plate" and task.run[0] < group[1] and task.run[1] > group[0]:
             union = union.union(Box(*(folder.result(task.id) or {})["asked"]))
-    if union.empty:
-        return union
-    box = frame if spec.region == "frame" else union.grow(spec.context).clip(*size)
-    m = max(spec.multiple, 8)
-    x0, y0 = box.x0 // 8 * 8, box.y0 // 8 * 8
-    return Box(x0, y0, x0 + -(-(box.x1 - x0) // m) * m, y0 + -(-(box.y1 - y0) // m) * m)
+    return union
 
 
 def _shot(work: _Work, emit: Emit) -> Shot:
@@ -152,10 +165,9 @@ def _shot(work: _Work, emit: Emit) -> Shot:
         rgb.append(picture)
         quad.append(levels)
         asks.append(wanted)
-    length = plan.run[1] - plan.run[0]
 
     def tick(done: int, total: int) -> None:
-        emit(Progress("fill", run[0] - plan.run[0] + done * (run[1] - run[0]) // (total + 1), length))
+        emit(_progress(work, done / (total + 1)))
 
     return Shot(np.stack(rgb), np.stack(asks), np.stack(quad), run[0], region.x0, region.y0, tick)
 

@@ -153,10 +153,10 @@ def groups(stages: list[Stage]) -> dict[str, tuple[int, int]]:
     return {s.id: spans[led(s.id)] for s in stages}
 
 
-def fill_tasks(stages: list[Stage], plates: list[Task]) -> list[Task]:
-    """The tasks of a remover's stages: each needs the stages before it, and the plates under all that hangs together
-    with it, because those decide together what part of the picture it is shown."""
-    spans = groups(stages)
+def fill_tasks(stages: list[Stage], plates: list[Task], *, whole: bool) -> list[Task]:
+    """The tasks of a remover's stages: each needs the stages before it, and the plates under it; or, unless it is shown
+    the whole frame, under all that hangs together with it: those decide what part of the picture it is shown."""
+    spans = {s.id: (s.start, s.stop) for s in stages} if whole else groups(stages)
     return [_fill_task(s, spans[s.id], plates) for s in stages]
 
 
