@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -24,7 +25,6 @@ from vremove_cli.media.lossless import read_gray
 from vremove_cli.networks.cogvideox import latents_of, rotary
 from vremove_cli.removers import memory, registry
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
-from vremove_cli.removers.memory import in_8_bits
 from vremove_cli.removers.room import padded, restored, work_size
 from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
@@ -280,23 +280,37 @@ def test_memory_decides_how_weights_lie(monkeypatch: pytest.MonkeyPatch) -> None
         assert memory.mode_for(network, (672, 384), "cuda") == memory.Mode(weights, tiled=weights != "resident")
 
 
-def test_weights_in_8_bits_lie_so_and_say_nearly_the_same() -> None:
-    """On a CPU, where they come from 32 bits."""
+def small_network() -> tuple[Any, dict[str, Any]]:
+    """A tiny transformer with random weights, and something to ask it."""
     model = make_transformer(golden("void_transformer")[1]["config"]["transformer"]).to_empty(device="cpu").eval()
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.05)
-    given = {
+    return model, {
         "hidden_states": torch.randn(1, 4, 48, 8, 8), "timestep": torch.tensor([500.0]),
         "encoder_hidden_states": torch.randn(1, 8, model.config.text_embed_dim),
         "image_rotary_emb": rotary(model.config, 4, 8, 8, "cpu"),
     }  # fmt: skip
+
+
+def test_weights_in_8_bits_lie_so_and_say_nearly_the_same() -> None:
+    """On a CPU, where they come from 32 bits."""
+    model, given = small_network()
     with torch.inference_mode():
         exact = model(**given)[0]
-        near = in_8_bits(model)(**given)[0]
+        near = memory.placed(model, "cpu", memory.Mode("fp8"))(**given)[0]
     assert model.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
     assert 0 < (near - exact).std() < 0.2 * exact.std()
+
+
+def test_weights_that_are_moved_block_by_block_say_the_same() -> None:
+    """From the CPU to itself, which is all that can be done without a GPU."""
+    model, given = small_network()
+    with torch.inference_mode():
+        exact = model(**given)[0]
+        moved = memory.placed(model, "cpu", memory.Mode("offload"))(**given)[0]
+    assert torch.equal(moved, exact)
 
 
 def test_help_loads_no_network_library() -> None:
