@@ -241,13 +241,11 @@ def sound(path: Path) -> list[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rose", "undereraser", "minimax"])
-@pytest.mark.parametrize(
-    ("frames", "size", "work"), [(100, (96, 64), "48x32"), (3, (64, 96), "32x48"), (20, (95, 63), "96x64")]
-)
+@pytest.mark.parametrize(("frames", "size", "work"), [(100, (96, 64), "48x32"), (3, (63, 95), "32x48")])
 def test_a_clip_comes_back_whole(
     cli: Cli, drive: Path, name: str, frames: int, size: tuple[int, int], work: str
 ) -> None:
-    """Longer than a window, shorter than the least and upright, and of odd sides."""
+    """Longer than a window; shorter than the least, upright, and of odd sides."""
     clip, mask = pair(cli, frames, size, "ffv1")
     target = cli.home / f"{name}-{frames}.mkv"
     _, said = cli("erase", clip, "--mask", mask, *asked(name, drive), "--size", work, "-o", target)
