@@ -115,14 +115,14 @@ def test_both_passes_give_back_the_clip(cli: Cli, frames: int) -> None:
     hole = mask_of(3, *SIZE) > 0
     assert np.abs(out[3][hole].astype(int) - source[3][hole]).mean() > 20
     assert np.abs(out[3][:8].astype(int) - source[3][:8]).max() <= 12  # far from the hole: only the encoder
+    if frames == 197:
+        seams_are_no_wider(np.stack(out).astype(np.float32))
 
 
-@pytest.mark.slow
-def test_windows_leave_no_seam(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 197 frames in three windows, twice: what was made changes no more where windows meet than elsewhere."""
-    monkeypatch.setitem(remover.STEPS, "standard", (5, 5))
-    video = made_by_void(replace(networks, second_pass="on"), 197)
-    step = np.abs(np.diff(video, axis=0)).mean(axis=(1, 2, 3))
+def seams_are_no_wider(video: np.ndarray) -> None:
+    """Of 197 frames in three windows: what was made changes no more where windows meet than elsewhere."""
+    holes = [mask_of(t, *SIZE) > 0 for t in range(len(video))]
+    step = [np.abs(video[t + 1] - video[t])[holes[t] & holes[t + 1]].mean() for t in range(len(video) - 1)]
     runs = windows(latents_of(padded_length(197)), latents_of(WINDOW))
     assert len(runs) == 3
     borders = {4 * edge + d for run in runs for edge in run if 0 < edge < 50 for d in range(-5, 5)}
@@ -137,8 +137,8 @@ def test_windows_leave_no_seam(networks: Settings, monkeypatch: pytest.MonkeyPat
 def test_the_same_seed_gives_the_same_result_and_another_one_another(
     networks: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(remover.STEPS, "standard", (2, 2))
-    first, again, other = (made_by_void(replace(networks, second_pass="on", seed=seed), 9) for seed in (3, 3, 4))
+    monkeypatch.setitem(remover.STEPS, "standard", (1, 1))
+    first, again, other = (made_by_void(replace(networks, seed=seed), 9) for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -403,7 +403,7 @@ def test_an_object_cannot_be_called_affected(vremove, tmp_path: Path) -> None:
 def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shot of 180 frames in parts of 101 that share 16, against the same cut without any."""
     monkeypatch.setattr(remover, "LONGEST", 101)
-    monkeypatch.setitem(remover.STEPS, "standard", (3, 3))
+    monkeypatch.setitem(remover.STEPS, "standard", (2, 2))
     void = remover.VoidRemover(networks)
     stages = void.stages(ShotInfo(((0, 180),), ((0, 180),), *SIZE))
     assert [(s.start, s.stop) for s in stages] == [(0, 101), (80, 180), (80, 101)]
@@ -421,7 +421,7 @@ def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypat
 
 @pytest.mark.slow
 def test_a_short_memory_gives_nearly_the_same_in_tiles(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(remover.STEPS, "standard", (2, 2))
+    monkeypatch.setitem(remover.STEPS, "standard", (1, 1))
     whole = made_by_void(networks, 9)
     monkeypatch.setattr(remover.memory, "mode_for", lambda *_: memory.Mode(tiled=True))
     monkeypatch.setattr(remover.tiles, "TILE", 8)
