@@ -1,8 +1,36 @@
 """What the benchmarks of networks share: random weights, the machine's own speed, waiting for the GPU."""
 
+import sys
 import time
 
 import torch
+
+from vremove_cli.removers import memory
+
+
+def options(parser):
+    """What is asked for, with the options that all have, and the device and type it runs in."""
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--modes", default="resident,fp8,offload")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--backend")
+    args = parser.parse_args()
+    if torch.cuda.is_available():
+        return args, "cuda", torch.bfloat16
+    if not args.tiny:
+        sys.exit("torch sees no GPU: add --tiny to try the script")
+    return args, "cpu", torch.float32
+
+
+def ready(model, mode, args, device):
+    """A transformer as it is asked for."""
+    model = memory.placed(model, device, memory.Mode(mode))
+    if args.backend:
+        model.set_attention_backend(args.backend)
+    if args.compile:
+        model.compile()
+    return model
 
 
 def filled(model, dtype):

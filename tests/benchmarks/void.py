@@ -18,11 +18,10 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 import torch
 from diffusers import DDIMScheduler
-from gpu import filled, matmul_rate, wait
+from gpu import filled, matmul_rate, options, ready, wait
 from test_void import FULL
 
 from vremove_cli.networks.cogvideox import latents_of
-from vremove_cli.removers import memory
 from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
 from vremove_cli.removers.void.model import TOKENS, make_transformer
 from vremove_cli.removers.void.sampling import Condition, sampled
@@ -43,17 +42,8 @@ def work(model, runs, height, width):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--frames", type=int, default=197)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--modes", default="resident,fp8,offload")
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--backend")
-    args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu" and not args.tiny:
-        sys.exit("torch sees no GPU: add --tiny to try the script")
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    args, device, dtype = options(parser)
     height, width = (48, 84) if not args.tiny else (4, 6)
     count = latents_of(padded_length(args.frames))
     runs = windows(count, latents_of(WINDOW))
@@ -63,11 +53,7 @@ def main():
     for mode in args.modes.split(",") if device == "cuda" else ("resident",):
         model = filled(make_transformer(TINY if args.tiny else FULL), dtype)
         floor = work(model, runs, height, width) / rate
-        model = memory.placed(model, device, memory.Mode(mode))
-        if args.backend:
-            model.set_attention_backend(args.backend)
-        if args.compile:
-            model.compile()
+        model = ready(model, mode, args, device)
         shape = (1, count, 16, height, width)
         latents, mask, video = (torch.randn(shape, device=device, dtype=dtype) for _ in range(3))
         text = torch.randn(1, TOKENS, model.config.text_embed_dim, device=device, dtype=dtype)

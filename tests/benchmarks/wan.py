@@ -18,11 +18,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 import torch
-from gpu import filled, matmul_rate, wait
+from gpu import filled, matmul_rate, options, ready, wait
 from test_wan import LARGE, ROSE, SMALL
 
 from vremove_cli.networks import minimax, wan
-from vremove_cli.removers import memory, registry
+from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
 from vremove_cli.removers.budget import budget
 from vremove_cli.removers.wan.model import predictor
@@ -61,17 +61,8 @@ def work(model, tokens):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--removers", default="rose,undereraser,minimax")
-    parser.add_argument("--modes", default="resident,fp8,offload")
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--backend")
-    args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu" and not args.tiny:
-        sys.exit("torch sees no GPU: add --tiny to try the script")
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    args, device, dtype = options(parser)
     width, height = SIZE if not args.tiny else (96, 64)
     shape = (1, 16, wan.latents_of(FRAMES), height // 8, width // 8)
     rate = matmul_rate(device, dtype, 8192 if device == "cuda" else 512)
@@ -83,11 +74,7 @@ def main():
             model = filled(network(name, args.tiny), dtype)
             wan.with_rotary(model)
             floor = work(model, shape[2] * shape[3] * shape[4] // 4) / rate
-            model = memory.placed(model, device, memory.Mode(mode))
-            if args.backend:
-                model.set_attention_backend(args.backend)
-            if args.compile:
-                model.compile()
+            model = ready(model, mode, args, device)
             latents = torch.randn(shape, device=device, dtype=dtype)
             predict, times = step(name, model, latents, device, dtype), []
             with torch.inference_mode():
