@@ -156,6 +156,10 @@ class Orientation:
         out = stored.swapaxes(0, 1) if self.transpose else stored
         return out[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
+    def upright(self, stored: Array) -> Array:
+        """The same as an array of its own, for what cannot read a turned view."""
+        return np.ascontiguousarray(self.display(stored))
+
     def store(self, displayed: Array) -> Array:
         """A displayed array (H, W, ...) as it is stored: the inverse of `display`."""
         out = displayed[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]

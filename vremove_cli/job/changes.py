@@ -7,7 +7,7 @@ from vremove_cli.geometry import Placed
 from vremove_cli.job.erasing import effect_masks
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import Task
-from vremove_cli.job.patches import gray_path, load_masks, load_patches
+from vremove_cli.job.patches import gray_path, load_masks, load_with
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.recovering import Patch, plate_patches
 
@@ -44,10 +44,8 @@ def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -
     assert result is not None
     low, high = start - task.run[0], stop - task.run[0]
     path, where = folder.file("fill", f"{task.id}.mkv"), result["where"]
-    planes = load_patches(path, where, plan.clip.layout, low, high)
-    mattes = load_masks(gray_path(path, "matte"), where, low, high)
-    for t, (patch, matte) in enumerate(zip(planes, mattes, strict=True), start):
-        yield t, None if patch is None else (patch[0], patch[1], matte.on(patch[0]))
+    for t, patch in enumerate(load_with(path, where, plan.clip.layout, ["matte"], low, high), start):
+        yield t, None if patch is None else (patch[0], patch[1], patch[2][0])
 
 
 def by_frame(changes: Iterator[tuple[int, Patch | None]], count: int) -> Iterator[Patch | None]:

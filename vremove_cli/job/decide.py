@@ -82,7 +82,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     weights = digests_of_weights(request)
     parts = _parts(request, maker.spec.models, emit if fetch else None)
     pieces = pieces_of(run, clip, LONGEST)
-    tasks = _tasks(request, clip, run, clicks, maker, notes)
+    tasks = _tasks(request, clip, run, pieces, clicks, maker, notes)
     for text in notes:
         emit(Note(text))
     return Plan(
@@ -103,11 +103,10 @@ def _given(path: str | None, clip: ClipInfo, what: str, notes: list[str]) -> Cli
 
 
 def _tasks(
-    request: Request, clip: ClipInfo, run: tuple[int, int], clicks: dict[str, dict[int, Clicks]], maker: Remover,
-    notes: list[str],
+    request: Request, clip: ClipInfo, run: tuple[int, int], pieces: tuple[tuple[int, int], ...],
+    clicks: dict[str, dict[int, Clicks]], maker: Remover, notes: list[str],
 ) -> tuple[Task, ...]:  # fmt: skip
     """All pieces of work, those that others need before them."""
-    pieces = pieces_of(run, clip, LONGEST)
     tasks = follow_tasks(clicks, pieces_of(run, clip, FOLLOWED), clip.cuts, notes)
     if request.mask:
         tasks = mask_tasks(pieces) + tasks

@@ -146,10 +146,7 @@ def _shot(work: _Work, emit: Emit) -> Shot:
     """The frames of the region as a remover wants them, upright, one at a time brought to its size, and the masks that
     go with them. What is erased is what the plate says it is: inside its matte."""
     plan, run, region, size = work.plan, work.task.run, work.region, work.size
-
-    def upright(stored: Array) -> Array:
-        return np.ascontiguousarray(plan.clip.orientation.display(stored))
-
+    upright = plan.clip.orientation.upright
     rgb, asks, quad = [], [], []
     for frame, (t, patch, _) in zip(Clip(plan.clip).frames(*run), plate_patches(plan, work.folder, *run), strict=True):
         if t not in work.stage.frames:
@@ -189,7 +186,7 @@ def _write_fill(work: _Work, fill: Fill) -> dict[str, Any]:
     """Store what a remover made as patches, at the clip's size and fit for its surroundings; gives where they lie."""
     plan, task, region = work.plan, work.task, work.region
     plates = plate_patches(plan, work.folder, *task.run)
-    boxes = [
+    boxes = [  # all of what is used is not kept beside them: of a long stage it would fill the memory
         _box_for(plan, _used(work, fill, i)[0], patch, region)
         for i, (_, (_, patch, _)) in enumerate(zip(work.stage.frames, plates, strict=True))
     ]

@@ -84,6 +84,15 @@ def load_patches(
         yield box, place(values, layout, crops.box(i), box)
 
 
+def load_with(
+    path: Path, where: dict[str, Any], layout: Layout, grays: Sequence[str], start: int, stop: int
+) -> Iterator[tuple[Box, tuple[Array, ...], list[Array]] | None]:
+    """(box, components, gray pictures on that box) or None for frames start <= i < stop of a `PatchWriter`'s files."""
+    beside = [load_masks(gray_path(path, name), where, start, stop) for name in grays]
+    for patch, *masks in zip(load_patches(path, where, layout, start, stop), *beside, strict=True):
+        yield None if patch is None else (*patch, [mask.on(patch[0]) for mask in masks])
+
+
 def _where(crops: Crops, boxes: Sequence[Box]) -> dict[str, Any]:
     return {
         "size": [crops.width, crops.height],

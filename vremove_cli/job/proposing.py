@@ -58,13 +58,13 @@ def affected_prompts(
     for frame, last, given, here in _objects(request, clip, run, clicks, mask):
         view = View(clip, (frame, frame + 1))
         sights = list(view.sights(range(frame, min(frame + _LATER, last) + 1), None))
-        gone = _upright(clip, _object(sights[0], given, here))
-        shown = _upright(clip, sights[0].rgb)
+        gone = clip.orientation.upright(_object(sights[0], given, here))
+        shown = clip.orientation.upright(sights[0].rgb)
         if not gone.any():
             continue
         scale = clip.shown_size[0] / shown.shape[1]
         if model is None:
-            later = _upright(clip, sights[-1].rgb)
+            later = clip.orientation.upright(sights[-1].rgb)
             found, why = contact.moving_with(shown, later, gone, _turned(clip, sights[0].standout, gone.shape))
             if found.any():
                 emit(Note(f"affected: what {why} on frame {frame}, at {_corners(bounds(found), scale)}"))
@@ -106,13 +106,8 @@ def _object(sight: Sight, given: Array | None, clicks: list[Clicks]) -> Array:
     return np.any([FlowTracker().begin(sight, c)[1].mask > 0.5 for c in clicks], axis=0)
 
 
-def _upright(clip: ClipInfo, stored: Array) -> Array:
-    """A stored picture as it is displayed: what falls, falls down there."""
-    return np.ascontiguousarray(clip.orientation.display(stored))
-
-
 def _turned(clip: ClipInfo, standout: Standout, shape: tuple[int, ...]) -> Standout:
-    parts = (_upright(clip, x) for x in (standout.strength, standout.moves, standout.lit))
+    parts = (clip.orientation.upright(x) for x in (standout.strength, standout.moves, standout.lit))
     return Standout(*parts).resized(shape[1], shape[0])
 
 

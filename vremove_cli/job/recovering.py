@@ -11,7 +11,7 @@ from vremove_cli.job.erasing import effect_masks, erase_masks
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.folder import WorkFolder
 from vremove_cli.job.graph import Task, reach
-from vremove_cli.job.patches import PatchWriter, gray_path, load_masks, load_patches
+from vremove_cli.job.patches import PatchWriter, load_with
 from vremove_cli.job.plan import Plan
 from vremove_cli.media.read import Clip
 from vremove_cli.plate.confidence import NEVER, halved, recovered, unseen
@@ -86,15 +86,12 @@ def _plate_files(
     assert result is not None
     low, high = start - task.run[0], stop - task.run[0]
     path, where = folder.file("plate", f"{task.id}.mkv"), result["where"]
-    planes = load_patches(path, where, plan.clip.layout, low, high)
-    mattes = load_masks(gray_path(path, "matte"), where, low, high)
-    sures = load_masks(gray_path(path, "sure"), where, low, high)
-    for t, (patch, matte, sure) in enumerate(zip(planes, mattes, sures, strict=True), start):
+    for t, patch in enumerate(load_with(path, where, plan.clip.layout, ["matte", "sure"], low, high), start):
         if patch is None:
             yield t, None, np.zeros((0, 0), np.uint8)
         else:
-            box, parts = patch
-            yield t, (box, parts, matte.on(box)), sure.on(box)
+            box, parts, (matte, sure) = patch
+            yield t, (box, parts, matte), sure
 
 
 def plate_patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None, Array]]:

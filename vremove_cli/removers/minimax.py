@@ -37,6 +37,7 @@ class MiniMaxRemover(WanRemover):
         network=Network(1_127_055_424, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
     )  # fmt: skip
     area = 480 * 832
+    qualities = STEPS
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -51,9 +52,6 @@ class MiniMaxRemover(WanRemover):
         """4n + 1, as the VAE wants it."""
         return 4 * max(1, -(-(frames - 1) // 4)) + 1
 
-    def steps(self) -> int:
-        return self.settings.steps or STEPS[self.settings.quality]
-
     def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> "_MiniMax":
         return _MiniMax(self.settings, device, dtype, mode, self.steps())
 
@@ -63,7 +61,7 @@ class _MiniMax:
         self._device, self._steps = device, steps
         self._folder = settings.places[OWN]
         self._transformer, self.vae = _opened(self._folder, device, dtype, mode)
-        self._encode = tiles.encoded if mode.tiled else tiles.at_once
+        self._encode = tiles.ways(mode.tiled).encode
 
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
         import torch

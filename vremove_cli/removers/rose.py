@@ -5,7 +5,6 @@ the object included, and no picture; its guidance does nothing without a prompt,
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from vremove_cli.errors import UsageError
@@ -34,6 +33,7 @@ class RoseRemover(WanRemover):
         network=Network(1_564_428_608, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
     )  # fmt: skip
     area = 480 * 720
+    qualities = STEPS
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -48,9 +48,6 @@ class RoseRemover(WanRemover):
         """16n + 1, as it was trained."""
         return 16 * max(1, -(-(frames - 1) // 16)) + 1
 
-    def steps(self) -> int:
-        return self.settings.steps or STEPS[self.settings.quality]
-
     def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> "_Rose":
         return _Rose(self.settings, device, dtype, mode, self.steps())
 
@@ -61,8 +58,9 @@ class _Rose:
         self._text = model.text_states(places[BASE], settings.prompt, device, dtype)
         self._without = model.text_states(places[BASE], "", device, dtype) if settings.prompt else None
         self._guidance = GUIDANCE if settings.guidance is None else settings.guidance
-        self._transformer, self.vae = _opened(places[OWN], places[BASE], settings.loras, device, dtype, mode)
-        self._encode = tiles.encoded if mode.tiled else tiles.at_once
+        own = tuple((path, strength, True) for path, strength in settings.loras)
+        self._transformer, self.vae = model.opened(places[OWN], places[BASE], own, device, dtype, mode)
+        self._encode = tiles.ways(mode.tiled).encode
 
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
         import torch
@@ -83,13 +81,3 @@ def _guided(wanted: Callable[[Any, Any], Any], without: Callable[[Any, Any], Any
         return base + strength * (wanted(latents, time) - base)
 
     return predict
-
-
-@lru_cache(maxsize=1)
-def _opened(
-    own: str, base: str, loras: tuple[tuple[str, float], ...], device: str, dtype: Any, mode: memory.Mode
-) -> tuple[Any, Any]:
-    """The transformer and the VAE, kept for the next window."""
-    vae = model.load_vae(base, dtype).to(device)
-    transformer = model.load_transformer(own, [(path, strength, True) for path, strength in loras], dtype)
-    return memory.placed(transformer, device, mode), vae

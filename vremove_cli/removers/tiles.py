@@ -5,9 +5,12 @@ where it would not run otherwise.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from vremove_cli.windows import overlapping
+
+Way = Callable[[Callable[[Any], Any], Any], Any]  # what to run and what on -> what it gives
 
 PIXELS = 8  # a side of what a latent stands for
 TILE, SHARED = 32, 8  # latents a side, and those that two tiles have in common: 256 and 64 pixels
@@ -16,6 +19,19 @@ TILE, SHARED = 32, 8  # latents a side, and those that two tiles have in common:
 def at_once(run: Callable[[Any], Any], given: Any) -> Any:
     """`run` over the whole picture."""
     return run(given)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a VAE is run over pixels and over latents."""
+
+    encode: Way
+    decode: Way
+
+
+def ways(tiled: bool) -> Ways:
+    """In tiles, or over all of a picture."""
+    return Ways(encoded, decoded) if tiled else Ways(at_once, at_once)
 
 
 def decoded(run: Callable[[Any], Any], latents: Any) -> Any:

@@ -6,7 +6,6 @@ it is; the released one hides the object in gray, which is what is done unless `
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from vremove_cli.geometry import Array
@@ -35,6 +34,7 @@ class UnderEraserRemover(WanRemover):
         network=Network(16_394_878_784, 40, 5120, 13824, WINDOW, 1, VAE_BYTES + 1_270_000_000),
     )  # fmt: skip
     area = 480 * 720
+    qualities = STEPS
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """Keyframes of each shot, then windows, which need the keyframes alone."""
@@ -48,9 +48,6 @@ class UnderEraserRemover(WanRemover):
         """Always as many as it was trained with."""
         return WINDOW
 
-    def steps(self) -> int:
-        return self.settings.steps or STEPS[self.settings.quality]
-
     def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> "_UnderEraser":
         return _UnderEraser(self.settings, device, dtype, mode, self.steps())
 
@@ -62,8 +59,8 @@ class _UnderEraser:
         self._text = model.text_states(self._base, settings.prompt, device, dtype)
         changes = ((places[FAST], DISTILLED, False), (places[OWN], STRENGTH, True))
         own = tuple((path, strength, True) for path, strength in settings.loras)
-        self._transformer, self.vae = _opened(self._base, (*changes, *own), device, dtype, mode)
-        self._encode = tiles.encoded if mode.tiled else tiles.at_once
+        self._transformer, self.vae = model.opened(self._base, self._base, (*changes, *own), device, dtype, mode)
+        self._encode = tiles.ways(mode.tiled).encode
 
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
         video = conditions.as_video(frames)
@@ -74,12 +71,3 @@ class _UnderEraser:
         clip.to("cpu")
         predict = model.predictor(self._transformer, y, self._text, pictures)
         return flowed(predict, noise, twice_shifted(self._steps), lambda n, _: tick(n))
-
-
-@lru_cache(maxsize=1)
-def _opened(
-    base: str, changes: tuple[tuple[str, float, bool], ...], device: str, dtype: Any, mode: memory.Mode
-) -> tuple[Any, Any]:
-    """The transformer and the VAE, kept for the next window."""
-    vae = model.load_vae(base, dtype).to(device)
-    return memory.placed(model.load_transformer(base, changes, dtype), device, mode), vae

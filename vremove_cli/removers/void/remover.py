@@ -102,8 +102,7 @@ class _Run:
         self._length = padded_length(len(shot.frames), WINDOW)
         height, width = shot.frames.shape[1:3]
         self._mode = memory.mode_for(network, (width, height), self._device)
-        self._encode = tiles.encoded if self._mode.tiled else tiles.at_once
-        self._decode = tiles.decoded if self._mode.tiled else tiles.at_once
+        self._vae = tiles.ways(self._mode.tiled)
         self._generator = torch.Generator("cpu").manual_seed(seed_of(settings.seed, shot.first))
 
     def frames(self) -> Array:
@@ -133,7 +132,7 @@ class _Run:
         )  # fmt: skip
         del transformer
         memory.released()
-        made = self._decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
+        made = self._vae.decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures.cpu().numpy())
 
@@ -157,7 +156,7 @@ class _Run:
         noise = torch.randn(pixels.shape, generator=self._generator)
         levels = torch.from_numpy(mask)[None, None]
         seen, kept, drawn = (part.to(self._device) for part in (pixels, levels, noise))
-        return conditioned(vae, seen, kept, drawn, text, self._encode)
+        return conditioned(vae, seen, kept, drawn, text, self._vae.encode)
 
     def _white(self) -> Array:
         first, (height, width) = self._shot.first, self._shot.frames.shape[1:3]

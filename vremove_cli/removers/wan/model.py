@@ -55,6 +55,16 @@ def load_vae(base: str, dtype: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
+def opened(
+    place: str, base: str, changes: tuple[tuple[str, float, bool], ...], device: str, dtype: Any, mode: memory.Mode
+) -> tuple[Any, Any]:
+    """A transformer and its base's VAE, ready to run and kept for the next window; `changes` as `load_transformer`
+    takes them."""
+    vae = load_vae(base, dtype).to(device)
+    return memory.placed(load_transformer(place, changes, dtype), device, mode), vae
+
+
+@lru_cache(maxsize=1)
 def load_clip(base: str, dtype: Any) -> Any:
     """The picture encoder from a base repository's folder, kept for the next window."""
     file = _file(base, _PICTURES)

@@ -1,5 +1,6 @@
 """What removers on Wan have in common: their size, their stages, and the way from frames to frames."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -28,26 +29,27 @@ class Denoiser(Protocol):
     def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any: ...
 
 
-class WanRemover:
+class WanRemover(ABC):
     """A remover; those that derive from it say what they are, how long a clip they take, and how they denoise."""
 
     spec: RemoverSpec
     area: int  # pixels it was trained at
+    qualities: Mapping[str, int]  # steps by quality
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    @abstractmethod
     def length(self, frames: int) -> int:
         """Frames that a clip is padded to."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> Denoiser:
+        """Its networks, ready to run."""
 
     def steps(self) -> int:
         """Steps that are asked for, or that its quality wants."""
-        raise NotImplementedError
-
-    def denoiser(self, device: str, dtype: Any, mode: memory.Mode) -> Denoiser:
-        """Its networks, ready to run."""
-        raise NotImplementedError
+        return self.settings.steps or self.qualities[self.settings.quality]
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) it works at: as asked, or the region's shape and the area it was trained for."""
@@ -84,7 +86,6 @@ class WanRemover:
             padded(frames, length), padded(mask, length), noise.transpose(1, 2).to(device),
             lambda n: shot.tick(n + 1, total),
         )  # fmt: skip
-        decode = tiles.decoded if mode.tiled else tiles.at_once
-        made = decode(partial(wan.decode, denoise.vae), latents.to(denoise.vae.dtype))
+        made = tiles.ways(mode.tiled).decode(partial(wan.decode, denoise.vae), latents.to(denoise.vae.dtype))
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures[: len(frames)].cpu().numpy())
