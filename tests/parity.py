@@ -16,9 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import parity_void
-import parity_wan
-
+from support import parity_void, parity_wan
 from vremove_cli.weights.load import read_state
 
 ITEMS = {**parity_void.ITEMS, **parity_wan.ITEMS}

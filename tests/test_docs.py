@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vremove_cli.media.lossless import read_gray
+from vremove_cli.media.ffv1 import read_gray
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,20 +13,20 @@ __version__ = "0.1.0"
 __all__ = ["erase", "open_clip", "track"]
 
 if TYPE_CHECKING:
-    from vremove_cli.job.finish import Summary
+    from vremove_cli.job.render import Summary
     from vremove_cli.media.read import Clip
 
 
 def erase(input: str, output: str | None = None, **options: Any) -> "Summary":
     """Erase an object from a clip and return what was done; see `vremove_cli.job.run.erase` for the options."""
-    from vremove_cli.job.run import erase as run
+    from vremove_cli.job.runner import run_erase as run
 
     return run(input, output, **options)
 
 
 def track(input: str, output: str, **options: Any) -> "Summary":
     """Write the masks that `erase` would use; see `vremove_cli.job.run.track` for the options."""
-    from vremove_cli.job.run import track as run
+    from vremove_cli.job.runner import run_mask as run
 
     return run(input, output, **options)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from vremove_cli.geometry import Array, Box, Placed, put, take
 from vremove_cli.media.colour import Colour, from_rgb
-from vremove_cli.media.layout import Layout
+from vremove_cli.media.pixel_format import Layout
 
 
 def blend(planes: tuple[Array, ...], layout: Layout, box: Box, fill: tuple[Array, ...], matte: Array) -> None:

@@ -44,8 +44,8 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
 
 
 def main() -> None:
-    from vremove_cli.job.run import complete, plan, work
-    from vremove_cli.media.lossless import read_gray
+    from vremove_cli.job.runner import run_finish, run_plan, run_work
+    from vremove_cli.media.ffv1 import read_gray
     from vremove_cli.media.read import open_clip
 
     clip_maker = example()
@@ -57,17 +57,17 @@ def main() -> None:
         without = np.stack([clip_maker.frame(empty, t) for t in frames])
         clip_maker.write(folder / "street.mp4", with_ball)
         job = str(folder / "w")
-        plan(
+        run_plan(
             str(folder / "street.mp4"),
             str(folder / "out.mp4"),
             points=("150,275",),
             work=job,
         )
-        work(job)
+        run_work(job)
         start = time.perf_counter()
         from vremove_cli.job.exports import Exports
 
-        complete(job, exports=Exports(mask=str(folder / "mask.mkv")))
+        run_finish(job, exports=Exports(mask=str(folder / "mask.mkv")))
         times = {**stage_times(Path(job)), "write": time.perf_counter() - start}
         ours = np.stack([f.rgb8() for f in open_clip(str(folder / "out.mp4")).frames()])
         masks = np.stack(list(read_gray(folder / "mask.mkv"))) > 0

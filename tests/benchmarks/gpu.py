@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from vremove_cli.removers import memory
+from vremove_cli.removers.common import placement
 
 
 def options(parser):
@@ -25,7 +25,7 @@ def options(parser):
 
 def ready(model, mode, args, device):
     """A transformer as it is asked for."""
-    model = memory.placed(model, device, memory.Mode(mode))
+    model = placement.place(model, device, placement.MemoryMode(mode))
     if args.backend:
         model.set_attention_backend(args.backend)
     if args.compile:

@@ -17,14 +17,14 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from disc import FRAMES, drawn, handled_disc, hidden_disc, red_disc, truth
-from oracle_tracker import OracleTracker
-
-from vremove_cli.job.following import View
-from vremove_cli.masks.base import Clicks
-from vremove_cli.masks.flow import FlowTracker
-from vremove_cli.masks.keyframes import between_keyframes, grid_of, step_by_step
+from support.disc import FRAMES, drawn, handled_disc, hidden_disc, red_disc, truth
+from support.oracle_tracker import OracleTracker
+from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.job.stages.track import SegmentView
 from vremove_cli.media.read import open_clip
+from vremove_cli.tracking.base import ObjectPrompts
+from vremove_cli.tracking.flow.tracker import FlowTracker
+from vremove_cli.tracking.keyframes import keyframes_of, track_every_frame, track_with_keyframes
 
 STEPS = (30, 15, 10, 5)
 SEGMENT = 60
@@ -48,18 +48,18 @@ def overlap(found, true):
 
 def score(info, masks, every):
     """Mean J over a clip; `every` 0: flow alone."""
-    state, prompts, total = None, {0: Clicks(points=((0, 0),))}, []
+    state, prompts, total = None, {0: ObjectPrompts(points=((0, 0),))}, []
     oracle = OracleTracker(masks)
     for start in range(0, info.frames, SEGMENT):
         stop = min(info.frames, start + SEGMENT)
-        view, order = View(info, (start, stop)), range(start, stop)
+        view, order = SegmentView(info, FrameRange(start, stop)), range(start, stop)
         if every == 0:
-            steps = step_by_step(FlowFromTruth(oracle), view.sights(order, None), state, prompts)
+            steps = track_every_frame(FlowFromTruth(oracle), view.sights(order, None), state, prompts)
         elif every == 1:
-            steps = step_by_step(oracle, view.sights(order, oracle.sees), state, prompts)
+            steps = track_every_frame(oracle, view.sights(order, oracle.sees), state, prompts)
         else:
-            keys = grid_of((start, stop), 0, prompts, every)
-            steps = between_keyframes(oracle, view.pairs(order, keys, oracle.sees), state, prompts)
+            keys = keyframes_of(FrameRange(start, stop), 0, prompts, every)
+            steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.sees), state, prompts)
         for t, tracked, state in steps:  # noqa: B007
             full = cv2.resize(tracked.mask, (info.width, info.height), interpolation=cv2.INTER_LINEAR) > 0.5
             total.append(overlap(full, masks[t]))

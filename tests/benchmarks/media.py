@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from clips import write_clip
+from support.clips import write_clip
 
 SIZE = (1920, 1080)
 
@@ -68,16 +68,16 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
 
 def speed(folder: Path, frames: int, rounds: int) -> None:
     from vremove_cli.job.exports import Exports
-    from vremove_cli.job.finish import edited, finish
-    from vremove_cli.job.folder import WorkFolder
-    from vremove_cli.job.run import plan, work
+    from vremove_cli.job.render import edited, render
+    from vremove_cli.job.runner import run_plan, run_work
+    from vremove_cli.job.workdir.folder import WorkFolder
     from vremove_cli.media.read import Clip
     from vremove_cli.media.write import open_writer
 
     clip, masks = make(folder, frames)
     place_of_work = str(folder / "w")
-    made, _ = plan(str(clip), str(folder / "out.mp4"), mask=str(masks), work=place_of_work)
-    work(place_of_work)
+    made, _ = run_plan(str(clip), str(folder / "out.mp4"), mask=str(masks), work=place_of_work)
+    run_work(place_of_work)
     times: dict[str, list[float]] = {"decode -> encode": [], "decode -> compose -> encode": []}
     for _ in range(rounds):
         start = time.perf_counter()
@@ -86,7 +86,7 @@ def speed(folder: Path, frames: int, rounds: int) -> None:
                 writer.write(frame)
         times["decode -> encode"].append(time.perf_counter() - start)
         start = time.perf_counter()
-        finish(made, WorkFolder(Path(place_of_work)), Exports(), overwrite=True, emit=lambda event: None)
+        render(made, WorkFolder(Path(place_of_work)), Exports(), overwrite=True, emit=lambda event: None)
         times["decode -> compose -> encode"].append(time.perf_counter() - start)
     plain, full = (frames / median(t) for t in times.values())
     print(f"1080p, {frames} frames, {made.encode}, middle of {rounds}")

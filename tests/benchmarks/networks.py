@@ -23,12 +23,11 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from clips import write_clip
-from disc import red_disc
-from twins import red_finder
-
-from vremove_cli.masks.backdrop import Standout
-from vremove_cli.masks.base import Clicks, Sight
+from support.clips import write_clip
+from support.disc import red_disc
+from support.twins import red_finder
+from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame
+from vremove_cli.tracking.flow.background_model import ForegroundEvidence
 
 SHORT, LONG = 200, 2000
 _SMALL = (160, 96)
@@ -92,10 +91,10 @@ def frames_per_second(step, count, sync):
 def speed(sizes, count, compiled):
     import torch
 
-    from vremove_cli.device import choose
-    from vremove_cli.masks.sam2 import Sam2Tracker
+    from vremove_cli.networks.devices import choose_device
+    from vremove_cli.tracking.sam2 import Sam2Tracker
 
-    device, why = choose("auto")
+    device, why = choose_device("auto")
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     sync = torch.cuda.synchronize if device == "cuda" else lambda: None
     print(f"{device} ({why}), {str(dtype).removeprefix('torch.')}{', compiled encoder' if compiled else ''}")
@@ -109,9 +108,9 @@ def speed(sizes, count, compiled):
         tracker = Sam2Tracker(model, 1000)
 
         def sight(t):
-            return Sight(t, pictures[t % 4], (1280, 720), (640, 360), Standout.nothing(1, 1))
+            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360), ForegroundEvidence.nothing(1, 1))
 
-        state, _ = tracker.begin(sight(0), Clicks(points=((640.0, 360.0),)))
+        state, _ = tracker.begin(sight(0), ObjectPrompts(points=((640.0, 360.0),)))
 
         def follow(k, tracker=tracker):
             nonlocal state

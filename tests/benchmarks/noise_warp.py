@@ -14,8 +14,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from test_noise_warp import plainly
-
+from support.noise_warp_definition import plainly
 from vremove_cli.motion.noise_warp import Canvas, warped
 
 

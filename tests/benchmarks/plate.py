@@ -24,15 +24,14 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import stage
-from clips import write_clip
-
-from vremove_cli.job.filling import plate_patches
-from vremove_cli.job.folder import WorkFolder
+from support import stage
+from support.clips import write_clip
 from vremove_cli.job.plan import Plan
-from vremove_cli.job.run import erase
+from vremove_cli.job.runner import run_erase
+from vremove_cli.job.stages.fill import plate_patches
+from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import open_clip
-from vremove_cli.motion.camera import camera_step
+from vremove_cli.motion.camera import estimate_homography
 from vremove_cli.motion.flow import filled_flow
 from vremove_cli.plate import recover as recovery
 from vremove_cli.plate.motion_field import MotionField, measure
@@ -60,7 +59,7 @@ def median(clip: np.ndarray, masks: np.ndarray) -> np.ndarray:
     gray = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in clip]
     chain = [np.eye(3)]
     for t in range(len(clip) - 1):
-        chain.append(camera_step(gray[t], gray[t + 1], masks[t] * 255, masks[t + 1] * 255) @ chain[-1])
+        chain.append(estimate_homography(gray[t], gray[t + 1], masks[t] * 255, masks[t + 1] * 255) @ chain[-1])
     out = clip.copy()
     for t in range(len(clip)):
         seen = []
@@ -91,7 +90,7 @@ class Ours:
         write_clip(mask, pix_fmt="gray", picture=lambda t, w, h: np.repeat(masks[t][..., None] * 255, 3, 2), **lossless)
         recovery.measure = self._measure if self._oracle else measure
         try:
-            erase(str(source), str(folder / "out.mkv"), mask=str(mask), grow=0, effects=self._effects,
+            run_erase(str(source), str(folder / "out.mkv"), mask=str(mask), grow=0, effects=self._effects,
                   work=str(folder / "work"), keep_work=True)  # fmt: skip
         finally:
             recovery.measure = measure

@@ -63,20 +63,20 @@ def overlaps(found: Iterator[np.ndarray], truth: np.ndarray) -> np.ndarray:
 def flow_alone(path: Path, first: np.ndarray) -> Iterator[np.ndarray]:
     """The first mask carried along DIS flow."""
     from vremove_cli.media.read import open_clip
-    from vremove_cli.motion.flow import carry, dense_flow
+    from vremove_cli.motion.flow import dense_flow, warp_by_flow
 
     mask, before = first.astype(np.float32), None
     for frame in open_clip(str(path)).frames():
         gray = frame.gray()
         if before is not None:
-            mask = carry(mask, dense_flow(gray, before))
+            mask = warp_by_flow(mask, dense_flow(gray, before))
         before = gray
         yield mask > 0.5
 
 
 def quality(clips: dict[str, tuple[Path, np.ndarray]], folder: Path) -> None:
     from vremove_cli import track
-    from vremove_cli.media.lossless import read_gray
+    from vremove_cli.media.ffv1 import read_gray
 
     print("| clip | from | J, first frame | J, mean | J, worst tenth |\n|---|---|---|---|---|")
     for name, (path, truth) in clips.items():

@@ -19,14 +19,14 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 import torch
 from diffusers import DDIMScheduler
 from gpu import filled, matmul_rate, options, ready, wait
-from test_void import FULL
 
+from support.full_size import VOID
 from vremove_cli.networks.cogvideox import latents_of
-from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
-from vremove_cli.removers.void.model import TOKENS, make_transformer
-from vremove_cli.removers.void.sampling import Condition, sampled
+from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
+from vremove_cli.removers.void.model import TEXT_TOKENS, make_transformer
+from vremove_cli.removers.void.multidiffusion import Conditioning, sample
 
-TINY = {**FULL, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "text_embed_dim": 16}
+TINY = {**VOID, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "text_embed_dim": 16}
 
 
 def work(model, runs, height, width):
@@ -35,7 +35,7 @@ def work(model, runs, height, width):
     inner = config.num_attention_heads * config.attention_head_dim
     weights = sum(p.numel() for n, p in model.named_parameters() if "norm" not in n)
     for start, stop in runs:
-        tokens = TOKENS + -(-(stop - start) // 2) * (height // 2) * (width // 2)
+        tokens = TEXT_TOKENS + -(-(stop - start) // 2) * (height // 2) * (width // 2)
         total += 2 * weights * tokens + 4 * tokens**2 * inner * config.num_layers
     return total
 
@@ -46,17 +46,17 @@ def main():
     args, device, dtype = options(parser)
     height, width = (48, 84) if not args.tiny else (4, 6)
     count = latents_of(padded_length(args.frames))
-    runs = windows(count, latents_of(WINDOW))
+    runs = latent_windows(count, latents_of(WINDOW))
     rate = matmul_rate(device, dtype, 8192 if device == "cuda" else 512)
     print(f"{device}, {args.frames} frames, {len(runs)} windows a step, matrix products at {rate / 1e12:.2f} TFLOP/s")
     print("| mode | seconds a step | floor | ratio | peak GB |\n|---|---|---|---|---|")
     for mode in args.modes.split(",") if device == "cuda" else ("resident",):
-        model = filled(make_transformer(TINY if args.tiny else FULL), dtype)
+        model = filled(make_transformer(TINY if args.tiny else VOID), dtype)
         floor = work(model, runs, height, width) / rate
         model = ready(model, mode, args, device)
         shape = (1, count, 16, height, width)
         latents, mask, video = (torch.randn(shape, device=device, dtype=dtype) for _ in range(3))
-        text = torch.randn(1, TOKENS, model.config.text_embed_dim, device=device, dtype=dtype)
+        text = torch.randn(1, TEXT_TOKENS, model.config.text_embed_dim, device=device, dtype=dtype)
         times = []
 
         def tick(n, now, times=times):
@@ -64,7 +64,7 @@ def main():
             times.append(time.perf_counter())
 
         with torch.inference_mode():
-            sampled(model, DDIMScheduler(), latents, Condition(mask, video, text), runs, args.steps + 1, 1.0, tick)
+            sample(model, DDIMScheduler(), latents, Conditioning(mask, video, text), runs, args.steps + 1, 1.0, tick)
         step = (times[-1] - times[0]) / args.steps
         peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else float("nan")
         print(f"| {mode} | {step:.3f} | {floor:.3f} | {step / floor:.1f} | {peak:.1f} |", flush=True)

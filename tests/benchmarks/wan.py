@@ -19,13 +19,13 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 import torch
 from gpu import filled, matmul_rate, options, ready, wait
-from test_wan import LARGE, ROSE, SMALL
 
+from support.full_size import LARGE, ROSE, SMALL
 from vremove_cli.networks import minimax, wan
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
-from vremove_cli.removers.budget import budget
-from vremove_cli.removers.wan.model import predictor
+from vremove_cli.removers.common.vram_estimate import vram_estimate
+from vremove_cli.removers.common.wan.model import predictor
 
 FRAMES, SIZE = 81, (720, 480)
 TINY = {"dim": 32, "ffn_dim": 64, "freq_dim": 32, "num_heads": 2, "num_layers": 2, "in_dim": 36, "out_dim": 16}
@@ -45,9 +45,9 @@ def step(name, model, latents, device, dtype):
         beside = torch.randn(1, 32, *latents.shape[2:], device=device, dtype=dtype)
         return lambda x, time: minimax.predict(model, torch.cat([x, beside], 1), time)
     condition = torch.randn(1, 20, *latents.shape[2:], device=device, dtype=dtype)
-    text = torch.randn(1, wan.TEXT, 4096, device=device, dtype=dtype)
+    text = torch.randn(1, wan.TEXT_TOKENS, 4096, device=device, dtype=dtype)
     contexts = latents.shape[2] if name == "undereraser" else 1
-    pictures = torch.randn(contexts, wan.PICTURE, 1280, device=device, dtype=dtype)
+    pictures = torch.randn(contexts, wan.IMAGE_TOKENS, 1280, device=device, dtype=dtype)
     return predictor(model, condition, text, pictures)
 
 
@@ -84,7 +84,7 @@ def main():
                     times.append(time.perf_counter())
             took = (times[-1] - times[0]) / args.steps
             peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else float("nan")
-            need = getattr(budget(remover.spec.network, (width, height)), mode) / 1e9
+            need = getattr(vram_estimate(remover.spec.network, (width, height)), mode) / 1e9
             print(
                 f"| {name} | {mode} | {took:.3f} s | {floor:.3f} s | {took / floor:.1f} | {remover.steps()} "
                 f"| {took * remover.steps():.0f} s | {peak:.1f} | {need:.1f} |",

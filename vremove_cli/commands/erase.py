@@ -117,7 +117,7 @@ def _erase(
     beside: dict[str, str | None], asked: dict[str, Any],
 ) -> Any:  # fmt: skip
     from vremove_cli.job.exports import Exports
-    from vremove_cli.job.run import erase as run
+    from vremove_cli.job.runner import run_erase as run
 
     with talk.watching() as event:
         return run(
@@ -185,7 +185,7 @@ def _batch(
 
 def _check_prompts(asked: dict[str, Any]) -> None:
     """Refuse what is wrong for every input once, as a usage error."""
-    from vremove_cli.job.decide import parse_prompts
+    from vremove_cli.job.planner import parse_prompts
     from vremove_cli.job.request import Request
 
     parse_prompts(Request(input="", output="", **asked))
@@ -217,7 +217,7 @@ def _not_here(plan: Any) -> list[Any]:
     parts = [*plan.parts, *filter(None, [plan.tracker.part])]
     wanted = [part.model for part in parts if not part.path]
     if plan.request.text and DETECTOR not in plan.request.own_weights:
-        wanted += [m for m in [find(DETECTOR, catalogue(plan.request.models))] if store.located(m) is None]
+        wanted += [m for m in [find(DETECTOR, catalogue(plan.request.models))] if store.find_cached(m) is None]
     return wanted
 
 
@@ -235,9 +235,9 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
     """Print what would be done; gives it as data too."""
     from dataclasses import asdict
 
-    from vremove_cli.job.decide import make_plan
     from vremove_cli.job.estimate import estimate
-    from vremove_cli.job.places import make_request
+    from vremove_cli.job.output_paths import make_request
+    from vremove_cli.job.planner import make_plan
 
     with talk.watching() as event:
         plan = make_plan(make_request(source, output, dict(asked)), event, fetch=False)
@@ -248,7 +248,7 @@ def _dry(talk: Console, source: str, output: str | None, asked: dict[str, Any]) 
     tasks = ", ".join(f"{n} {k}" for k, n in kinds.items())
     text = (
         f"{plan.clip.frames} frames, {plan.clip.shown_size[0]}x{plan.clip.shown_size[1]}, "
-        f"frames {plan.run[0]} to {plan.run[1] - 1} edited\n"
+        f"frames {plan.span.start} to {plan.span.stop - 1} edited\n"
         f"tasks: {tasks}\nmemory: about {human(need.memory)}\n"
         f"disk: about {human(need.work)} for the work, {human(need.output)} for the result\n"
         f"time: about {need.seconds:.0f} s on a machine like the one in the README\n"

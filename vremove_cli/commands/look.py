@@ -32,7 +32,7 @@ def frame(
             _not_of_the_input(target, source)
         if not target.absolute().parent.is_dir():
             raise UsageError(f"the folder {target.absolute().parent} does not exist", "make it first")
-        from vremove_cli.media.images import write_rgb_image
+        from vremove_cli.media.png import write_rgb_image
         from vremove_cli.media.read import open_clip
         from vremove_cli.preview import with_grid
         from vremove_cli.prompts import frame_of, parse_when
@@ -63,7 +63,7 @@ def info(
     """Say what a clip is: frames, times, size, pixel format, colour, other streams, cuts."""
     talk = console(json=json, debug=debug)
     with exits(talk):
-        from vremove_cli.media.scan import scan
+        from vremove_cli.media.probe import scan
 
         clip = scan(source, look_only=True)
         talk.data(_facts(clip), "\n".join(f"{k}: {v}" for k, v in _facts(clip).items()))
@@ -109,7 +109,7 @@ def _installation() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     from vremove_cli import __version__
-    from vremove_cli.media.abilities import library_versions, missing_encoders
+    from vremove_cli.media.ffmpeg_info import library_versions, missing_encoders
 
     def installed(name: str) -> str:
         try:
@@ -136,7 +136,7 @@ def _models() -> list[str]:
     from vremove_cli.weights import store
     from vremove_cli.weights.catalogue import catalogue
 
-    return [name for name, model in catalogue().items() if model.repo and store.located(model) is not None]
+    return [name for name, model in catalogue().items() if model.repo and store.find_cached(model) is not None]
 
 
 def _device() -> str:

@@ -56,10 +56,10 @@ def mask(
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         if grid and not write_preview:
             raise UsageError("--grid draws on the preview", "add --write-preview sheet.png")
-        from vremove_cli.job.run import track
+        from vremove_cli.job.runner import run_mask
 
         with talk.watching() as event:
-            result = track(
+            result = run_mask(
                 source, output, work=work, keep_work=keep_work, overwrite=overwrite, preview=write_preview,
                 per_object=per_object, cutout=write_cutout, grid=grid,
                 on_event=event, skip_errors=skip_errors, **asked,

@@ -131,14 +131,14 @@ def lock(
     with exits(talk):
         from dataclasses import asdict
 
-        from vremove_cli.job.fetched import fetching
+        from vremove_cli.job.model_fetch import fetch_progress
         from vremove_cli.weights import store
         from vremove_cli.weights.lock import lock_path, pins
 
         if names or everything:
             for model in _held(names, everything, own) if everything else _chosen(names, False, own):
                 with talk.watching() as event:
-                    store.relock(model, accept or (), fetching(event))
+                    store.relock(model, accept or (), fetch_progress(event))
         held = pins()
         text = "\n".join(f"{name} {pin.repo}@{pin.commit}" for name, pin in held.items())
         talk.say(str(lock_path()))
@@ -157,14 +157,14 @@ def _sized(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
 
 def _pulled(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
     """Fetch a model; gives where it lies."""
-    from vremove_cli.job.fetched import fetching
+    from vremove_cli.job.model_fetch import fetch_progress
     from vremove_cli.weights import store
 
     store.check_licence(model, accepted)
-    here = store.located(model) is not None
+    here = store.find_cached(model) is not None
     talk.say(f"{model.name}: is here" if here else f"{model.name}: {model.repo}, {model.licence}")
     with talk.watching() as event:
-        found = store.pull(model, accepted, fetching(event))
+        found = store.pull(model, accepted, fetch_progress(event))
     return {"name": model.name, "folder": found.folder, "commit": found.commit}
 
 
@@ -194,7 +194,7 @@ def _facts(model: Any) -> dict[str, Any]:
 
     pin = pin_of(model)
     return {
-        **asdict(model), "cached": bool(model.repo) and store.located(model) is not None,
+        **asdict(model), "cached": bool(model.repo) and store.find_cached(model) is not None,
         "pinned": pin.commit if pin else None, "used_by": _used_by(model),
     }  # fmt: skip
 

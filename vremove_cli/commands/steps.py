@@ -72,7 +72,7 @@ def plan(
         asked |= networks(tracker, track_every, device, weights, models, accept_license)
         asked |= filling(remover, recover, prompt, second_pass, quality, steps, size, guidance, lora, conditioning)
         asked |= moving(mask, affected_mask, affected_point, affected_box, affected_by, quadmask)
-        from vremove_cli.job.run import plan as make
+        from vremove_cli.job.runner import run_plan as make
 
         with talk.watching() as event:
             made, folder = make(
@@ -97,9 +97,9 @@ def work(
     """Do the tasks of a plan that are left; run it on as many machines as see the folder."""
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
-        from vremove_cli.job.folder import WorkFolder
         from vremove_cli.job.plan import Plan
-        from vremove_cli.job.run import work as run
+        from vremove_cli.job.runner import run_work as run
+        from vremove_cli.job.workdir.folder import WorkFolder
 
         if list_tasks:
             place = WorkFolder(Path(folder))
@@ -131,7 +131,7 @@ def finish(
     talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
     with exits(talk):
         from vremove_cli.job.exports import Exports
-        from vremove_cli.job.run import complete
+        from vremove_cli.job.runner import run_finish
 
         beside = Exports(
             mask=write_mask, matte=write_matte, effects=write_effects, quadmask=write_quadmask, plate=write_plate,
@@ -139,6 +139,6 @@ def finish(
             preview=write_preview,
         )  # fmt: skip
         with talk.watching() as event:
-            result = complete(folder, output, overwrite=overwrite, exports=beside, on_event=event)
+            result = run_finish(folder, output, overwrite=overwrite, exports=beside, on_event=event)
         talk.say(summary_text(result))
         talk.data(asdict(result), result.output)

@@ -5,14 +5,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vremove_cli import device as devices
 from vremove_cli.errors import VremoveError
-from vremove_cli.job.graph import LONGEST, REACH
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.task_graph import PLATE_SEGMENT, REACH
+from vremove_cli.networks import devices
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 from vremove_cli.removers import registry
-from vremove_cli.removers.budget import Budget, budget
+from vremove_cli.removers.common.vram_estimate import VramEstimate, vram_estimate
 
 _BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
@@ -32,7 +32,7 @@ class Estimate:
     work: int
     output: int
     seconds: float
-    network: Budget | None = None
+    network: VramEstimate | None = None
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -40,11 +40,11 @@ def estimate(plan: Plan) -> Estimate:
     clip = plan.clip
     pixels = clip.width * clip.height
     frame = int(pixels * max(clip.layout.bytes_per_pixel, 1))
-    edited = plan.run[1] - plan.run[0]
+    edited = plan.span.length
     scale = min(1.0, LONG_SIDE / max(clip.width, clip.height))
-    reached = min(LONGEST, edited) + 2 * min(REACH, max(0, edited - LONGEST))
+    reached = min(PLATE_SEGMENT, edited) + 2 * min(REACH, max(0, edited - PLATE_SEGMENT))
     motion = int(reached * pixels * scale**2 * (2 + _HOLE * FLOW_BYTES_PER_PIXEL))
-    patches = int(min(LONGEST, edited) * frame * _HOLE * 2)
+    patches = int(min(PLATE_SEGMENT, edited) * frame * _HOLE * 2)
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
     parts = [*plan.parts, *filter(None, [plan.tracker.part])]
@@ -64,14 +64,14 @@ def _weights(plan: Plan) -> int:
     network = registry.spec_of(plan.remover).network
     if network is None:
         return 0
-    return network.parameters * (2 if devices.choose(plan.request.device)[0] == "cuda" else 4)
+    return network.parameters * (2 if devices.choose_device(plan.request.device)[0] == "cuda" else 4)
 
 
-def _budget(plan: Plan) -> Budget | None:
+def _budget(plan: Plan) -> VramEstimate | None:
     """What a remover's network takes, if the region it is shown is the whole frame."""
     remover = registry.make(plan.remover, plan.request.settings({p.model.name: p.path for p in plan.parts}))
     size, network = remover.size(*plan.clip.shown_size), remover.spec.network
-    return budget(network, size) if network and size else None
+    return vram_estimate(network, size) if network and size else None
 
 
 def _tracking(plan: Plan, edited: int, factor: float) -> float:

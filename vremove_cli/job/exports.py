@@ -9,25 +9,25 @@ import numpy as np
 
 from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
+from vremove_cli.frame_ranges import spread_evenly
 from vremove_cli.geometry import Array, Box, Placed
-from vremove_cli.job.changes import all_effects, by_frame, patches
-from vremove_cli.job.erasing import affected_masks, effect_masks, erase_masks
-from vremove_cli.job.folder import WorkFolder
-from vremove_cli.job.graph import UNNAMED
+from vremove_cli.job.composite import all_effects, by_frame, patches
+from vremove_cli.job.erase_mask import affected_masks, effect_masks, erase_masks
+from vremove_cli.job.mask_store import UNSURE, confidences, mask_results, object_masks
 from vremove_cli.job.plan import Plan
-from vremove_cli.job.recovering import plate_patches
 from vremove_cli.job.request import Request
-from vremove_cli.job.tracking import UNSURE, confidences, mask_results, object_masks
-from vremove_cli.masks.files import check_target, write_masks
-from vremove_cli.masks.quadmask import drawn
+from vremove_cli.job.stages.plate import plate_patches
+from vremove_cli.job.task_graph import UNNAMED
+from vremove_cli.job.workdir.folder import WorkFolder
+from vremove_cli.masks.io import check_target, write_masks
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.images import write_rgb_image
-from vremove_cli.media.layers import write_layers
+from vremove_cli.media.png import write_rgb_image
 from vremove_cli.media.read import Clip, Frame
+from vremove_cli.media.rgba_export import write_layers
 from vremove_cli.plate.confidence import unseen
 from vremove_cli.preview import CELL, Row, outlined, sheet, tinted, with_grid
-from vremove_cli.windows import evenly
+from vremove_cli.removers.void.quadmask import draw_quadmask
 
 _ROWS, _DOUBTFUL = 5, 3  # evenly spread frames on a sheet, and least certain ones
 _GRID = 640  # pixels of a picture with a grid
@@ -108,7 +108,7 @@ def quadmask_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
         erase, moved = erase_masks(plan, folder, start, stop), affected_masks(plan, folder, start, stop)
         for t in range(start, stop):
             gone, goes = (found.get(t, Placed.nothing()).full(*size) > 0 for found in (erase, moved))
-            yield drawn(gone, goes)
+            yield draw_quadmask(gone, goes)
 
 
 def matte_frames(plan: Plan, folder: WorkFolder) -> Iterator[Array]:
@@ -246,9 +246,9 @@ def _interesting(plan: Plan, folder: WorkFolder, sure: dict[int, float]) -> list
     """Frames worth looking at: evenly spread over those with something to erase, and the least certain ones."""
     busy = []
     for task, result in mask_results(plan, folder):
-        busy += [t for t, box in enumerate(result["masks"]["boxes"], task.run[0]) if box[2] > box[0]]
-    frames = sorted(set(busy)) or list(range(*plan.run))
-    chosen = {frames[i] for i in evenly(0, len(frames), _ROWS)}
+        busy += [t for t, box in enumerate(result["masks"]["boxes"], task.span.start) if box[2] > box[0]]
+    frames = sorted(set(busy)) or list(range(*plan.span))
+    chosen = {frames[i] for i in spread_evenly(0, len(frames), _ROWS)}
     apart = max(2, len(sure) // 20)
     doubtful: list[int] = []
     for t in sorted(sure, key=lambda t: sure[t]):

@@ -8,21 +8,22 @@ from typing import Any
 
 from vremove_cli import __version__
 from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
-from vremove_cli.job.graph import (
+from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.job.request import Request
+from vremove_cli.job.task_graph import (
     Task,
 )  # fmt: skip
-from vremove_cli.job.request import Request
-from vremove_cli.masks.base import Clicks
-from vremove_cli.masks.trackers import Choice
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encode import EncodeSpec
+from vremove_cli.media.encoder_context import EncodeSpec
 from vremove_cli.media.streams import StreamPlan
+from vremove_cli.tracking.base import ObjectPrompts
+from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.catalogue import Model
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Part
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class Plan:
     effects: ClipInfo | None
     affected: ClipInfo | None
     references: dict[int, ClipInfo]
-    tracker: Choice
+    tracker: TrackerChoice
     weights: dict[str, str]
     remover: str
     parts: tuple[Part, ...]
-    run: tuple[int, int]
-    segments: tuple[tuple[int, int], ...]
-    clicks: dict[str, dict[int, Clicks]]
+    span: FrameRange
+    segments: tuple[FrameRange, ...]
+    clicks: dict[str, dict[int, ObjectPrompts]]
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
 
@@ -67,7 +68,7 @@ class Plan:
             "affected": self.affected.to_json() if self.affected else None,
             "references": {str(t): i.to_json() for t, i in self.references.items()},
             "tracker": asdict(self.tracker), "weights": self.weights, "remover": self.remover,
-            "parts": [asdict(p) for p in self.parts], "run": self.run, "segments": self.segments,
+            "parts": [asdict(p) for p in self.parts], "span": self.span, "segments": self.segments,
             "clicks": {n: {str(f): asdict(c) for f, c in by.items()} for n, by in self.clicks.items()},
             "tasks": [asdict(t) for t in self.tasks], "notes": self.notes,
         }  # fmt: skip
@@ -88,10 +89,12 @@ class Plan:
     @classmethod
     def _from_json(cls, data: dict[str, Any]) -> "Plan":
         clicks = {
-            name: {int(f): Clicks(**{k: tuple(tuple(r) for r in v) for k, v in c.items()}) for f, c in by.items()}
+            name: {
+                int(f): ObjectPrompts(**{k: tuple(tuple(r) for r in v) for k, v in c.items()}) for f, c in by.items()
+            }
             for name, by in data["clicks"].items()
         }
-        tasks = tuple(Task(**{**t, "run": tuple(t["run"]), "needs": tuple(t["needs"])}) for t in data["tasks"])
+        tasks = tuple(Task(**{**t, "span": FrameRange(*t["span"]), "needs": tuple(t["needs"])}) for t in data["tasks"])
         return cls(
             request=Request.from_json(data["request"]),
             version=data["version"],
@@ -107,16 +110,16 @@ class Plan:
             weights=data["weights"],
             remover=data["remover"],
             parts=tuple(_part(p) for p in data["parts"]),
-            run=(data["run"][0], data["run"][1]),
-            segments=tuple((a, b) for a, b in data["segments"]),
+            span=FrameRange(*data["span"]),
+            segments=tuple(FrameRange(*s) for s in data["segments"]),
             clicks=clicks,
             tasks=tasks,
             notes=tuple(data["notes"]),
         )
 
 
-def _choice(data: dict[str, Any]) -> Choice:
-    return Choice(**{**data, "part": _part(data["part"]) if data["part"] else None})
+def _choice(data: dict[str, Any]) -> TrackerChoice:
+    return TrackerChoice(**{**data, "part": _part(data["part"]) if data["part"] else None})
 
 
 def _part(data: dict[str, Any]) -> Part:

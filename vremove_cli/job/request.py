@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError
-from vremove_cli.media.encoders import Wishes
+from vremove_cli.media.encoder_choice import EncoderOptions
 from vremove_cli.removers.base import Settings
 
 
@@ -73,8 +73,8 @@ class Request:
     skip_errors: bool = False
 
     @property
-    def wishes(self) -> Wishes:
-        return Wishes(self.codec, self.crf, self.preset, self.pix_fmt)
+    def wishes(self) -> EncoderOptions:
+        return EncoderOptions(self.codec, self.crf, self.preset, self.pix_fmt)
 
     @property
     def given(self) -> list[str]:

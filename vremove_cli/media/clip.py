@@ -6,7 +6,7 @@ from typing import Any
 
 from vremove_cli.geometry import Orientation
 from vremove_cli.media.colour import Colour
-from vremove_cli.media.layout import Layout, layout_of
+from vremove_cli.media.pixel_format import Layout, layout_of
 from vremove_cli.media.timing import FrameTimes
 
 SEQUENCE = "image sequence"

@@ -10,7 +10,7 @@ import numpy as np
 
 from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array
-from vremove_cli.media.layout import Layout
+from vremove_cli.media.pixel_format import Layout
 
 # Luma weights (Kr, Kb) by the matrix codes of ITU-T H.273, table 4.
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),

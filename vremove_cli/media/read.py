@@ -12,8 +12,8 @@ from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array, Box, take
 from vremove_cli.media import colour
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.layout import Layout, views
-from vremove_cli.media.scan import STRICT, Progress, open_input, read_image, scan, unreadable
+from vremove_cli.media.pixel_format import Layout, views
+from vremove_cli.media.probe import STRICT, Progress, open_input, read_image, scan, unreadable
 
 
 @dataclass

@@ -11,7 +11,7 @@ import av
 
 from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
-from vremove_cli.media.scan import open_input
+from vremove_cli.media.probe import open_input
 
 AddVideo = Callable[[], None]
 Action = Literal["copy", "text", "drop"]

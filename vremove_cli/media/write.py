@@ -16,11 +16,11 @@ import av
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encode import EncodeSpec, set_up, to_format
-from vremove_cli.media.encoders import IMAGE_ENCODERS, image_suffix
+from vremove_cli.media.encoder_choice import IMAGE_ENCODERS, image_suffix
+from vremove_cli.media.encoder_context import EncodeSpec, set_up, to_format
 from vremove_cli.media.exif import exif_segment, with_segment
+from vremove_cli.media.probe import open_input
 from vremove_cli.media.read import Frame
-from vremove_cli.media.scan import open_input
 from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, copier
 
 # Containers whose times start at zero at the earliest; mp4 and mov hide what lies before zero from a picture's stream

@@ -29,10 +29,10 @@ def best_step(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Step:
     Gray frames (H, W) uint8 and what is not background in them, (H, W) uint8. Small pictures bear blur and fast
     motion, large ones are exact: on a whip pan the half size is better by 1 dB of the plate, on a calm shot the other.
     """
-    large = camera_step(a, b, busy_a, busy_b)
+    large = estimate_homography(a, b, busy_a, busy_b)
     size = (max(1, a.shape[1] // 2), max(1, a.shape[0] // 2))
     less = [cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (a, b, busy_a, busy_b)]
-    small = _enlarged(camera_step(less[0], less[1], *((x > 0).astype(np.uint8) * 255 for x in less[2:])))
+    small = _enlarged(estimate_homography(less[0], less[1], *((x > 0).astype(np.uint8) * 255 for x in less[2:])))
     judged = [_judge(a, b, busy_a, busy_b, matrix) for matrix in (large, small)]
     return Step(large, judged[0][1]) if judged[0][0] <= judged[1][0] else Step(small, judged[1][1])
 
@@ -55,7 +55,7 @@ def _judge(a: Array, b: Array, busy_a: Array, busy_b: Array, matrix: Array) -> t
     return float(np.minimum(np.abs(change - light), _LOST).mean()), light
 
 
-def camera_step(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Array:
+def estimate_homography(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Array:
     """Homography (3, 3) float64 that takes pixels of gray frame `a` (H, W) uint8 to frame `b`.
 
     `busy_a`, `busy_b` (H, W) uint8 mark what is not background and is left out. Corners are tracked by pyramidal

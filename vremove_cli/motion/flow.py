@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import NOWHERE, Array, Box, bounds
-from vremove_cli.motion.complete import membrane
+from vremove_cli.motion.laplace_fill import membrane
 from vremove_cli.motion.warp import grid, project, sample, seen_in
 
 MARGIN = 48  # pixels of surroundings that the flow sees round a hole
@@ -111,7 +111,7 @@ def fast_flow(a: Array, b: Array) -> Array:
     return flow.calc(np.ascontiguousarray(a), np.ascontiguousarray(b), None)
 
 
-def carry(values: Array, flow: Array) -> Array:
+def warp_by_flow(values: Array, flow: Array) -> Array:
     """Values (H, W) float32 of a second frame seen from the first: out(x) = values(x + flow(x))."""
     height, width = flow.shape[:2]
     at = grid(width, height) + flow

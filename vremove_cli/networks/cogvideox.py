@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-FRAMES_EACH = 4  # frames to a latent, but for the first one
+FRAMES_PER_LATENT = 4  # frames to a latent, but for the first one
 
 
 def latents_of(frames: int) -> int:
     """Latents of a clip of 4k + 1 frames."""
-    return (frames - 1) // FRAMES_EACH + 1
+    return (frames - 1) // FRAMES_PER_LATENT + 1
 
 
 def encode(vae: Any, video: Any) -> Any:

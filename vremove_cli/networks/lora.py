@@ -16,7 +16,7 @@ _PREFIX, _FLAT = "diffusion_model.", "lora_unet__"
 _SHOWN = 5
 
 
-def merge(
+def merge_lora(
     state: dict[str, Any], lora: Mapping[str, Any], strength: float, path: str, *, scaled: bool = True
 ) -> dict[str, Any]:
     """Add a file's changes, so many times `strength`, to a transformer's tensors (original names), in place: there may

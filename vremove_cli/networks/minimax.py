@@ -6,7 +6,7 @@ Zi et al., "MiniMax-Remover", 2025. It is diffusers' Wan transformer with those 
 from collections.abc import Mapping
 from typing import Any
 
-from vremove_cli.networks.wan import typed, with_rotary
+from vremove_cli.networks.wan import cast_state, with_rotary
 from vremove_cli.weights.load import load_strict
 
 
@@ -32,7 +32,7 @@ def make_transformer(config: Mapping[str, Any]) -> Any:
 def load_transformer(config: Mapping[str, Any], state: Mapping[str, Any], path: str, dtype: Any) -> Any:
     """A transformer with its tensors, strictly; norms, tables and the time embedding in float32."""
     model = make_transformer(config)
-    load_strict(model, typed(model, state, dtype), path)
+    load_strict(model, cast_state(model, state, dtype), path)
     return model.eval()
 
 

@@ -9,10 +9,10 @@ from vremove_cli.errors import ModelError
 from vremove_cli.networks.wan_keys import State, clip_state, text_state, transformer_state, vae_state
 from vremove_cli.weights.load import load_strict
 
-TEXT = 512  # tokens of text, padded with zeros after the encoder; the padding is attended
-PICTURE = 257  # tokens of a picture context
+TEXT_TOKENS = 512  # tokens of text, padded with zeros after the encoder; the padding is attended
+IMAGE_TOKENS = 257  # tokens of a picture context
 HEADS = 16  # of the picture encoder; the one size that its tensors do not tell
-FRAMES_EACH = 4  # frames to a latent, but for the first one
+FRAMES_PER_LATENT = 4  # frames to a latent, but for the first one
 
 
 def make_transformer(config: Mapping[str, Any]) -> Any:
@@ -43,11 +43,11 @@ def with_rotary(model: Any) -> Any:
 def load_transformer(config: Mapping[str, Any], state: State, path: str, dtype: Any) -> Any:
     """A transformer with its tensors (original names), strictly; norms, tables and the time embedding in float32."""
     model = make_transformer(config)
-    load_strict(model, typed(model, transformer_state(state), dtype), path)
+    load_strict(model, cast_state(model, transformer_state(state), dtype), path)
     return model.eval()
 
 
-def typed(model: Any, state: State, dtype: Any) -> dict[str, Any]:
+def cast_state(model: Any, state: State, dtype: Any) -> dict[str, Any]:
     """Tensors in a type, but for those that a model wants in float32."""
     import torch
 
@@ -116,7 +116,7 @@ def _count(state: State, pattern: str) -> int:
 
 def latents_of(frames: int) -> int:
     """Latents of a clip of 4k + 1 frames."""
-    return (frames - 1) // FRAMES_EACH + 1
+    return (frames - 1) // FRAMES_PER_LATENT + 1
 
 
 def encode(vae: Any, video: Any) -> Any:
@@ -139,11 +139,11 @@ def _statistics(vae: Any, like: Any) -> tuple[Any, Any]:
     return mean, deviation
 
 
-def padded_text(states: Any) -> Any:
+def pad_text(states: Any) -> Any:
     """A text's states (N, D) as the transformer wants them, (1, 512, D): zeros after the end."""
     from torch.nn.functional import pad
 
-    return pad(states, (0, 0, 0, TEXT - len(states)))[None]
+    return pad(states, (0, 0, 0, TEXT_TOKENS - len(states)))[None]
 
 
 class FramewiseProcessor:
@@ -163,7 +163,7 @@ class FramewiseProcessor:
         return self._stock(attn, apart, encoder_hidden_states, *rest, **more).flatten(0, 1)[None]
 
 
-def framewise(transformer: Any) -> Any:
+def use_framewise_attention(transformer: Any) -> Any:
     """A transformer whose blocks look at one context per latent frame."""
     for block in transformer.blocks:
         block.attn2.set_processor(FramewiseProcessor())

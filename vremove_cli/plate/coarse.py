@@ -5,7 +5,7 @@ import numpy as np
 from vremove_cli.geometry import Array
 
 
-def coarse(mask: Array, sub_x: int, sub_y: int) -> Array:
+def subsample_mask(mask: Array, sub_x: int, sub_y: int) -> Array:
     """A mask (h, w) on a subsampled grid: set where any of the covered pixels is."""
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % (1 << sub_y)), (0, -width % (1 << sub_x))))

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import Array
 from vremove_cli.masks.morphology import grow
-from vremove_cli.motion.camera import camera_step
+from vremove_cli.motion.camera import estimate_homography
 from vremove_cli.motion.flow import fast_flow
 from vremove_cli.motion.warp import grid, project, warp_back
-from vremove_cli.windows import evenly
 
 WIDTH = 320  # pixels of the longer side at which effects are looked for: they are soft, and masks grow again
 WITNESSES = 14  # frames that the plate is the median of
@@ -90,7 +90,7 @@ class Scene:
         busy = masks.astype(np.uint8) * 255
         self.camera = [np.eye(3)]
         for t in range(len(rgb) - 1):
-            step = camera_step(self.gray[t], self.gray[t + 1], busy[t], busy[t + 1])
+            step = estimate_homography(self.gray[t], self.gray[t + 1], busy[t], busy[t + 1])
             self.camera.append(step @ self.camera[-1])
         self.centre = [_centre(m) for m in masks]
 
@@ -114,7 +114,7 @@ class Scene:
 
 
 def find_effects(
-    rgb: Array, masks: Array, run: tuple[int, int], tick: Callable[[int], None] = lambda done: None
+    rgb: Array, masks: Array, span: FrameRange, tick: Callable[[int], None] = lambda done: None
 ) -> Effects:
     """Effects in frames run[0] <= t < run[1] of small frames `rgb` (T, h, w, 3) uint8, object masks (T, h, w) bool.
 
@@ -125,7 +125,7 @@ def find_effects(
     scene = Scene(rgb, masks)
     if scene.travelled() < TRAVEL:
         return Effects({}, _STILL, False)
-    low, high = max(0, run[0] - WINDOW), min(len(rgb), run[1] + WINDOW)
+    low, high = max(0, span.start - WINDOW), min(len(rgb), span.stop + WINDOW)
     total = sum((high - low) // step for step in STEPS)
     done = 0
 
@@ -137,7 +137,7 @@ def find_effects(
             for t, one in zip(frames, pool.map(lambda t: _compare(scene, t, hidden, margin), frames), strict=True):
                 found[t] = one
                 done += 1
-                tick((run[1] - run[0]) * done // max(1, total))
+                tick((span.length) * done // max(1, total))
         return found
 
     first = _persistence(scene, compare(masks, _FIRST, STEPS[0]))
@@ -154,7 +154,7 @@ def find_effects(
     least = max(_TAKEN[1], 12 * measures.ambient)
     taken = {t: _grown(_regions(p, masks[t], _TAKEN[0], least), 2) for t, p in lasting.items()}
     whole = _everywhere(scene, taken)
-    return Effects({t: whole[t] for t in range(*run) if whole[t].any()}, verdict, True)
+    return Effects({t: whole[t] for t in range(*span) if whole[t].any()}, verdict, True)
 
 
 def judge(measures: Measures) -> tuple[str, bool]:
@@ -178,7 +178,7 @@ def _witnesses(t: int, count: int) -> list[int]:
     """Frames that frame t of `count` is compared with: the nearer, the denser; at an end, more from the other side."""
     steps = [NEAREST * (FARTHEST / NEAREST) ** (k / (WITNESSES - 1)) for k in range(WITNESSES)]
     near = list(dict.fromkeys(s for o in steps for s in (t - round(o), t + round(o)) if 0 <= s < count))
-    return [near[k] for k in evenly(0, len(near), WITNESSES)]
+    return [near[k] for k in spread_evenly(0, len(near), WITNESSES)]
 
 
 def _compare(scene: Scene, t: int, hidden: Array, margin: tuple[float, float]) -> Evidence:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.motion.complete import membrane
+from vremove_cli.motion.laplace_fill import membrane
 from vremove_cli.plate.confidence import confidence, local_mean, stored
 from vremove_cli.plate.poisson import solve_poisson
 

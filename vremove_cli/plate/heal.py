@@ -12,9 +12,9 @@ import numpy as np
 
 from vremove_cli.geometry import Array, Box, Placed, bounds, take
 from vremove_cli.masks.morphology import grow
-from vremove_cli.media.layout import Layout
-from vremove_cli.motion.complete import membrane
-from vremove_cli.plate.coarse import coarse
+from vremove_cli.media.pixel_format import Layout
+from vremove_cli.motion.laplace_fill import membrane
+from vremove_cli.plate.coarse import subsample_mask
 from vremove_cli.plate.poisson import solve_poisson
 
 _RIM = 6  # pixels round a gap that a piece must fit
@@ -86,7 +86,7 @@ def _mend(plane: Array, piece: _Piece, sub_x: int, sub_y: int) -> None:
     """Fill one gap of a component (h, w) float32, in place."""
     height, width = plane.shape
     room = piece.gap.box.align(1 << max(sub_x, sub_y))
-    gap = Placed(room.scale(sub_x, sub_y), coarse(piece.gap.on(room), sub_x, sub_y))
+    gap = Placed(room.scale(sub_x, sub_y), subsample_mask(piece.gap.on(room), sub_x, sub_y))
     tight = bounds(gap.values)
     box = Box(gap.box.x0 + tight.x0, gap.box.y0 + tight.y0, gap.box.x0 + tight.x1, gap.box.y0 + tight.y1)
     box = box.grow(4).clip(width, height)

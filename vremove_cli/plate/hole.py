@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Box, Placed
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.layout import Layout
+from vremove_cli.media.pixel_format import Layout
 from vremove_cli.motion.trace import Ends, mask_lookup, trace
 from vremove_cli.motion.warp import sample
-from vremove_cli.plate.coarse import coarse
+from vremove_cli.plate.coarse import subsample_mask
 from vremove_cli.plate.fuse import Sightings, fuse
 from vremove_cli.plate.motion_field import MotionField
 
@@ -34,7 +35,7 @@ class Sources:
     info: ClipInfo
     motion: MotionField
     masks: Mapping[int, Placed]
-    reach: tuple[int, int]
+    reach: FrameRange
     clean: Mapping[int, Planes]
     guess: tuple[int, Planes] | None = None
 
@@ -186,8 +187,8 @@ class Hole:
         for components in info.layout.groups:
             part = info.layout.components[components[0]]
             offset = (left * ((1 << part.sub_x) - 1), ((1 << part.sub_y) - 1) / 2)
-            hole = coarse(matte > 0, part.sub_x, part.sub_y)
-            core = coarse(mask.on(box) > 0, part.sub_x, part.sub_y)
+            hole = subsample_mask(matte > 0, part.sub_x, part.sub_y)
+            core = subsample_mask(mask.on(box) > 0, part.sub_x, part.sub_y)
             sub, luma_only = (part.sub_x, part.sub_y), info.layout.model == "yuv"
             groups.append(_Group(index, components, sub, offset, hole, core, *_rims(hole), luma_only))
         return cls(index, info.layout, box, matte, groups)

@@ -12,12 +12,13 @@ from functools import partial
 import cv2
 import numpy as np
 
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.motion.camera import Step, best_step
-from vremove_cli.motion.complete import membrane
 from vremove_cli.motion.flow import HoleFlow, filled_flow, hole_flow
+from vremove_cli.motion.laplace_fill import membrane
 from vremove_cli.motion.trace import mask_lookup, trace
 from vremove_cli.motion.warp import sample
 
@@ -61,12 +62,12 @@ def working_scale(info: ClipInfo) -> float:
 
 def measure(
     clip: Clip,
-    run: tuple[int, int],
-    reach: tuple[int, int],
+    span: FrameRange,
+    reach: FrameRange,
     masks: Mapping[int, Placed],
     tick: Callable[[], None] = lambda: None,
 ) -> MotionField:
-    """Motion of frames reach[0] <= t < reach[1], refined in and near `run`; `masks` are binary (0 or 255), full size.
+    """Motion of frames reach[0] <= t < reach[1], refined in and near `span`; `masks` are binary (0 or 255), full size.
 
     The gray frames of `reach` are in memory at working size; pairs in which nothing is hidden are passed over. `tick`
     is called once for each frame of `reach`.
@@ -87,7 +88,7 @@ def measure(
                 tick()
         for _ in range(stop - start - len(pairs)):
             tick()
-        near = range(max(start, run[0] - _NEAR), min(stop, run[1] + _NEAR))
+        near = range(max(start, span.start - _NEAR), min(stop, span.stop + _NEAR))
         close = [pair for pair in way if min(pair) >= near[0] and max(pair) <= near[-1]]
         light = _brightness(steps, start, stop)
         for _ in range(ROUNDS):

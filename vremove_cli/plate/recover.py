@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Placed, put
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.colour import gray8
 from vremove_cli.media.read import Clip
-from vremove_cli.plate.coarse import coarse
+from vremove_cli.plate.coarse import subsample_mask
 from vremove_cli.plate.confidence import NEVER
 from vremove_cli.plate.heal import heal
 from vremove_cli.plate.hole import Hole, Planes, Recovered, Sources
@@ -26,25 +27,23 @@ FLOW_BYTES, FLOW_BYTES_PER_PIXEL = 400 << 20, 8  # two directions of two 16-bit 
 _GRID = 8  # pixels between the points that tell how much of a frame is never seen
 
 
-def affordable(
-    info: ClipInfo, run: tuple[int, int], reach: tuple[int, int], masks: Mapping[int, Placed]
-) -> tuple[int, int]:
-    """`reach`, drawn in evenly round `run` until the motion of its holes fits into `FLOW_BYTES`."""
+def affordable(info: ClipInfo, span: FrameRange, reach: FrameRange, masks: Mapping[int, Placed]) -> FrameRange:
+    """`reach`, drawn in evenly round `span` until the motion of its holes fits into `FLOW_BYTES`."""
     scale = working_scale(info)
 
     def bytes_of(t: int) -> float:
         return masks[t].box.width * masks[t].box.height * scale**2 * FLOW_BYTES_PER_PIXEL if t in masks else 0
 
     low, high = reach
-    while (low, high) != run and sum(bytes_of(t) for t in range(low, high)) > FLOW_BYTES:
-        low, high = min(low + 5, run[0]), max(high - 5, run[1])
-    return low, high
+    while (low, high) != span and sum(bytes_of(t) for t in range(low, high)) > FLOW_BYTES:
+        low, high = min(low + 5, span.start), max(high - 5, span.stop)
+    return FrameRange(low, high)
 
 
 def recover(
     clip: Clip,
-    run: tuple[int, int],
-    reach: tuple[int, int],
+    span: FrameRange,
+    reach: FrameRange,
     masks: Mapping[int, Placed],
     feather: float,
     clean: Mapping[int, Planes] | None = None,
@@ -52,16 +51,16 @@ def recover(
     wary: bool = True,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Recovered | None]]:
-    """Fill the masks of frames `run` from the frames of `reach` (both half-open); (index, None) where there is none.
+    """Fill the masks of frames `span` from the frames of `reach` (both half-open); (index, None) where there is none.
 
     `masks` are binary (0 or 255) for every frame of `reach` that has one; `clean` are the components of frames that
     are known without the object. `wary` when a shadow or a rest of the object may lie on the holes' rims: see `fuse`.
-    `tick` is called once for each frame of `reach` measured and once for each frame of `run` filled.
+    `tick` is called once for each frame of `reach` measured and once for each frame of `span` filled.
     """
-    sources = Sources(clip.info, measure(clip, run, reach, masks, tick), masks, reach, clean or {})
-    sources = replace(sources, guess=_guess(clip, run, sources, feather))
+    sources = Sources(clip.info, measure(clip, span, reach, masks, tick), masks, reach, clean or {})
+    sources = replace(sources, guess=_guess(clip, span, sources, feather))
     with ThreadPoolExecutor(WORKERS) as pool:
-        for holes in _batches(run, sources, feather):
+        for holes in _batches(span, sources, feather):
             todo = [hole for hole in holes.values() if hole is not None]
             list(pool.map(lambda hole: hole.follow(sources), todo))
             _look(clip, todo, sources)
@@ -78,11 +77,11 @@ def _solve(hole: Hole, sources: Sources, wary: bool) -> Recovered:
     return Recovered(hole.box, hole.known, hole.matte, np.where(hole.matte > 0, 255, 0).astype(np.uint8))
 
 
-def _batches(run: tuple[int, int], sources: Sources, feather: float) -> Iterator[dict[int, Hole | None]]:
+def _batches(span: FrameRange, sources: Sources, feather: float) -> Iterator[dict[int, Hole | None]]:
     """The holes of a run of frames, in order, as many at a time as `BATCH_BYTES` hold."""
     batch: dict[int, Hole | None] = {}
     size = 0
-    for t in range(*run):
+    for t in range(*span):
         mask = sources.masks.get(t)
         hole = None if mask is None or mask.empty else Hole.at(sources.info, t, mask, feather)
         batch[t] = hole
@@ -108,9 +107,9 @@ def _look(clip: Clip, holes: list[Hole], sources: Sources) -> None:
                 hole.look(planes, frame.index)
 
 
-def _guess(clip: Clip, run: tuple[int, int], sources: Sources, feather: float) -> tuple[int, Planes] | None:
+def _guess(clip: Clip, span: FrameRange, sources: Sources, feather: float) -> tuple[int, Planes] | None:
     """The frame of the run that lacks most, with what it lacks made up; None when every frame's hole is seen."""
-    missing = {t: _never_seen(t, sources) for t in range(*run) if t not in sources.clean}
+    missing = {t: _never_seen(t, sources) for t in range(*span) if t not in sources.clean}
     key = max(missing, key=missing.__getitem__, default=None)
     if key is None or not missing[key]:
         return None
@@ -123,7 +122,7 @@ def _guess(clip: Clip, run: tuple[int, int], sources: Sources, feather: float) -
     planes = tuple(np.array(p) for p in frame.planes())
     for plane, part, values in zip(planes, layout.components, found.planes, strict=True):
         at = found.box.scale(part.sub_x, part.sub_y)
-        inside = coarse(found.sure > 0, part.sub_x, part.sub_y)
+        inside = subsample_mask(found.sure > 0, part.sub_x, part.sub_y)
         put(plane, at, np.where(inside, values, plane[at.slices]))
     gaps = Placed(found.box, found.sure == NEVER).full(sources.info.width, sources.info.height)
     return key, heal(planes, layout, gray8(planes, layout), gaps)

@@ -4,17 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
-from vremove_cli.removers.budget import Network
+from vremove_cli.removers.common.vram_estimate import Network
 
 
 @dataclass(frozen=True)
 class RemoverSpec:
-    """What a remover is and needs. `region` is what it must see: a crop round the hole, or the whole frame; `shows`
+    """What a remover is and needs. `region` is what it must see: a crop round the hole, or the whole frame; `input`
     whether what the plate recovered is in place there, or the source with the object in it.
 
     `multiple` is what the height and width given to it are multiples of, `context` how many pixels round the hole a
-    crop shows, `models` what it runs, by the catalogue's names, `takes` what it is told, by the fields of `Settings`
+    crop shows, `models` what it runs, by the catalogue's names, `accepts` what it is told, by the fields of `Settings`
     (the seed, the device and the places are told to all); `physics` whether it knows what will move, and
     `network` the shape of what it runs.
     """
@@ -24,9 +25,9 @@ class RemoverSpec:
     region: Literal["crop", "frame"]
     multiple: int = 8
     context: int = 64
-    shows: Literal["plate", "source"] = "plate"
+    input: Literal["plate", "source"] = "plate"
     models: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
     physics: bool = False
     network: Network | None = None
 
@@ -48,7 +49,7 @@ class Settings:
     conditioning: str = "released"
     seed: int = 0
     device: str = "auto"
-    places: Mapping[str, str] = field(default_factory=dict)
+    model_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class ShotInfo:
     """Numbers of the job that a remover plans its stages from: the runs of frames to fill, none across a cut, and the
     whole shots they are of."""
 
-    runs: tuple[tuple[int, int], ...]
-    shots: tuple[tuple[int, int], ...]
+    runs: tuple[FrameRange, ...]
+    shots: tuple[FrameRange, ...]
     width: int
     height: int
 
@@ -77,6 +78,11 @@ class Stage:
     step: int = 1
 
     @property
+    def span(self) -> FrameRange:
+        """The frames it covers."""
+        return FrameRange(self.start, self.stop)
+
+    @property
     def frames(self) -> range:
         """The frames it makes."""
         return range(self.start, self.stop, self.step)
@@ -90,7 +96,7 @@ class Shot:
     how much."""
 
     frames: Array
-    ask: Array
+    inpaint_mask: Array
     quad: Array
     first: int
     x: int
@@ -104,7 +110,7 @@ class Fill:
     light away too, where it changed the picture beside the object (T, H, W) bool."""
 
     frames: Array
-    changed: Array | None = None
+    difference_mask: Array | None = None
 
 
 class Remover(Protocol):

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.removers.base import Remover, RemoverSpec, Settings
-from vremove_cli.removers.minimax import MiniMaxRemover
+from vremove_cli.removers.minimax.remover import MiniMaxRemover
 from vremove_cli.removers.plate import PlateRemover
-from vremove_cli.removers.rose import RoseRemover
-from vremove_cli.removers.undereraser import UnderEraserRemover
+from vremove_cli.removers.rose.remover import RoseRemover
+from vremove_cli.removers.undereraser.remover import UnderEraserRemover
 from vremove_cli.removers.void.remover import VoidRemover
 
 _REMOVERS: dict[str, Callable[[Settings], Remover]] = {
@@ -47,8 +47,8 @@ def make(name: str, settings: Settings) -> Remover:
     """A remover ready to work; raises `UsageError` for a setting that it would not look at."""
     made, plain = _REMOVERS[name](settings), Settings()
     for field in _TOLD:
-        if getattr(settings, field) != getattr(plain, field) and field not in made.spec.takes:
+        if getattr(settings, field) != getattr(plain, field) and field not in made.spec.accepts:
             flag = f"--{field.removesuffix('s') if field == 'loras' else field.replace('_', '-')}"
-            can = [n for n in names() if field in spec_of(n).takes]
+            can = [n for n in names() if field in spec_of(n).accepts]
             raise UsageError(f"{name} takes no {flag}", f"leave it out, or choose --remover {' or '.join(can)}")
     return made

@@ -21,7 +21,7 @@ _SPARE = 64 << 20  # bytes that are left free on the disk
 
 
 @dataclass(frozen=True)
-class Remote:
+class RepoFile:
     """A file in a repository: bytes, and its SHA-256 (large files) or git's own hash of it (small ones)."""
 
     size: int
@@ -35,16 +35,16 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Listing:
+class RepoSnapshot:
     """A repository at a commit."""
 
     repo: str
     commit: str
-    files: dict[str, Remote]
+    files: dict[str, RepoFile]
 
-    def matching(self, patterns: tuple[str, ...]) -> dict[str, Remote]:
+    def matching(self, patterns: tuple[str, ...]) -> dict[str, RepoFile]:
         """The files that any of the patterns names; raises `ModelError` for a pattern that names none."""
-        found: dict[str, Remote] = {}
+        found: dict[str, RepoFile] = {}
         for pattern in patterns:
             here = {path: f for path, f in self.files.items() if fnmatch(path, pattern)}
             if not here:
@@ -92,7 +92,7 @@ def offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def listing(repo: str, revision: str) -> Listing:
+def snapshot(repo: str, revision: str) -> RepoSnapshot:
     """What a repository holds; raises `ModelError` when it cannot be asked or says no."""
     from huggingface_hub import HfApi
 
@@ -100,12 +100,12 @@ def listing(repo: str, revision: str) -> Listing:
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=30)
     except Exception as error:
-        raise told(error, repo, revision) from error
+        raise hub_error(error, repo, revision) from error
     files = {
-        s.rfilename: Remote(int(s.size or 0), s.lfs.sha256 if s.lfs else None, str(s.blob_id))
+        s.rfilename: RepoFile(int(s.size or 0), s.lfs.sha256 if s.lfs else None, str(s.blob_id))
         for s in info.siblings or ()
     }
-    return Listing(repo, str(info.sha), files)
+    return RepoSnapshot(repo, str(info.sha), files)
 
 
 def cached(repo: str, commit: str, path: str) -> Path | None:
@@ -124,7 +124,7 @@ def cached_commit(repo: str, revision: str) -> str | None:
     return revision if (_folder(repo) / "snapshots" / revision).is_dir() else None
 
 
-def fetch(listed: Listing, paths: dict[str, Remote], progress: Callable[[int, int], None]) -> dict[str, Path]:
+def fetch(listed: RepoSnapshot, paths: dict[str, RepoFile], progress: Callable[[int, int], None]) -> dict[str, Path]:
     """Bring files into the cache, those that are not there or damaged; raises `ModelError` for whatever goes wrong.
 
     `progress` gets bytes done and all bytes.
@@ -145,11 +145,11 @@ def fetch(listed: Listing, paths: dict[str, Remote], progress: Callable[[int, in
     except ModelError:
         raise
     except Exception as error:
-        raise told(error, listed.repo, listed.commit) from error
+        raise hub_error(error, listed.repo, listed.commit) from error
     return {p: f for p, f in here.items() if f is not None}
 
 
-def left_to_fetch(listed: Listing, paths: dict[str, Remote]) -> int:
+def left_to_fetch(listed: RepoSnapshot, paths: dict[str, RepoFile]) -> int:
     """Bytes of files that are not whole in the cache, without what a broken-off transfer left."""
     missing = {p: f for p, f in paths.items() if not _whole(cached(listed.repo, listed.commit, p), f)}
     return sum(f.size - _resumed(listed.repo, f) for f in missing.values())
@@ -160,7 +160,7 @@ def sha256_of(path: Path) -> str:
     return _digest(hashlib.sha256(), path)
 
 
-def drop(repo: str, commit: str | None, paths: set[str], *, partial: bool) -> int:
+def delete_files(repo: str, commit: str | None, paths: set[str], *, partial: bool) -> int:
     """Take files out of the cache, and the repository when nothing is left in it; gives the bytes that are free again.
 
     If `partial`, what broken-off transfers left goes too.
@@ -190,7 +190,7 @@ def refuse_offline(repo: str) -> None:
         raise ModelError(f"{repo} is not here and HF_HUB_OFFLINE forbids to fetch it", "unset it, or pull it elsewhere")
 
 
-def told(error: Exception, repo: str, revision: str) -> ModelError:
+def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
     """What went wrong between here and the Hub, as one of our errors."""
     from huggingface_hub import constants
     from huggingface_hub import errors as hub
@@ -223,7 +223,7 @@ def told(error: Exception, repo: str, revision: str) -> ModelError:
     )
 
 
-def _download(listed: Listing, path: str, remote: Remote, downloads: Downloads) -> Path:
+def _download(listed: RepoSnapshot, path: str, remote: RepoFile, downloads: Downloads) -> Path:
     """One file, taken up where an earlier transfer broke off, checked, and put where the library looks for it."""
     from filelock import FileLock
     from huggingface_hub import hf_hub_download, hf_hub_url
@@ -253,19 +253,19 @@ def _download(listed: Listing, path: str, remote: Remote, downloads: Downloads) 
     return Path(hf_hub_download(listed.repo, path, revision=listed.commit))
 
 
-def _whole(file: Path | None, remote: Remote) -> bool:
+def _whole(file: Path | None, remote: RepoFile) -> bool:
     """Whether a file is here with its size."""
     return file is not None and file.stat().st_size == remote.size
 
 
-def _check_hash(file: Path, remote: Remote, name: str) -> None:
+def _check_hash(file: Path, remote: RepoFile, name: str) -> None:
     have = _hash(file, remote)
     if have != remote.etag:
         file.unlink(missing_ok=True)
         raise ModelError(f"{name} arrived damaged (hash {have[:12]} instead of {remote.etag[:12]})", "pull it again")
 
 
-def _hash(file: Path, remote: Remote) -> str:
+def _hash(file: Path, remote: RepoFile) -> str:
     """A file's hash of the kind that the Hub knows of it."""
     if remote.sha256:
         return sha256_of(file)
@@ -273,7 +273,7 @@ def _hash(file: Path, remote: Remote) -> str:
     return _digest(hashlib.sha1(f"blob {file.stat().st_size}\0".encode()), file)
 
 
-def _check_disk(repo: str, files: dict[str, Remote]) -> None:
+def _check_disk(repo: str, files: dict[str, RepoFile]) -> None:
     need = sum(f.size - _resumed(repo, f) for f in files.values())
     place = next(p for p in (_folder(repo), *_folder(repo).parents) if p.exists())
     free = shutil.disk_usage(place).free
@@ -292,11 +292,11 @@ def _folder(repo: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
 
 
-def _partial(repo: str, remote: Remote) -> Path:
+def _partial(repo: str, remote: RepoFile) -> Path:
     return _folder(repo) / "blobs" / f"{remote.etag}.vremove"
 
 
-def _resumed(repo: str, remote: Remote) -> int:
+def _resumed(repo: str, remote: RepoFile) -> int:
     """Bytes of a file that an earlier transfer left."""
     partial = _partial(repo, remote)
     return min(partial.stat().st_size, remote.size) if partial.exists() else 0

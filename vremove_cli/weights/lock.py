@@ -15,7 +15,7 @@ FILE = "models.lock.json"
 
 
 @dataclass(frozen=True)
-class Held:
+class FileHash:
     """A file's size in bytes and SHA-256."""
 
     size: int
@@ -29,7 +29,7 @@ class Pin:
     repo: str
     revision: str
     commit: str
-    files: dict[str, Held]
+    files: dict[str, FileHash]
     accepted: bool = False
 
     def holds(self, model: Model) -> bool:
@@ -82,7 +82,7 @@ def hold(name: str, pin: Pin | None) -> None:
 
 
 def _pin(table: dict[str, Any]) -> Pin:
-    pin = Pin(**{**table, "files": {k: Held(**v) for k, v in table["files"].items()}})
+    pin = Pin(**{**table, "files": {k: FileHash(**v) for k, v in table["files"].items()}})
     if not pin.files or not all(map(inside, (pin.commit, *pin.files))):
         raise ValueError(f"{pin.repo} lacks a commit or files")
     return pin

@@ -9,7 +9,7 @@ from pathlib import Path
 from vremove_cli.errors import ModelError
 from vremove_cli.weights import hub
 from vremove_cli.weights.catalogue import Model
-from vremove_cli.weights.lock import Held, Pin, hold, lock_path, pin_of, pins
+from vremove_cli.weights.lock import FileHash, Pin, hold, lock_path, pin_of, pins
 
 Progress = Callable[[int, int], None]
 
@@ -32,7 +32,7 @@ class Checkpoint:
     commit: str
 
 
-def located(model: Model) -> Checkpoint | None:
+def find_cached(model: Model) -> Checkpoint | None:
     """A model that is here whole, without asking the network; None otherwise."""
     pin = pin_of(model)
     if pin is not None:
@@ -41,10 +41,10 @@ def located(model: Model) -> Checkpoint | None:
     return _cached(model, commit) if commit is not None else None
 
 
-def required(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
+def ensure(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
     """A model's files, fetched if they are not here; raises `ModelError` when they cannot be had or may not be used."""
     check_licence(model, accepted)
-    found = located(model)
+    found = find_cached(model)
     if found is None:
         return pull(model, accepted, progress)
     if pin_of(model) is None:
@@ -60,7 +60,7 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
     pin = pin_of(model)
     if pin is not None and (whole := _complete(model, pin)) is not None:
         return whole
-    listed = hub.listing(model.repo, pin.commit if pin else model.revision)
+    listed = hub.snapshot(model.repo, pin.commit if pin else model.revision)
     wanted = listed.matching(_patterns(model, pin))
     paths = hub.fetch(listed, wanted, progress)
     for path, held in pin.files.items() if pin else ():
@@ -80,27 +80,27 @@ def part_of(model: Model, own: dict[str, str], accepted: Collection[str], progre
     """A model for a job: the user's own file, or what is here, or, with `progress`, fetched. Raises `ModelError`."""
     if model.name in own:
         return Part(model, own[model.name])
-    found = required(model, accepted, progress) if progress else located(model)
+    found = ensure(model, accepted, progress) if progress else find_cached(model)
     return Part(model, found.folder, found.commit) if found else Part(model)
 
 
-def brought(part: Part, accepted: Collection[str], progress: Progress) -> Part:
+def ensure_planned(part: Part, accepted: Collection[str], progress: Progress) -> Part:
     """A job's model on this machine, as it was when the job was planned, maybe elsewhere."""
     if not part.commit:
         return part
-    found = exactly(part.model, part.commit, accepted, progress)
+    found = fetch_commit(part.model, part.commit, accepted, progress)
     return Part(part.model, found.folder, part.commit)
 
 
-def exactly(model: Model, commit: str, accepted: Collection[str], progress: Progress) -> Checkpoint:
+def fetch_commit(model: Model, commit: str, accepted: Collection[str], progress: Progress) -> Checkpoint:
     """A model as it is at a commit, whatever this machine is held to; raises `ModelError`."""
     check_licence(model, accepted)
-    here = located(model)
+    here = find_cached(model)
     if here is None or here.commit != commit:
         here = _cached(model, commit)
     if here is not None:
         return here
-    listed = hub.listing(model.repo, commit)
+    listed = hub.snapshot(model.repo, commit)
     wanted = listed.matching(model.files)
     paths = hub.fetch(listed, wanted, progress)
     first = next(iter(wanted))
@@ -109,11 +109,11 @@ def exactly(model: Model, commit: str, accepted: Collection[str], progress: Prog
 
 def to_fetch(model: Model) -> int:
     """Bytes that a pull would fetch; asks the Hub unless the model is here whole."""
-    if located(model) is not None:
+    if find_cached(model) is not None:
         return 0
     _check_source(model)
     pin = pin_of(model)
-    listed = hub.listing(model.repo, pin.commit if pin else model.revision)
+    listed = hub.snapshot(model.repo, pin.commit if pin else model.revision)
     return hub.left_to_fetch(listed, listed.matching(_patterns(model, pin)))
 
 
@@ -144,7 +144,7 @@ def remove(model: Model, everything: dict[str, Model]) -> int:
     others = [p for name, p in pins().items() if name != model.name and p.repo == model.repo and p.commit == commit]
     shared = {path for p in others for path in p.files}
     alone = all(m.repo != model.repo for m in everything.values() if m.name != model.name)
-    freed = hub.drop(model.repo, commit, set(pin.files if pin else model.files) - shared, partial=alone)
+    freed = hub.delete_files(model.repo, commit, set(pin.files if pin else model.files) - shared, partial=alone)
     hold(model.name, None)
     return freed
 
@@ -155,7 +155,7 @@ def relock(model: Model, accepted: Collection[str], progress: Progress) -> Pin:
     _check_source(model)
     before = pin_of(model)
     agreed = {model.name} if before is not None and before.accepted else accepted
-    listed = hub.listing(model.repo, model.revision)
+    listed = hub.snapshot(model.repo, model.revision)
     paths = hub.fetch(listed, listed.matching(model.files), progress)
     return _record(model, listed.commit, paths, agreed)
 
@@ -206,7 +206,7 @@ def _complete(model: Model, pin: Pin) -> Checkpoint | None:
 
 
 def _record(model: Model, commit: str, paths: dict[str, Path], accepted: Collection[str]) -> Pin:
-    files = {p: Held(f.stat().st_size, hub.sha256_of(f)) for p, f in paths.items()}
+    files = {p: FileHash(f.stat().st_size, hub.sha256_of(f)) for p, f in paths.items()}
     agreed = not model.commercial and bool({model.name, model.licence} & set(accepted))
     pin = Pin(model.repo, model.revision, commit, files, accepted=agreed)
     try:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import ModelError
-from vremove_cli.removers import memory
+from vremove_cli.removers.common import placement
 from vremove_cli.weights.load import load_strict, read_state
 
-TOKENS = 226  # of text, padded; the padding is attended too, in the encoder and in the transformer
+TEXT_TOKENS = 226  # of text, padded; the padding is attended too, in the encoder and in the transformer
 CHANNELS = 48  # of the transformer's input: noise 16, mask 16, video 16
 _TRANSFORMER = (
     "num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "flip_sin_to_cos", "freq_shift",
@@ -64,7 +64,7 @@ def load_scheduler(base: Path, *, second_pass: bool) -> Any:
 
 
 @lru_cache(maxsize=2)
-def text_states(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -> Any:
+def prompt_embeds(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -> Any:
     """The text encoder's states of some prompts (N, tokens, D), kept for the next shot; the encoder is gone again."""
     import torch
     from transformers import AutoTokenizer, T5EncoderModel
@@ -72,14 +72,14 @@ def text_states(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -
     from vremove_cli.weights.load import from_folder
 
     tokens = AutoTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
-    encoder = memory.home(from_folder(T5EncoderModel, str(base / "text_encoder"), dtype), device).eval()
+    encoder = placement.place_encoder(from_folder(T5EncoderModel, str(base / "text_encoder"), dtype), device).eval()
     words = tokens(
-        list(prompts), padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
+        list(prompts), padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt"
     ).input_ids
     with torch.inference_mode():
         states = encoder(words.to(encoder.device))[0].to(device, dtype).clone()
     del encoder
-    memory.released()
+    placement.release_memory()
     return states
 
 

@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from vremove_cli import device as devices
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
-from vremove_cli.masks.quadmask import ERASED, quantised, seen
-from vremove_cli.networks.cogvideox import FRAMES_EACH, decode, latents_of
-from vremove_cli.removers import memory, tiles
+from vremove_cli.networks import devices
+from vremove_cli.networks.cogvideox import FRAMES_PER_LATENT, decode, latents_of
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
-from vremove_cli.removers.budget import Network
-from vremove_cli.removers.chain import faded, is_join, joined
-from vremove_cli.removers.difference import changed
-from vremove_cli.removers.noise import latent_noise, seed_of
-from vremove_cli.removers.room import padded, work_size
-from vremove_cli.removers.void import model, second
-from vremove_cli.removers.void.frames import WINDOW, padded_length, windows
-from vremove_cli.removers.void.sampling import Condition, conditioned, sampled
+from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common.difference_mask import difference_mask
+from vremove_cli.removers.common.initial_latents import derive_seed, initial_latents
+from vremove_cli.removers.common.resize import pad_mirrored, work_size
+from vremove_cli.removers.common.temporal_windows import crossfade, is_join, overlapping_stages
+from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.void import model, warped_noise
+from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
+from vremove_cli.removers.void.multidiffusion import Conditioning, make_conditioning, sample
+from vremove_cli.removers.void.quadmask import ERASED, quantise, vae_input
 
 AREA = 384 * 672  # pixels that the network was run at
 STEPS = {"draft": (15, 25), "standard": (30, 50), "best": (50, 50)}  # of the first and of the second pass
@@ -43,20 +43,20 @@ class VoidRemover:
         if settings.guidance is not None and settings.second_pass == "off":
             raise UsageError("--guidance is for the second pass of void", "add --second-pass on, or leave it out")
         self.spec = RemoverSpec(
-            "void", "Apache-2.0", "frame", multiple=1, shows="source", physics=True,
+            "void", "Apache-2.0", "frame", multiple=1, input="source", physics=True,
             models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
-            takes=("prompt", "second_pass", "quality", "steps", "size", "guidance"),
+            accepts=("prompt", "second_pass", "quality", "steps", "size", "guidance"),
             network=Network(5_571_462_784, 42, 3072, 12288, WINDOW, 2, 431_000_000),
         )  # fmt: skip
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """One for each shot, or for each part of a very long one; parts overlap, and fade into each other."""
-        return joined("void", shot.shots, LONGEST, SHARED)
+        return overlapping_stages("void", shot.shots, LONGEST, SHARED)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) it works at: as asked, or the frame's shape and the area it was trained for."""
         asked, most = self._settings.size, None
-        if self._settings.places.get(BASE):
+        if self._settings.model_paths.get(BASE):
             config = self._config()  # whose rotary grid ends at its sample size
             most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))
         if asked is not None and most is not None and (asked[0] > most[0] or asked[1] > most[1]):
@@ -67,7 +67,7 @@ class VoidRemover:
 
     def _config(self) -> dict[str, Any]:
         """The base transformer's configuration."""
-        file = Path(self._settings.places[BASE]) / "transformer" / "config.json"
+        file = Path(self._settings.model_paths[BASE]) / "transformer" / "config.json"
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return config
 
@@ -76,11 +76,11 @@ class VoidRemover:
         import torch
 
         if is_join(stage):
-            made = faded(stage, inputs, shot.frames)
+            made = crossfade(stage, inputs, shot.frames)
         else:
             with torch.inference_mode():
                 made = _Run(self._settings, self._config(), shot, self.spec.network).frames()
-        return Fill(made, changed(made, shot.frames, np.isin(quantised(shot.quad), ERASED)))
+        return Fill(made, difference_mask(made, shot.frames, np.isin(quantise(shot.quad), ERASED)))
 
 
 def _checkpoint(place: str, number: int) -> Path:
@@ -96,21 +96,21 @@ class _Run:
         import torch
 
         self._settings, self._config, self._shot = settings, config, shot
-        self._base = Path(settings.places[BASE])
-        self._device, _ = devices.choose(settings.device)
+        self._base = Path(settings.model_paths[BASE])
+        self._device, _ = devices.choose_device(settings.device)
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
         height, width = shot.frames.shape[1:3]
-        self._mode = memory.mode_for(network, (width, height), self._device)
-        self._vae = tiles.ways(self._mode.tiled)
-        self._generator = torch.Generator("cpu").manual_seed(seed_of(settings.seed, shot.first))
+        self._mode = placement.choose_mode(network, (width, height), self._device)
+        self._vae = vae_tiling.vae_runner(self._mode.tiled)
+        self._generator = torch.Generator("cpu").manual_seed(derive_seed(settings.seed, shot.first))
 
     def frames(self) -> Array:
         """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
-        video = padded(self._shot.frames, self._length)
-        mask = padded(quantised(self._shot.quad), self._length)
+        video = pad_mirrored(self._shot.frames, self._length)
+        mask = pad_mirrored(quantise(self._shot.quad), self._length)
         prompts = ("", self._settings.prompt)
-        text = model.text_states(self._base, prompts, self._device, self._dtype)
+        text = model.prompt_embeds(self._base, prompts, self._device, self._dtype)
         out = self._pass(0, video, mask, text[1:], self._white())
         if self._settings.second_pass != "off":
             out = self._pass(1, video, mask, text, self._moving(out))
@@ -121,17 +121,17 @@ class _Run:
         import torch
 
         vae = model.load_vae(self._base, self._dtype).to(self._device)
-        condition = self._condition(vae, video, seen(mask, second_pass=number == 1), text)
-        file = _checkpoint(self._settings.places[PASSES[number]], number)
-        transformer = memory.placed(model.load_transformer(self._config, file, self._dtype), self._device, self._mode)
-        latents = sampled(
+        condition = self._condition(vae, video, vae_input(mask, second_pass=number == 1), text)
+        file = _checkpoint(self._settings.model_paths[PASSES[number]], number)
+        transformer = placement.place(model.load_transformer(self._config, file, self._dtype), self._device, self._mode)
+        latents = sample(
             transformer, model.load_scheduler(self._base, second_pass=number == 1),
             torch.from_numpy(noise).to(self._device, self._dtype), condition,
-            windows(noise.shape[1], latents_of(WINDOW)), self._steps[number], self._guidance if number else 1.0,
+            latent_windows(noise.shape[1], latents_of(WINDOW)), self._steps[number], self._guidance if number else 1.0,
             lambda n, _: self._shot.tick(number * self._steps[0] + n + 1, sum(self._steps[: 1 + self._twice])),
         )  # fmt: skip
         del transformer
-        memory.released()
+        placement.release_memory()
         made = self._vae.decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
         pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures.cpu().numpy())
@@ -149,25 +149,25 @@ class _Run:
     def _twice(self) -> bool:
         return self._settings.second_pass != "off"
 
-    def _condition(self, vae: Any, video: Array, mask: Array, text: Any) -> Condition:
+    def _condition(self, vae: Any, video: Array, mask: Array, text: Any) -> Conditioning:
         import torch
 
         pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] * 2 - 1
         noise = torch.randn(pixels.shape, generator=self._generator)
         levels = torch.from_numpy(mask)[None, None]
         seen, kept, drawn = (part.to(self._device) for part in (pixels, levels, noise))
-        return conditioned(vae, seen, kept, drawn, text, self._vae.encode)
+        return make_conditioning(vae, seen, kept, drawn, text, self._vae.encode)
 
     def _white(self) -> Array:
         first, (height, width) = self._shot.first, self._shot.frames.shape[1:3]
-        times = range(first, first + self._length, FRAMES_EACH)
-        return latent_noise(self._settings.seed, times, (height // 8, width // 8))
+        times = range(first, first + self._length, FRAMES_PER_LATENT)
+        return initial_latents(self._settings.seed, times, (height // 8, width // 8))
 
     def _moving(self, first: Array) -> Array:
         """The noise that moves as the first pass's result does; or as the reference makes it, if that was asked for."""
         seen8 = np.rint(first * 255).astype(np.uint8)
         if self._settings.second_pass == "reference":
             height, width = first.shape[1:3]
-            made = second.reference_noise(seen8, 16, self._settings.seed)
-            return second.fitted(made, latents_of(self._length), (height // 8, width // 8))[None]
-        return second.start_noise(seen8, 16, 8, seed_of(self._settings.seed, self._shot.first, 2))[None]
+            made = warped_noise.reference_noise(seen8, 16, self._settings.seed)
+            return warped_noise.fit_reference_noise(made, latents_of(self._length), (height // 8, width // 8))[None]
+        return warped_noise.warped_noise(seen8, 16, 8, derive_seed(self._settings.seed, self._shot.first, 2))[None]

@@ -1,0 +1,237 @@
+"""Killed runs go on where they were; processes that share a folder do not hurt each other."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.clips import planes_of, write_clip, write_masks
+from vremove_cli import erase
+from vremove_cli.job import planner
+from vremove_cli.job.runner import run_finish, run_plan, run_work
+from vremove_cli.job.workdir import folder
+from vremove_cli.job.workdir.folder import WorkFolder
+from vremove_cli.media.read import open_clip
+
+FRAMES, CUT = 72, 6
+SHORT_SEGMENTS = "import vremove_cli.job.planner as p; p.PLATE_SEGMENT = 6; from vremove_cli.app import main; main()"
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A clip of twelve segments, its masks, and the frames of an unbroken run."""
+    place = tmp_path_factory.mktemp("job")
+    clip = write_clip(place / "clip.mkv", codec="ffv1", frames=FRAMES, size=(96, 64), audio="flac")
+    masks = write_masks(place / "masks", frames=FRAMES)
+    run(clip, masks, place / "whole.mkv").wait()
+    return clip, masks, planes_of(place / "whole.mkv")
+
+
+def run(clip: Path, masks: Path, output: Path, *more: str) -> subprocess.Popen:
+    """The real command in a process of its own, with short segments."""
+    command = ["erase", str(clip), "--mask", str(masks), "-o", str(output), "--json", "--progress", "none", *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", SHORT_SEGMENTS, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def same(a, b) -> bool:
+    return len(a) == len(b) and all(
+        np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments_loses_nothing(job, tmp_path):
+    clip, masks, whole = job
+    output, workdir = tmp_path / "out.mkv", tmp_path / "out.mkv.vremove"
+    chance = random.Random(4)
+    finished_before = 0
+    for _ in range(20):
+        process = run(clip, masks, output)
+        time.sleep(chance.uniform(0.2, 2.0))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        if output.exists():
+            break
+        done = len(list((workdir / "done").glob("*.json"))) if workdir.exists() else 0
+        assert done >= finished_before
+        finished_before = done
+    if not output.exists():
+        last = run(clip, masks, output)
+        report = json.loads(last.communicate()[0])
+        assert last.returncode == 0
+        assert report["reused"] == finished_before
+    assert same(planes_of(output), whole)
+    assert not workdir.exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_the_target_never_holds_half_a_file(job, tmp_path):
+    clip, masks, _ = job
+    output = tmp_path / "out.mkv"
+    process = run(clip, masks, output)
+    while process.poll() is None:
+        if output.exists():
+            assert open_clip(str(output)).info.frames == FRAMES
+            break
+        time.sleep(0.02)
+    process.wait()
+    assert process.returncode == 0
+
+
+def test_finished_tasks_are_reused_and_counted(job, tmp_path):
+    clip, masks, _ = job
+    made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    first = made.tasks[0].id
+    run_work(str(tmp_path / "w"), task=first)
+    summary = erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    assert summary.reused == 1
+    assert summary.done == len(made.tasks) - 1
+
+
+def test_two_processes_share_the_work(job, tmp_path):
+    clip, masks, whole = job
+    output = tmp_path / "out.mkv"
+    both = [run(clip, masks, output, "--overwrite") for _ in range(2)]
+    reports = [json.loads(p.communicate()[0]) for p in both]
+    assert [p.returncode for p in both] == [0, 0]
+    assert same(planes_of(output), whole)
+    assert all(r["done"] + r["reused"] == 36 for r in reports)
+    assert not (tmp_path / "out.mkv.vremove").exists()
+
+
+def test_each_of_two_processes_writes_what_it_was_asked_for(job, tmp_path):
+    clip, masks, _ = job
+    output = tmp_path / "out.mkv"
+    both = [run(clip, masks, output), run(clip, masks, output, "--write-mask", str(tmp_path / "mask.mkv"))]
+    for process in both:
+        process.communicate()
+    assert [p.returncode for p in both] == [0, 0]
+    assert (tmp_path / "mask.mkv").exists()
+
+
+def test_steps_equal_the_one_command(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(planner, "PLATE_SEGMENT", CUT)
+    clip, masks, whole = job
+    made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    for task in made.tasks:
+        run_work(str(tmp_path / "w"), task=task.id)
+    run_finish(str(tmp_path / "w"))
+    assert same(planes_of(tmp_path / "out.mkv"), whole)
+    assert (tmp_path / "w").exists()
+
+
+def test_a_planned_folder_is_not_deleted(job, tmp_path):
+    clip, masks, _ = job
+    run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    assert (tmp_path / "w" / "plan.json").exists()
+
+
+def test_a_lease_is_exclusive(tmp_path):
+    place = WorkFolder(tmp_path)
+    place.claim()
+    with place.lease("task") as first, place.lease("task") as second:
+        assert first
+        assert not second
+
+
+def test_a_lease_of_a_dead_process_is_taken_over(tmp_path):
+    place = WorkFolder(tmp_path)
+    place.claim()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    owner = {**folder._identity(), "pid": dead.pid}
+    (tmp_path / "leases" / "task").write_text(json.dumps(owner))
+    with place.lease("task") as mine:
+        assert mine
+
+
+def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path):
+    place = WorkFolder(tmp_path)
+    place.claim()
+    lease = tmp_path / "leases" / "task"
+    lease.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
+    with place.lease("task") as mine:
+        assert not mine
+    long_ago = time.time() - 2 * folder.STALE
+    os.utime(lease, (long_ago, long_ago))
+    with place.lease("task") as mine:
+        assert mine
+
+
+def test_the_input_must_not_change_under_a_plan(job, tmp_path):
+    from vremove_cli.errors import MediaError
+
+    _, masks, _ = job
+    clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", frames=FRAMES)
+    run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    write_clip(clip, codec="ffv1", frames=FRAMES, size=(112, 64))
+    with pytest.raises(MediaError, match="has changed"):
+        run_work(str(tmp_path / "w"))
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_kept(job, tmp_path):
+    from vremove_cli.errors import UsageError
+
+    clip, masks, _ = job
+    (tmp_path / "projects" / "precious").mkdir(parents=True)
+    (tmp_path / "projects" / "precious" / "x.txt").write_text("mine")
+    with pytest.raises(UsageError, match="no work folder"):
+        erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "projects"))
+    assert (tmp_path / "projects" / "precious" / "x.txt").read_text() == "mine"
+
+
+def test_a_corrected_mask_is_a_new_job(job, tmp_path):
+    clip, _, _ = job
+    masks = write_masks(tmp_path / "masks", frames=FRAMES)
+    target = str(tmp_path / "out.mkv")
+    erase(str(clip), target, mask=str(masks), keep_work=True)
+    (masks / "0000.png").write_bytes((masks / "0005.png").read_bytes())
+    summary = erase(str(clip), target, mask=str(masks), overwrite=True)
+    assert summary.reused == 0
+    assert summary.done == 3
+
+
+def test_a_kept_job_writes_again_when_asked(job, tmp_path):
+    from vremove_cli.job.exports import Exports
+
+    clip, masks, _ = job
+    target = tmp_path / "out.mkv"
+    erase(str(clip), str(target), mask=str(masks), keep_work=True)
+    target.write_bytes(b"something else")
+    sheet = tmp_path / "sheet.png"
+    erase(str(clip), str(target), mask=str(masks), keep_work=True, overwrite=True, exports=Exports(preview=str(sheet)))
+    assert sheet.exists()
+    assert open_clip(str(target)).info.frames == FRAMES
+
+
+def test_clips_that_differ_only_in_their_ending_do_not_meet(tmp_path):
+    masks = write_masks(tmp_path / "masks")
+    for suffix in (".mp4", ".mov"):
+        erase(str(write_clip(tmp_path / f"clip{suffix}")), mask=str(masks), keep_work=True)
+    assert (tmp_path / "clip.clean.mp4.vremove").is_dir()
+    assert (tmp_path / "clip.clean.mov.vremove").is_dir()
+
+
+def test_an_interrupt_exits_130_and_can_be_gone_on_from(job, tmp_path):
+    clip, masks, whole = job
+    process = run(clip, masks, tmp_path / "out.mkv")
+    while not list(tmp_path.glob("out.mkv.vremove/done/mask*.json")):  # early: a busy machine may end it before we look
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)  # SIGINT is ignored in a background job
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "go" in said.splitlines()[-1]
+    last = run(clip, masks, tmp_path / "out.mkv")
+    assert json.loads(last.communicate()[0])["reused"] > 0
+    assert same(planes_of(tmp_path / "out.mkv"), whole)

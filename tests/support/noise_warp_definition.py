@@ -1,0 +1,57 @@
+"""The noise warp as its paper defines it, pixel by pixel."""
+
+import numpy as np
+
+from vremove_cli.geometry import Array
+from vremove_cli.motion.noise_warp import Canvas
+
+
+def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:
+    """The definition, pixel by pixel."""
+    channels, height, width = canvas.noise.shape
+
+    def landing(y: int, x: int, way: int) -> tuple[int, int]:
+        return y + way * round(float(flow[1, y, x])), x + way * round(float(flow[0, y, x]))
+
+    def inside(y: int, x: int) -> bool:
+        return 0 <= y < height and 0 <= x < width
+
+    blank = (np.zeros(channels), 1.0)
+    came: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    candidates: dict[tuple[str, int, int], tuple[Array, float]] = {}
+    for y in range(height):
+        for x in range(width):
+            to = landing(y, x, 1)
+            here = (canvas.noise[:, y, x], float(canvas.weight[y, x]))
+            candidates["gather", y, x] = here if inside(*to) else blank
+            came.setdefault(to if inside(*to) else (y, x), []).append((y, x))
+    for y in range(height):
+        for x in range(width):
+            source = landing(y, x, -1)
+            known = (y, x) not in came and inside(*source)
+            found = (canvas.noise[:, source[0], source[1]], float(canvas.weight[source])) if known else blank
+            candidates["spread", y, x] = found
+    groups: dict[float, list[tuple[str, int, int]]] = {}
+    for key, (value, _) in candidates.items():
+        groups.setdefault(float(value[0]), []).append(key)
+
+    def drawn(key: tuple[str, int, int]) -> Array:
+        side, y, x = key
+        return fresh[:, y, x + (width if side == "spread" else 0)]
+
+    noise, weight = np.zeros_like(canvas.noise), np.zeros_like(canvas.weight)
+    changed = {}
+    for keys in groups.values():
+        mean = np.mean([drawn(k) for k in keys], axis=0)
+        for key in keys:
+            value, w = candidates[key]
+            changed[key] = (value / np.sqrt(len(keys)) + drawn(key) - mean, w / len(keys))
+    for y in range(height):
+        for x in range(width):
+            if (y, x) in came:
+                parts = [changed["gather", *source] for source in came[y, x]]
+                weight[y, x] = sum(w for _, w in parts)
+                noise[:, y, x] = sum(w * v for v, w in parts) / np.sqrt(sum(w * w for _, w in parts))
+            else:
+                noise[:, y, x], weight[y, x] = changed["spread", y, x]
+    return Canvas(noise, ((weight / weight.mean() + 1e-5) ** 0.9999).astype(np.float32))

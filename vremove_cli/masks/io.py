@@ -1,0 +1,116 @@
+"""Masks from and to files: a video, a folder or pattern of images, or one image. White means: erase."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.geometry import Array
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.encoder_choice import CONTAINERS
+from vremove_cli.media.ffv1 import GRAY, write_lossless
+from vremove_cli.media.png import write_gray_image
+from vremove_cli.media.read import Clip, Frame
+from vremove_cli.media.rgba_export import into_folder
+from vremove_cli.removers.void.quadmask import quantise
+
+
+class MaskFile:
+    """A user's mask (scanned as `own`), checked against a clip: as many frames, or one image for all of them.
+
+    `levels` are the values of a quadmask that count; without them it is black and white. Raises `MediaError` when it
+    cannot be read and `UsageError` when its length is another. A mask of another size is scaled, which `notes` says.
+    """
+
+    def __init__(
+        self, own: ClipInfo, info: ClipInfo, *, invert: bool = False, what: str = "mask", levels: tuple[int, ...] = ()
+    ) -> None:
+        self._clip = Clip(own)
+        self._info, self._invert, self._levels = info, invert, levels
+        self._alpha = own.layout.alpha and _alpha_speaks(self._clip)
+        self.notes: list[str] = []
+        self._single = own.frames == 1 and info.frames > 1
+        if own.frames != info.frames and not self._single:
+            raise UsageError(
+                f"the {what} has {own.frames} frames and the clip {info.frames}",
+                f"export the {what} for every frame of the clip, or give one image for all",
+            )
+        if own.shown_size != info.shown_size:
+            had, gets = ("x".join(map(str, s)) for s in (own.shown_size, info.shown_size))
+            self.notes.append(f"the {what} is {had} and was scaled to the clip's {gets}")
+
+    def read(self, start: int, stop: int) -> Iterator[Array]:
+        """Masks (H, W) uint8, 0 or 255, of frames start <= i < stop, in the clip's stored orientation."""
+        if self._single:
+            (frame,) = self._clip.frames(0, 1)
+            mask = self._fit(frame)
+            for _ in range(start, stop):
+                yield mask
+            return
+        for frame in self._clip.frames(start, stop):
+            yield self._fit(frame)
+
+    def _fit(self, frame: Frame) -> Array:
+        shown = self._clip.info.orientation.display(_alpha(frame) if self._alpha else _level(frame))
+        size = self._info.shown_size
+        if shown.shape[::-1] != size:
+            way = cv2.INTER_NEAREST if self._levels else cv2.INTER_LINEAR  # between two values lies a third
+            shown = cv2.resize(np.ascontiguousarray(shown), size, interpolation=way)
+        stored = np.ascontiguousarray(self._info.orientation.store(shown))
+        if self._levels:
+            return np.isin(quantise(stored), self._levels).astype(np.uint8) * 255
+        mask = stored > 127
+        return (mask != self._invert).astype(np.uint8) * 255
+
+
+def _alpha_speaks(clip: Clip) -> bool:
+    """Whether the alpha channel of a mask is what it says: some of it, somewhere, is not opaque."""
+    some = {0, clip.info.frames // 2, clip.info.frames - 1}
+    return any(_alpha(f).min() < 255 for t in sorted(some) for f in clip.frames(t, t + 1))
+
+
+def _alpha(frame: Frame) -> Array:
+    return frame.raw.reformat(format="rgba").to_ndarray()[..., 3]
+
+
+def _level(frame: Frame) -> Array:
+    """White to black as 255 to 0 (H, W) uint8."""
+    gray = frame.gray()
+    if frame.layout.model == "yuv" and not frame.tags.full(frame.layout):
+        gray = np.clip((gray.astype(np.float32) - 16) * (255 / 219), 0, 255).astype(np.uint8)
+    return gray
+
+
+def check_target(output: str, *, overwrite: bool) -> None:
+    """Raise `UsageError` when masks cannot be written to `output`."""
+    target = Path(output)
+    suffix = target.suffix.lower()
+    if suffix and suffix not in (".mkv", ".png") and suffix in CONTAINERS:
+        raise UsageError(f"masks are not written to {suffix}", "write to .mkv (lossless) or to a folder of PNG files")
+    if suffix and suffix != ".mkv":
+        raise UsageError(
+            f"'{target.name}' is no place for pictures", "write to .mkv (lossless) or to a folder of PNG files"
+        )
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output")
+
+
+def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrite: bool) -> None:
+    """Write masks (H, W) uint8 in stored orientation, one for every frame of the clip, as they are displayed.
+
+    `.mkv` gives FFV1 gray at the clip's own times, any other name a folder of PNG files named by frame number.
+    """
+    check_target(output, overwrite=overwrite)
+    target = Path(output)
+    shown = (np.ascontiguousarray(info.orientation.display(m)) for m in masks)
+    if target.suffix.lower() == ".mkv":
+        write_lossless(target, ((m,) for m in shown), GRAY, *info.shown_size, times=info.times)
+        return
+    try:
+        into_folder(target, shown, info, write_gray_image)
+    except OSError as error:
+        raise MediaError(
+            f"the masks could not be written ({error})", "check the disk, or choose another place"
+        ) from error

@@ -1,0 +1,84 @@
+"""Trackers by name: `flow`, which needs no weights, and every model of the catalogue whose task is to track."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from vremove_cli.errors import UsageError
+from vremove_cli.networks import devices
+from vremove_cli.tracking.base import Tracker
+from vremove_cli.tracking.flow.tracker import FlowTracker
+from vremove_cli.weights import store
+from vremove_cli.weights.catalogue import Model, find
+from vremove_cli.weights.store import Part
+
+FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
+FEW = 16  # frames from which a network no longer minds how many there are
+APART = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
+
+
+@dataclass(frozen=True)
+class TrackerChoice:
+    """A tracker, decided: `every` is the step of its keyframes, `why` a person reads, `part` the model it runs (flow
+    has none)."""
+
+    name: str
+    why: str
+    every: int = 1
+    part: Part | None = None
+
+
+def choose_tracker(
+    asked: str, every: int | None, device: str, models: dict[str, Model], own: dict[str, str],
+    accepted: Collection[str], progress: Callable[[int, int], None] | None,
+) -> TrackerChoice:  # fmt: skip
+    """The tracker for a job. `own` are files of the user's by model name; without `progress` nothing is fetched.
+
+    Raises `UsageError` for an unknown tracker or device, `ModelError` when the weights cannot be had.
+    """
+    known = {n: m for n, m in models.items() if m.task == "track" and m.architecture}
+    here = [n for n in known if asked in ("auto", "sam2") and (n in own or store.find_cached(known[n]))]
+    if asked == "flow" or (asked == "auto" and not here):
+        if every not in (None, 1):
+            raise UsageError("the flow tracker follows every frame", "leave --track-every out, or add --tracker sam2")
+        why = "as asked" if asked == "flow" else "no weights are here; `vremove models pull sam2-small` fetches some"
+        return TrackerChoice("flow", why)
+    if asked not in ("auto", "sam2") and asked not in known:
+        names = ", ".join(("auto", "flow", "sam2", *known))
+        raise UsageError(f"there is no tracker '{asked}'", f"choose one of: {names}")
+    where, on = devices.choose_device(device)
+    slow = where == "cpu"
+    if asked == "auto":
+        name, why = _best(here, slow), "its weights are here"
+    elif asked == "sam2":
+        family = [n for n in here if n in FAMILY]
+        name = _best(family, slow) if family else "sam2-tiny" if slow else "sam2-base-plus"
+        why = "as asked"
+    else:
+        name, why = asked, "as asked"
+    step = every or (APART if slow else 1)
+    why = f"{why}; on {where}, {on}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
+    return TrackerChoice(name, why, step, store.part_of(find(name, known), own, accepted, progress))
+
+
+def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
+    """A tracker ready to work on a clip of so many frames; raises `ModelError` when its weights do not fit."""
+    if choice.part is None:
+        return FlowTracker()
+    from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
+
+    where, _ = devices.choose_device(device)
+    network = load_network(choice.part.model.architecture, choice.part.path, where)
+    return Sam2Tracker(network, frames_seen(choice, frames), choice.every)
+
+
+def frames_seen(choice: TrackerChoice, frames: int) -> int:
+    """How many of a clip's frames a network sees; it works differently where they are few."""
+    return -(-frames // choice.every)
+
+
+def _best(names: list[str], slow: bool) -> str:
+    """The best of some trackers where there is a GPU, the smallest where there is none; the user's own first."""
+    order = {name: k for k, name in enumerate(FAMILY)}
+    strange = [n for n in names if n not in order and n != "edgetam"]
+    ranked = sorted((n for n in names if n in order), key=lambda n: order[n], reverse=slow)
+    return (strange + ranked + names)[0]
