@@ -56,10 +56,10 @@ def score(info, masks, every):
         if every == 0:
             steps = track_every_frame(FlowFromTruth(oracle), view.sights(order, None), state, prompts)
         elif every == 1:
-            steps = track_every_frame(oracle, view.sights(order, oracle.sees), state, prompts)
+            steps = track_every_frame(oracle, view.sights(order, oracle.input_size), state, prompts)
         else:
             keys = keyframes_of(FrameRange(start, stop), 0, prompts, every)
-            steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.sees), state, prompts)
+            steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.input_size), state, prompts)
         for t, tracked, state in steps:  # noqa: B007
             full = cv2.resize(tracked.mask, (info.width, info.height), interpolation=cv2.INTER_LINEAR) > 0.5
             total.append(overlap(full, masks[t]))

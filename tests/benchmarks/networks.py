@@ -27,7 +27,6 @@ from support.clips import write_clip
 from support.disc import red_disc
 from support.twins import red_finder
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
 
 SHORT, LONG = 200, 2000
 _SMALL = (160, 96)
@@ -108,13 +107,13 @@ def speed(sizes, count, compiled):
         tracker = Sam2Tracker(model, 1000)
 
         def sight(t):
-            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360), ForegroundEvidence.nothing(1, 1))
+            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360))
 
         state, _ = tracker.begin(sight(0), ObjectPrompts(points=((640.0, 360.0),)))
 
         def follow(k, tracker=tracker):
             nonlocal state
-            state, _ = tracker.step(sight(k + 1), state)
+            state, _ = tracker.propagate(sight(k + 1), state)
 
         whole = frames_per_second(follow, count, sync)
         pixels = tracker._pixels(pictures[0])

@@ -21,7 +21,7 @@ from diffusers import DDIMScheduler
 from gpu import filled, matmul_rate, options, ready, wait
 
 from support.full_size import VOID
-from vremove_cli.networks.cogvideox import latents_of
+from vremove_cli.removers.common.initial_latents import latents_of
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.model import TEXT_TOKENS, make_transformer
 from vremove_cli.removers.void.multidiffusion import Conditioning, sample

@@ -24,6 +24,7 @@ from support.full_size import LARGE, ROSE, SMALL
 from vremove_cli.networks import minimax, wan
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
+from vremove_cli.removers.common.initial_latents import latents_of
 from vremove_cli.removers.common.vram_estimate import vram_estimate
 from vremove_cli.removers.common.wan.model import predictor
 
@@ -64,7 +65,7 @@ def main():
     parser.add_argument("--removers", default="rose,undereraser,minimax")
     args, device, dtype = options(parser)
     width, height = SIZE if not args.tiny else (96, 64)
-    shape = (1, 16, wan.latents_of(FRAMES), height // 8, width // 8)
+    shape = (1, 16, latents_of(FRAMES), height // 8, width // 8)
     rate = matmul_rate(device, dtype, 8192 if device == "cuda" else 512)
     print(f"{device}, {FRAMES} frames at {width}x{height}, matrix products at {rate / 1e12:.2f} TFLOP/s")
     print("| remover | mode | a step | floor | ratio | steps | whole | peak GB | computed GB |\n" + "|---" * 9 + "|")

@@ -56,7 +56,7 @@ PROMPTS = {
     "bad grow": ((*POINT, "--grow", "much"), 2, "is no number"),
     "huge grow": ((*POINT, "--grow", "9999"), 2, "out of range"),
     "unknown tracker": ((*POINT, "--tracker", "magic"), 2, "no tracker"),
-    "unknown remover": ((*POINT, "--remover", "magic"), 6, "no remover"),
+    "unknown remover": ((*POINT, "--remover", "magic"), 2, "no remover"),
     "unknown progress": ((*POINT, "--progress", "loud"), 2, "unknown"),
     "unknown codec": ((*POINT, "--codec", "magic"), 2, "no encoder"),
     "codec that the container refuses": ((*POINT, "--codec", "ffv1", "-o", "OUT.webm"), 2, "cannot write"),

@@ -24,7 +24,8 @@ from vremove_cli.job.request import Request
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.media.read import open_clip
 from vremove_cli.removers.void.quadmask import Level
-from vremove_cli.tracking.flow.background_model import BackgroundModel, ForegroundEvidence
+from vremove_cli.tracking.base import ForegroundEvidence
+from vremove_cli.tracking.flow.background_model import BackgroundModel
 
 _WALL = np.random.default_rng(3).uniform(90, 180, (24, 40, 3)).astype(np.float32)
 POST, BOARD = (slice(110, 165), slice(150, 175)), (slice(96, 110), slice(90, 230))
@@ -49,7 +50,7 @@ def post() -> Array:
 def seen(picture: Callable[[int, int, int], Array], t: int) -> Array:
     """What is found to move with the disc on frame t."""
     frames = {k: picture(k, *SIZE) for k in range(24)}
-    return find_dependents(frames[t], frames[t + 4], truth(t), BackgroundModel(frames).standout(t))[0]
+    return find_dependents(frames[t], frames[t + 4], truth(t), BackgroundModel(frames).evidence(t))[0]
 
 
 def test_what_moves_with_an_object_is_found() -> None:
@@ -65,7 +66,7 @@ def test_an_object_that_carries_nothing_has_nothing_with_it() -> None:
 
 def test_what_rests_on_an_object_that_stands_still_is_found_whole() -> None:
     picture = still(board=True)
-    found, why = find_dependents(picture, picture, post(), ForegroundEvidence.nothing(180, 320))
+    found, why = find_dependents(picture, picture, post(), ForegroundEvidence.zeros(180, 320))
     assert why == "rests on it"
     board = np.zeros_like(found)
     board[BOARD] = True
@@ -75,7 +76,7 @@ def test_what_rests_on_an_object_that_stands_still_is_found_whole() -> None:
 
 def test_a_wall_behind_an_object_does_not_rest_on_it() -> None:
     picture = still(board=False)
-    assert not find_dependents(picture, picture, post(), ForegroundEvidence.nothing(180, 320))[0].any()
+    assert not find_dependents(picture, picture, post(), ForegroundEvidence.zeros(180, 320))[0].any()
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))

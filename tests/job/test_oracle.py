@@ -11,7 +11,6 @@ from support.oracle import FRAMES, Oracle, closest, pair
 from vremove_cli import erase
 from vremove_cli.job import planner
 from vremove_cli.media.read import open_clip
-from vremove_cli.removers import registry
 
 FORMATS = {
     "420-limited": {"pix_fmt": "yuv420p"},
@@ -31,10 +30,10 @@ FORMATS = {
 
 @pytest.mark.parametrize("region", ["crop", "frame"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_result_is_the_truth(tmp_path, name, region):
+def test_the_result_is_the_truth(tmp_path, install, name, region):
     how = dict(FORMATS[name])
     clip, truth = pair(tmp_path, **how)
-    registry.register("oracle", lambda _: Oracle(truth, region, 16))
+    install(Oracle(truth, region, 16))
     size = how.get("size", (96, 64))
     masks = write_masks(tmp_path / "masks", size=size, frames=FRAMES)
     if how.get("rotation"):
@@ -52,28 +51,28 @@ def test_the_result_is_the_truth(tmp_path, name, region):
 @pytest.mark.parametrize(
     ("suffix", "pix_fmt"), [(".png", "rgb24"), (".png", "rgb48be"), (".tif", "rgb48le"), (".png", "gray16be")]
 )
-def test_images_become_the_truth(tmp_path, suffix, pix_fmt):
+def test_images_become_the_truth(tmp_path, install, suffix, pix_fmt):
     clip = write_sequence(tmp_path / "clip", suffix=suffix, pix_fmt=pix_fmt, frames=FRAMES)
     truth = write_sequence(tmp_path / "truth", suffix=suffix, pix_fmt=pix_fmt, frames=FRAMES, picture=empty_scene)
-    registry.register("oracle", lambda _: Oracle(truth, "crop", 8))
+    install(Oracle(truth, "crop", 8))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False, grow=2)
     assert max(closest(summary.output, truth)) <= (1 if "16" not in pix_fmt and "48" not in pix_fmt else 2)
 
 
-def test_several_segments_join_without_a_seam(tmp_path, monkeypatch):
+def test_several_segments_join_without_a_seam(tmp_path, install, monkeypatch):
     monkeypatch.setattr(planner, "PLATE_SEGMENT", 4)
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
-    registry.register("oracle", lambda _: Oracle(truth, "crop", 16))
+    install(Oracle(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
     assert summary.done == 12  # three segments, each masked, searched for effects, recovered and filled
     assert max(closest(summary.output, truth)) <= 2
 
 
-def test_a_range_edits_only_its_frames(tmp_path):
+def test_a_range_edits_only_its_frames(tmp_path, install):
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
-    registry.register("oracle", lambda _: Oracle(truth, "crop", 16))
+    install(Oracle(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False, start="3", end="0.28s")
     result, source, wanted = planes_of(summary.output), planes_of(clip), planes_of(truth)
@@ -82,7 +81,7 @@ def test_a_range_edits_only_its_frames(tmp_path):
         assert np.abs(result[t][0].astype(int) - expected[t][0]).max() <= (1 if 3 <= t < 7 else 0)
 
 
-def test_only_what_no_frame_showed_is_asked_for(tmp_path):
+def test_only_what_no_frame_showed_is_asked_for(tmp_path, install):
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
     asked = []
 
@@ -91,7 +90,7 @@ def test_only_what_no_frame_showed_is_asked_for(tmp_path):
             asked.append(shot.inpaint_mask.sum() / sum((mask_of(t, 96, 64) > 0).sum() for t in range(FRAMES)))
             return super().run(stage, shot, inputs)
 
-    registry.register("oracle", lambda _: Watching(truth, "crop", 16))
+    install(Watching(truth, "crop", 16))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     summary = erase(str(clip), mask=str(masks), remover="oracle")
     assert summary.recovered > 0.9

@@ -13,7 +13,6 @@ from vremove_cli.geometry import Array, Box
 from vremove_cli.job.exports import Exports
 from vremove_cli.job.task_graph import connected_groups
 from vremove_cli.media.ffv1 import read_gray
-from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Stage
 from vremove_cli.removers.common.difference_mask import difference_mask
 from vremove_cli.removers.common.temporal_windows import (
@@ -183,19 +182,19 @@ class Chained(Oracle):
 
 
 @pytest.mark.parametrize("region", ["crop", "frame"])
-def test_overlapping_stages_with_anchors_give_the_truth(tmp_path, region):
+def test_overlapping_stages_with_anchors_give_the_truth(tmp_path, install, region):
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
     chained = Chained(truth, region, 16)
     chained.seen = []
-    registry.register("chained", lambda _: chained)
+    install(chained)
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
-    summary = erase(str(clip), mask=str(masks), remover="chained", recover=False)
+    summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
     assert [name for name, _ in chained.seen] == ["anchors", "0", "3", "6"]
     assert chained.seen[1:] == [("0", [3]), ("3", [3]), ("6", [3])]
     assert max(closest(summary.output, truth)) <= 2
 
 
-def test_a_remover_sees_a_rotated_clip_upright(tmp_path):
+def test_a_remover_sees_a_rotated_clip_upright(tmp_path, install):
     """And what it makes comes back as the clip is stored."""
     clip, truth = pair(tmp_path, pix_fmt="yuv420p", rotation=90)
     seen = []
@@ -208,13 +207,47 @@ def test_a_remover_sees_a_rotated_clip_upright(tmp_path):
             seen.append(shot.frames.shape[1:3])
             return super().run(stage, shot, inputs)
 
-    registry.register("watching", lambda _: Watching(truth, "frame", 1))
+    install(Watching(truth, "frame", 1))
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     for file in masks.iterdir():
         cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file), 0), cv2.ROTATE_90_COUNTERCLOCKWISE))
-    summary = erase(str(clip), mask=str(masks), remover="watching", recover=False)
+    summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
     assert seen == [(64, 96), (64, 96), (96, 64)]  # a width and height, planned and at work, then rows and columns
     assert max(closest(summary.output, truth)) <= 2
+
+
+class Half(Oracle):
+    """Works at half the clip's size, and keeps what it was given."""
+
+    def __init__(self, truth):
+        super().__init__(truth, "frame", 1)
+        self.spec = RemoverSpec("half", "Apache-2.0", "frame", multiple=1, physics=True)
+
+    def size(self, width, height):
+        return width // 2, height // 2
+
+    def run(self, stage, shot, inputs):
+        self.shot = shot
+        return Fill(shot.frames)
+
+
+def test_masks_are_resized_by_the_share_of_each_pixel(tmp_path, install):
+    """A pixel is generated where any of it is in the hole, erased from 160/255 on, affected from half on."""
+    clip, truth = pair(tmp_path, pix_fmt="yuv444p")
+    half = Half(truth)
+    install(half)
+    rng = np.random.default_rng(0)
+    erase_mask, affected = (cv2.resize(rng.random((16, 24)), (96, 64)) > 0.5 for _ in range(2))
+    for name, mask in (("erase.png", erase_mask), ("affected.png", affected)):
+        cv2.imwrite(str(tmp_path / name), mask.astype(np.uint8) * 255)
+    masks = {"mask": str(tmp_path / "erase.png"), "affected": str(tmp_path / "affected.png")}
+    erase(str(clip), remover="half", recover=False, grow=0, feather=0.0, effects="off", **masks)
+    shares = [mask.reshape(32, 2, 48, 2).mean(axis=(1, 3)) for mask in (erase_mask, affected)]
+    assert half.shot.frames.shape == (FRAMES, 32, 48, 3)
+    assert np.array_equal(half.shot.erase_mask[3], shares[0] >= 160 / 255)
+    assert np.array_equal(half.shot.affected_mask[3], shares[1] >= 0.5)
+    assert np.array_equal(half.shot.inpaint_mask[3], shares[0] + shares[1] > 0)
+    assert {0.25, 0.5, 0.75} <= {*shares[0].ravel(), *shares[1].ravel()}
 
 
 class Lighting(Oracle):
@@ -234,11 +267,11 @@ class Lighting(Oracle):
 
 
 @pytest.fixture
-def lit(tmp_path):
+def lit(tmp_path, install):
     clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", frames=FRAMES, picture=scene)
     truth = write_clip(tmp_path / "truth.mkv", codec="ffv1", frames=FRAMES, picture=empty_scene)
     lighting = Lighting(truth)
-    registry.register("lighting", lambda _: lighting)
+    install(lighting)
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     return clip, lighting, {"mask": str(masks), "remover": "lighting", "recover": False, "grow": 1}
 

@@ -86,11 +86,11 @@ def test_static_with_a_mask_is_refused(vremove, tmp_path):
 
 def test_what_moves_stands_out_from_what_the_camera_passes():
     rgb = {t: red_disc(t, *SIZE) for t in range(FRAMES)}
-    seen = BackgroundModel(rgb).standout(12)
-    assert seen.moves[truth(12)].mean() > 0.5
+    seen = BackgroundModel(rgb).evidence(12)
+    assert seen.motion[truth(12)].mean() > 0.5
     away = ~(cv2.dilate(truth(12).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
-    assert seen.moves[away].mean() < -0.5
-    assert seen.trusted(truth(12)) == 1.0
+    assert seen.motion[away].mean() < -0.5
+    assert seen.reliability(truth(12)) == 1.0
 
 
 def test_a_shadow_is_the_background_in_another_light():
@@ -99,16 +99,16 @@ def test_a_shadow_is_the_background_in_another_light():
         x, y = centre(t)
         return cv2.ellipse(np.ones(SIZE[::-1], np.float32), (x, y), (30, 12), 0, 0, 360, 0.6, -1)[..., None] * out
 
-    seen = BackgroundModel({t: shaded(t).astype(np.uint8) for t in range(FRAMES)}).standout(12)
+    seen = BackgroundModel({t: shaded(t).astype(np.uint8) for t in range(FRAMES)}).evidence(12)
     inside = cv2.ellipse(np.zeros(SIZE[::-1], np.uint8), centre(12), (24, 8), 0, 0, 360, 1, -1) > 0
-    assert seen.lit[inside].mean() > 0.5
-    assert seen.moves[inside].mean() < 0.1
+    assert seen.illumination[inside].mean() > 0.5
+    assert seen.motion[inside].mean() < 0.1
 
 
 def test_a_single_frame_tells_nothing_of_motion():
-    seen = BackgroundModel({0: view(0, *SIZE)}).standout(0)
-    assert not seen.moves.any()
-    assert seen.trusted(truth(0)) == 0.0
+    seen = BackgroundModel({0: view(0, *SIZE)}).evidence(0)
+    assert not seen.motion.any()
+    assert seen.reliability(truth(0)) == 0.0
 
 
 def test_a_dropout_of_one_frame_is_closed():

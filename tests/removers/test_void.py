@@ -23,11 +23,13 @@ from support.twins import golden, void_repos
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.ffv1 import read_gray
-from vremove_cli.networks.cogvideox import latents_of, rotary
+from vremove_cli.networks.cogvideox import rotary
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.common import placement
-from vremove_cli.removers.common.resize import harmonise, pad_mirrored, work_size
+from vremove_cli.removers.common.harmonise import harmonise
+from vremove_cli.removers.common.initial_latents import latents_of
+from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.model import make_transformer
@@ -66,8 +68,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def shown(frames: range) -> Shot:
     """The scene and its square, as a remover sees them."""
     source = np.stack([scene(t, *SIZE) for t in frames]).astype(np.float32) / 255
-    quad = np.stack([np.where(mask_of(t, *SIZE) > 0, Level.REMOVE, Level.KEEP) for t in frames]).astype(np.float32)
-    return Shot(source, quad == 0, quad, frames.start, 0, 0, lambda *_: None)
+    mask = np.stack([mask_of(t, *SIZE) > 0 for t in frames])
+    return Shot(source, mask, mask, np.zeros_like(mask), frames.start, 0, 0, lambda *_: None)
 
 
 def made_by_void(settings: Settings, frames: int) -> np.ndarray:

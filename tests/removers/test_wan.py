@@ -301,9 +301,9 @@ def make(places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """What a remover makes of five frames, in two steps."""
     monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
     source = np.stack([cv2.resize(scene(t, 96, 64), (48, 32)) for t in range(5)]).astype(np.float32) / 255
-    quad = np.full((5, 32, 48), 255, np.float32)
-    quad[:, 8:20, 10:30] = 0
-    shot = Shot(source, quad == 0, quad, 0, 0, 0, lambda *_: None)
+    mask = np.zeros((5, 32, 48), bool)
+    mask[:, 8:20, 10:30] = True
+    shot = Shot(source, mask, mask, np.zeros_like(mask), 0, 0, 0, lambda *_: None)
 
     def made(kind: Any, **more: Any) -> np.ndarray:
         remover = kind(Settings(steps=2, model_paths=places, **more))

@@ -20,7 +20,7 @@ class Oracle:
         self.spec = RemoverSpec("oracle", "Apache-2.0", region, multiple, context=8)
 
     def stages(self, shot):
-        return [Stage(f"{a:04d}", a, b) for a, b in shot.runs]
+        return [Stage(f"{a:04d}", a, b) for a, b in shot.spans]
 
     def size(self, width, height):
         return None

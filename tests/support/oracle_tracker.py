@@ -16,30 +16,30 @@ class OracleTracker:
 
     def __init__(self, masks: Mapping[int, Array], wobble: float = 1.5) -> None:
         self._masks, self._wobble = masks, wobble
-        self.sees: tuple[int, int] | None = (64, 64)
+        self.input_size: tuple[int, int] | None = (64, 64)
         self.asked: list[int] = []
 
     def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
-        return self.step(sight, TrackerState({"lost": np.array(False)}))
+        return self.propagate(sight, TrackerState({"lost": np.array(False)}))
 
     def correct(
         self, sight: TrackerFrame, state: TrackerState, clicks: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
-        return self.step(sight, state)
+        return self.propagate(sight, state)
 
-    def step(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
-        self.asked.append(sight.frame)
-        mask = self._spoilt(self._masks[sight.frame], sight)
+    def propagate(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+        self.asked.append(sight.index)
+        mask = self._spoilt(self._masks[sight.index], sight)
         lost, was = not (mask > 0.5).any(), bool(state.arrays["lost"])
         remark = ABSENT if lost else FOUND_AGAIN if was else ""
         return TrackerState({"lost": np.array(lost)}), TrackResult(mask, 0.0 if lost else 0.9, remark)
 
     def _spoilt(self, mask: Array, sight: TrackerFrame) -> Array:
         """The mask with its edge moved in and out by smooth noise, at the size masks are kept."""
-        small = cv2.resize(mask.astype(np.uint8) * 255, sight.kept, interpolation=cv2.INTER_AREA) > 127
+        small = cv2.resize(mask.astype(np.uint8) * 255, sight.mask_size, interpolation=cv2.INTER_AREA) > 127
         inside = small.astype(np.uint8)
         distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-        noise = np.random.default_rng(sight.frame).standard_normal(small.shape).astype(np.float32)
+        noise = np.random.default_rng(sight.index).standard_normal(small.shape).astype(np.float32)
         noise = cv2.GaussianBlur(noise, (0, 0), 6)
         moved = distance + self._wobble * noise / noise.std()
         return np.clip(0.5 + moved, 0, 1).astype(np.float32) if small.any() else np.zeros(small.shape, np.float32)

@@ -8,16 +8,23 @@ import torch
 
 from vremove_cli.motion.noise_warp import Canvas, warped
 from vremove_cli.networks import cogvideox
+from vremove_cli.removers.common.initial_latents import latents_of
 from vremove_cli.removers.common.resize import pad_mirrored
 from vremove_cli.removers.void import model as void
 from vremove_cli.removers.void import warped_noise
-from vremove_cli.removers.void.latent_windows import latent_windows, padded_length, resized
+from vremove_cli.removers.void.latent_windows import latent_windows, padded_length
 from vremove_cli.removers.void.multidiffusion import make_conditioning, sample
 from vremove_cli.removers.void.quadmask import quantise, vae_input
 from vremove_cli.weights.load import load_strict
 
 Tensors = dict[str, Any]
 Outputs = Iterator[tuple[str, Any]]
+
+
+def resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Frames (T, H, W, C) float32 at a (height, width), each pixel the mean of what it covers (adaptive averaging)."""
+    tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    return torch.nn.functional.interpolate(tensor, size=size, mode="area").permute(0, 2, 3, 1).numpy()
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:
@@ -125,7 +132,7 @@ def void_pass(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     condition = make_conditioning(coder, video, mask[None, None], tensors["in/cond_noise"], text)
     yield "mask_latents", condition.mask.transpose(1, 2)
     yield "video_latents", condition.video.transpose(1, 2)
-    count = cogvideox.latents_of(config["frames"])
+    count = latents_of(config["frames"])
     if twice:
         noise = tensors["in/warped_noise"].numpy()
         latents = torch.from_numpy(
@@ -134,7 +141,7 @@ def void_pass(tensors: Tensors, config: dict[str, Any]) -> Outputs:
         yield "initial_latents", latents
     else:
         latents = tensors["in/initial_latents"]
-    runs = latent_windows(count, cogvideox.latents_of(config["temporal_window_size"]), config.get("overlap_latents", 4))
+    runs = latent_windows(count, latents_of(config["temporal_window_size"]), config.get("overlap_latents", 4))
     steps: list[Any] = []
     latents = sample(
         made, scheduler, latents, condition, runs, config["steps"], config["guidance_scale"],

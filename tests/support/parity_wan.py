@@ -18,6 +18,7 @@ from vremove_cli.removers.common.wan.sigma_schedules import (
     uniform_sigmas,
 )
 from vremove_cli.removers.minimax import conditioning as minimax_conditioning
+from vremove_cli.removers.undereraser import conditioning as undereraser_input
 
 Tensors = dict[str, Any]
 Outputs = Iterator[tuple[str, Any]]
@@ -91,17 +92,17 @@ def undereraser_conditioning(tensors: Tensors, config: dict[str, Any]) -> Output
     yield "video_u8", frames.transpose(3, 0, 1, 2)[None]
     yield "mask", mask[None, None].astype(np.float32)
     shown = frames.astype(np.float32) / 255
-    black = conditioning.hide_in_black(shown, mask)
+    black = undereraser_input.hide_in_black(shown, mask)
     yield "clip_images", black
-    video = conditioning.hide_in_gray(conditioning.as_video(shown), mask)
+    video = undereraser_input.hide_in_gray(conditioning.as_video(shown), mask)
     yield "masked_video", video
     y = conditioning.make_conditioning(nets["vae"], video, mask, at_once)
     yield "mask_latents", y[:, :4]
     yield "masked_video_latents", y[:, 4:]
-    yield "clip_pixels_frame1", conditioning.clip_pixels(black[1:2])[0, :, ::4, ::4]
-    features = conditioning.clip_features(nets["clip"], black)
+    yield "clip_pixels_frame1", undereraser_input.clip_pixels(black[1:2])[0, :, ::4, ::4]
+    features = undereraser_input.clip_features(nets["clip"], black)
     yield "clip_features_frames", features[[0, 1, 4]]
-    yield "clip_context", conditioning.group_by_latent(features)
+    yield "clip_context", undereraser_input.group_by_latent(features)
     yield "text_embeds_long", said(nets["text"], tensors["in/text_ids"].tolist())
     yield "text_embeds_empty", said(nets["text"], [1])
 
@@ -114,11 +115,11 @@ def sampling(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     yield "text_embeds", text
     video = conditioning.as_video(frames)
     if "clip" in nets:
-        pictures = conditioning.group_by_latent(
-            conditioning.clip_features(nets["clip"], conditioning.hide_in_black(frames, mask))
+        pictures = undereraser_input.group_by_latent(
+            undereraser_input.clip_features(nets["clip"], undereraser_input.hide_in_black(frames, mask))
         )
         yield "clip_context_0_1_20", pictures[[0, 1, 20]]
-        video = conditioning.hide_in_gray(video, mask)
+        video = undereraser_input.hide_in_gray(video, mask)
     else:
         pictures = torch.zeros(1, wan.IMAGE_TOKENS, config["transformer"]["image_dim"])
     y = conditioning.make_conditioning(nets["vae"], video, mask, at_once)

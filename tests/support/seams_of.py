@@ -34,8 +34,8 @@ def measured(remover: Any, frames: int, size: tuple[int, int]) -> Seams:
 
     def run(stage: Stage, inputs: dict[Stage, Fill]) -> Fill:
         own = list(stage.frames)
-        quad = np.where(mask[own], 0, 255).astype(np.float32)
-        return remover.run(stage, Shot(source[own], mask[own], quad, stage.start, 0, 0, lambda *_: None), inputs)
+        shot = Shot(source[own], mask[own], mask[own], np.zeros_like(mask[own]), stage.start, 0, 0, lambda *_: None)
+        return remover.run(stage, shot, inputs)
 
     made: dict[Stage, Fill] = {}
     for stage in stages:

@@ -31,7 +31,7 @@ def follow(
     info = open_clip(str(path)).info
     view = SegmentView(info, FrameRange(0, info.frames))
     keys = keyframes_of(FrameRange(0, info.frames), min(prompts) if order.step > 0 else max(prompts), prompts, every)
-    steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.sees), None, prompts)
+    steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.input_size), None, prompts)
     return {t: tracked for t, tracked, _ in steps}
 
 
@@ -72,12 +72,12 @@ def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(clip: Path) -> Non
     info = open_clip(str(clip)).info
     view, oracle = SegmentView(info, FrameRange(0, info.frames)), OracleTracker(whole())
     keys = set(range(0, FRAMES, 6)) | {FRAMES - 1}
-    first = list(track_with_keyframes(oracle, view.pairs(range(13), keys, oracle.sees), None, {0: POINT}))
+    first = list(track_with_keyframes(oracle, view.pairs(range(13), keys, oracle.input_size), None, {0: POINT}))
     live = first[-1][2]
     assert isinstance(live, KeyframedState)
     masks = []
     for state in (live, TrackerState(dict(live.arrays))):
-        rest = track_with_keyframes(oracle, view.pairs(range(13, FRAMES), keys, oracle.sees), state, {})
+        rest = track_with_keyframes(oracle, view.pairs(range(13, FRAMES), keys, oracle.input_size), state, {})
         masks.append([tracked.mask for _, tracked, _ in rest])
     assert all(np.array_equal(a, b) for a, b in zip(*masks, strict=True))
 

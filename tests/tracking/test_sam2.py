@@ -13,7 +13,6 @@ from transformers import EdgeTamVideoConfig, EdgeTamVisionConfig
 from support.twins import edgetam_model, golden, golden_frames, sam2_model
 from vremove_cli.errors import ModelError
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame, TrackerState
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
 from vremove_cli.tracking.sam2 import MemoryBank, Sam2Tracker, load_network
 
 TENSORS, FACTS = golden("sam2_tiny")
@@ -26,7 +25,7 @@ def model() -> Any:
 
 
 def sight(t: int) -> TrackerFrame:
-    return TrackerFrame(t, FRAMES[t], (128, 128), (32, 32), ForegroundEvidence.nothing(1, 1))
+    return TrackerFrame(t, FRAMES[t], (128, 128), (32, 32))
 
 
 def clicks_of(prompt: dict[str, Any]) -> ObjectPrompts:
@@ -51,7 +50,7 @@ def follow(
         elif t in given:
             state, _ = tracker.correct(sight(t), state, given[t])
         else:
-            state, _ = tracker.step(sight(t), state)
+            state, _ = tracker.propagate(sight(t), state)
         assert isinstance(state, MemoryBank)
         last = state.memories[-1].outputs
         out[t] = (last["pred_masks"].float().reshape(32, 32), float(last["object_score_logits"]))
@@ -119,8 +118,8 @@ def test_memory_holds_no_more_than_the_network_looks_at(model: Any) -> None:
     tracker, sizes = Sam2Tracker(model, 200), []
     state, _ = tracker.begin(sight(0), ObjectPrompts(((30, 40),)))
     for t in range(1, 60):
-        shown = TrackerFrame(t, FRAMES[t % 20], (128, 128), (32, 32), ForegroundEvidence.nothing(1, 1))
-        state, _ = tracker.step(shown, state)
+        shown = TrackerFrame(t, FRAMES[t % 20], (128, 128), (32, 32))
+        state, _ = tracker.propagate(shown, state)
         sizes.append(sum(a.nbytes for a in state.arrays.values()))
     assert sizes[-1] == sizes[20]
     assert len(state.memories) <= 16  # type: ignore[attr-defined]
@@ -131,9 +130,9 @@ def test_on_keyframes_time_runs_in_keyframes(model: Any) -> None:
     one, _ = dense.begin(sight(0), ObjectPrompts(((30, 40),)))
     other, _ = sparse.begin(sight(0), ObjectPrompts(((30, 40),)))
     for t in range(1, 12):
-        one, near = dense.step(sight(t), one)
-        far = TrackerFrame(10 * t, FRAMES[t], (128, 128), (32, 32), ForegroundEvidence.nothing(1, 1))
-        other, tracked = sparse.step(far, other)
+        one, near = dense.propagate(sight(t), one)
+        far = TrackerFrame(10 * t, FRAMES[t], (128, 128), (32, 32))
+        other, tracked = sparse.propagate(far, other)
         assert np.array_equal(near.mask, tracked.mask)
 
 
@@ -141,9 +140,9 @@ def test_the_way_back_over_a_prompted_frame_keeps_its_mask(model: Any) -> None:
     tracker = Sam2Tracker(model, 20)
     state, first = tracker.begin(sight(3), ObjectPrompts(((30, 40),)))
     for t in (4, 5):
-        state, _ = tracker.step(sight(t), state)
+        state, _ = tracker.propagate(sight(t), state)
     for t in (4, 3):
-        state, tracked = tracker.step(sight(t), state)
+        state, tracked = tracker.propagate(sight(t), state)
     assert np.array_equal(tracked.mask, first.mask)
 
 
@@ -151,10 +150,10 @@ def test_a_way_back_on_other_keyframes_forgets_what_it_was_turned_against(model:
     tracker = Sam2Tracker(model, 20)
     state, _ = tracker.begin(sight(0), ObjectPrompts(((30, 40),)))
     for t in (5, 10, 15):
-        state, _ = tracker.step(sight(t), state)
+        state, _ = tracker.propagate(sight(t), state)
     state, _ = tracker.correct(sight(17), state, ObjectPrompts(((40, 50),)))
     for t in (12, 8):  # of frame 10 only the pointer is left by then
-        state, _ = tracker.step(sight(t), state)
+        state, _ = tracker.propagate(sight(t), state)
     assert [m.at for m in state.memories] == [0, 17, 12, 8]  # type: ignore[attr-defined]
 
 
@@ -178,7 +177,7 @@ def test_a_memory_stored_on_a_gpu_goes_on_without_one(model: Any) -> None:
     import copy
 
     state, _ = Sam2Tracker(copy.deepcopy(model).to(torch.bfloat16), 20).begin(sight(0), ObjectPrompts(((30, 40),)))
-    after, tracked = Sam2Tracker(model, 20).step(sight(1), TrackerState(state.arrays))
+    after, tracked = Sam2Tracker(model, 20).propagate(sight(1), TrackerState(state.arrays))
     assert tracked.mask.any()
     one, two = ({n: t.dtype for n, t in m.outputs.items()} for m in after.memories)  # type: ignore[attr-defined]
     assert one == two

@@ -204,8 +204,8 @@ def _used_by(model: Any) -> str:
     from vremove_cli.removers import registry
     from vremove_cli.weights.catalogue import DETECTOR
 
-    for name in registry.names():
-        if model.name in registry.spec_of(name).models:
+    for name, spec in registry.specs().items():
+        if model.name in spec.all_models:
             return f"--remover {name}"
     if model.task == "reason":
         return f"--affected-by vlm:{model.name}"

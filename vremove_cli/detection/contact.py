@@ -13,8 +13,7 @@ from vremove_cli.geometry import Array, bounds
 from vremove_cli.masks.morphology import overlapping
 from vremove_cli.motion.camera import estimate_homography
 from vremove_cli.motion.warp import warp_back
-from vremove_cli.tracking.base import ObjectPrompts
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
+from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio, to_lab
 from vremove_cli.tracking.flow.initial_mask import initial_mask, separation
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
@@ -73,7 +72,7 @@ def _carried(rgb: Array, later: Array, mask: Array, step: tuple[int, int], stand
     here, there = (cv2.GaussianBlur(x, (0, 0), 1.5).astype(np.float32) for x in (rgb, later))
     still = np.abs(there - here).mean(axis=2)
     moved = np.abs(warp_back(there, _shift(step), *mask.shape[::-1]) - here).mean(axis=2)
-    other = (moved < _BETTER * still) & (standout.moves > _STANDS) & (standout.lit < _LIT) & ~mask
+    other = (moved < _BETTER * still) & (standout.motion > _STANDS) & (standout.illumination < _LIT) & ~mask
     closed = cv2.morphologyEx(other.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) * ~mask
     near = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0

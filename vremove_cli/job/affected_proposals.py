@@ -1,127 +1,170 @@
-"""What will move once the object is gone, proposed: from what touches it, or by a model that is asked."""
+"""Proposals of what will move once the object is gone: from what touches it, or from a vision-language model."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from vremove_cli.detection import contact, vlm
-from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Box, bounds
 from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.model_fetch import ensure_helper
+from vremove_cli.job.object_prompts import AFFECTED, PromptsByObject
 from vremove_cli.job.request import Request
-from vremove_cli.job.stages.track import SegmentView
-from vremove_cli.job.task_graph import AFFECTED, segments_in
+from vremove_cli.job.segment_view import SegmentView
+from vremove_cli.job.task_graph import shots_in
 from vremove_cli.masks.io import MaskFile
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.prompts import Prompt, parse_prompt
-from vremove_cli.removers.void.quadmask import ERASED
-from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
+from vremove_cli.removers.void.quadmask import is_erased
+from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts, TrackerFrame
 from vremove_cli.tracking.flow.tracker import FlowTracker
 
 _LATER = 4  # frames over which motion is judged
-_LOOKS = 8  # frames of a shot that are looked at for the object in a mask file
-_POINTS = 6  # on what is proposed, beside its box
-
-
-def check(request: Request) -> None:
-    """Raises `UsageError` unless `request.affected_by` is contact or vlm:NAME, and nothing else says what will move."""
-    asked = request.affected_by
-    if asked is None:
-        return
-    if asked != "contact" and not (asked.startswith("vlm:") and asked[4:]):
-        raise UsageError(f"--affected-by {asked} is unknown", "choose contact, or vlm:NAME as in vlm:smolvlm")
-    if request.affected or request.affected_points or request.affected_boxes:
-        raise UsageError("what will move was given, and --affected-by too", "use one or the other")
+_LOOKS = 8  # frames of a shot that are searched for the object in a mask file
+_POINTS = 6  # prompts on what is proposed, beside its box
 
 
 def affected_prompts(
-    request: Request, clip: ClipInfo, span: FrameRange, clicks: dict[str, dict[int, ObjectPrompts]],
-    mask: ClipInfo | None, emit: Emit, *, fetch: bool,
-) -> list[Prompt]:  # fmt: skip
-    """Boxes and points on what will move, in pixels of the displayed frame; none when nothing is seen to.
+    request: Request,
+    clip: ClipInfo,
+    span: FrameRange,
+    prompts: PromptsByObject,
+    mask: ClipInfo | None,
+    emit: Emit,
+    *,
+    fetch: bool,
+) -> list[Prompt]:
+    """Return prompts on what will move.
 
-    Each shot is looked at where its object is first pointed at, or where a mask file first shows it. Raises
-    `ModelError` when a model that is to be asked cannot be had or gives no answer.
+    Each shot is looked at where its object has its first prompt, or where a mask file first shows it.
+
+    Args:
+        request: The request; its `affected_by` says how to look.
+        clip: The clip.
+        span: Frames that are edited.
+        prompts: Prompts for the objects, by name and frame.
+        mask: The user's mask file.
+        emit: Gets notes and progress.
+        fetch: Whether a model may be fetched.
+
+    Returns:
+        Boxes and points in pixels of the displayed frame; none when nothing is found.
+
+    Raises:
+        ModelError: The model cannot be had, or its answer cannot be read.
     """
-    asked = request.affected_by or ""
+    method = request.affected_by or ""
     model = None
-    if asked.startswith("vlm:"):
-        place = ensure_helper(asked[4:], "affected", request, emit, fetch=fetch)
+    if method.startswith("vlm:"):
+        place = ensure_helper(method[4:], "affected", request, emit, fetch=fetch)
         if place is None:
-            emit(Note(f"affected: {asked[4:]} is not here; it is asked what will move when it is"))
+            emit(Note(f"affected: {method[4:]} is not here; it is asked what will move when it is"))
             return []
         model = vlm.load_vlm(*place)
     out: list[Prompt] = []
-    for frame, last, given, here in _objects(request, clip, span, clicks, mask):
-        view = SegmentView(clip, FrameRange(frame, frame + 1))
-        sights = list(view.sights(range(frame, min(frame + _LATER, last) + 1), None))
-        gone = clip.orientation.upright(_object(sights[0], given, here))
-        shown = clip.orientation.upright(sights[0].rgb)
-        if not gone.any():
-            continue
-        scale = clip.shown_size[0] / shown.shape[1]
-        if model is None:
-            later = clip.orientation.upright(sights[-1].rgb)
-            found, why = contact.find_dependents(shown, later, gone, _turned(clip, sights[0].standout, gone.shape))
-            if found.any():
-                emit(Note(f"affected: what {why} on frame {frame}, at {_corners(bounds(found), scale)}"))
-                out += _pointed(f"{AFFECTED}.{len(out)}", frame, found, scale)
-            continue
-        for name, box in vlm.ask_what_moves(model, shown, gone):
-            emit(Note(f"affected: {name} on frame {frame}, at {_corners(box, scale)}"))
-            label = f"{AFFECTED}.{len(out)}"
-            out.append(parse_prompt(f"{label}=@{frame}:{_corners(box, scale)}", "box"))
+    for sighting in _sightings(request, clip, span, prompts, mask):
+        out += _by_contact(sighting, clip, emit, len(out)) if model is None else _by_model(model, sighting, clip, emit, len(out))
     if not out:
         emit(Note("affected: nothing is seen that will move; point at it with --affected-point if something will"))
     return out
 
 
-def _objects(
-    request: Request,
-    clip: ClipInfo,
-    span: FrameRange,
-    clicks: dict[str, dict[int, ObjectPrompts]],
-    mask: ClipInfo | None,
-) -> Iterator[tuple[int, int, Array | None, list[ObjectPrompts]]]:
-    """For each shot that shows the object: a frame of it, the shot's last frame, and the mask there or the clicks."""
-    invert, levels = request.invert_mask, ERASED if request.quadmask else ()
-    for start, stop in segments_in(span, clip, clip.frames + 1):
+@dataclass(frozen=True)
+class _Sighting:
+    """One frame on which an object is seen.
+
+    Attributes:
+        frame: Its index.
+        last: Last frame of its shot.
+        mask: The object, (H, W) uint8, from a mask file; None where prompts say it.
+        prompts: Prompts of the objects on the frame.
+    """
+
+    frame: int
+    last: int
+    mask: Array | None
+    prompts: list[ObjectPrompts]
+
+
+def _sightings(
+    request: Request, clip: ClipInfo, span: FrameRange, prompts: PromptsByObject, mask: ClipInfo | None
+) -> Iterator[_Sighting]:
+    """Yield one sighting for each shot that shows the object."""
+    select = is_erased if request.quadmask else None
+    for shot in shots_in(span, clip):
         if mask is not None:
-            source = MaskFile(mask, clip, invert=invert, levels=levels)
-            for t in range(start, stop, -(-(stop - start) // _LOOKS)):
-                (given,) = source.read(t, t + 1)
-                if given.any():
-                    yield t, stop - 1, given, []
+            source = MaskFile(mask, clip, invert=request.invert_mask, select=select)
+            for t in range(shot.start, shot.stop, -(-shot.length // _LOOKS)):
+                (picture,) = source.read(t, t + 1)
+                if picture.any():
+                    yield _Sighting(t, shot.stop - 1, picture, [])
                     break
             continue
-        here = [(t, c) for by_frame in clicks.values() for t, c in by_frame.items() if start <= t < stop]
-        first = min((t for t, c in here if c.points or c.boxes), default=None)
+        inside = [(t, p) for by_frame in prompts.values() for t, p in by_frame.items() if shot.start <= t < shot.stop]
+        first = min((t for t, p in inside if p.points or p.boxes), default=None)
         if first is not None:
-            yield first, stop - 1, None, [c for t, c in here if t == first and (c.points or c.boxes)]
+            here = [p for t, p in inside if t == first and (p.points or p.boxes)]
+            yield _Sighting(first, shot.stop - 1, None, here)
 
 
-def _object(sight: TrackerFrame, given: Array | None, clicks: list[ObjectPrompts]) -> Array:
-    """What is erased on a frame, (h, w) bool at the size of its sight: as given (H, W), or as clicked."""
-    if given is not None:
-        return np.asarray(cv2.resize(given, sight.kept, interpolation=cv2.INTER_AREA) > 127)
-    return np.any([FlowTracker().begin(sight, c)[1].mask > 0.5 for c in clicks], axis=0)
+def _frames(sighting: _Sighting, clip: ClipInfo) -> tuple[list[TrackerFrame], Array]:
+    """Return the frames from a sighting on, and the upright object mask on the first, (h, w) bool."""
+    view = SegmentView(clip, FrameRange(sighting.frame, sighting.frame + 1))
+    frames = list(view.frames(range(sighting.frame, min(sighting.frame + _LATER, sighting.last) + 1), None))
+    return frames, clip.orientation.upright(_object_mask(frames[0], sighting))
 
 
-def _turned(clip: ClipInfo, standout: ForegroundEvidence, shape: tuple[int, ...]) -> ForegroundEvidence:
-    parts = (clip.orientation.upright(x) for x in (standout.strength, standout.moves, standout.lit))
-    return ForegroundEvidence(*parts).resized(shape[1], shape[0])
+def _object_mask(frame: TrackerFrame, sighting: _Sighting) -> Array:
+    """Return what is erased on a frame, (h, w) bool."""
+    if sighting.mask is not None:
+        return np.asarray(cv2.resize(sighting.mask, frame.mask_size, interpolation=cv2.INTER_AREA) > 127)
+    return np.any([FlowTracker().begin(frame, p)[1].mask > 0.5 for p in sighting.prompts], axis=0)
+
+
+def _by_contact(sighting: _Sighting, clip: ClipInfo, emit: Emit, number: int) -> list[Prompt]:
+    """Return prompts on what touches the object and moves with it, or rests on it."""
+    frames, erased = _frames(sighting, clip)
+    if not erased.any():
+        return []
+    shown, later = (clip.orientation.upright(f.rgb) for f in (frames[0], frames[-1]))
+    found, reason = contact.find_dependents(shown, later, erased, _upright(clip, frames[0].foreground, erased.shape))
+    if not found.any():
+        return []
+    scale = clip.shown_size[0] / shown.shape[1]
+    emit(Note(f"affected: what {reason} on frame {sighting.frame}, at {_corners(bounds(found), scale)}"))
+    return _prompts_on(f"{AFFECTED}.{number}", sighting.frame, found, scale)
+
+
+def _by_model(
+    model: vlm.VisionLanguageModel, sighting: _Sighting, clip: ClipInfo, emit: Emit, number: int
+) -> list[Prompt]:
+    """Return boxes of what a vision-language model says will move."""
+    frames, erased = _frames(sighting, clip)
+    if not erased.any():
+        return []
+    shown, out = clip.orientation.upright(frames[0].rgb), []
+    scale = clip.shown_size[0] / shown.shape[1]
+    for name, box in vlm.ask_what_moves(model, shown, erased):
+        emit(Note(f"affected: {name} on frame {sighting.frame}, at {_corners(box, scale)}"))
+        label = f"{AFFECTED}.{number + len(out)}"
+        out.append(parse_prompt(f"{label}=@{sighting.frame}:{_corners(box, scale)}", "box"))
+    return out
+
+
+def _upright(clip: ClipInfo, evidence: ForegroundEvidence | None, shape: tuple[int, ...]) -> ForegroundEvidence:
+    evidence = evidence or ForegroundEvidence.zeros(1, 1)
+    return evidence.map(clip.orientation.upright).resized(shape[1], shape[0])
 
 
 def _corners(box: Box, scale: float) -> str:
     return ",".join(str(round(v * scale)) for v in (box.x0, box.y0, box.x1, box.y1))
 
 
-def _pointed(name: str, frame: int, found: Array, scale: float) -> list[Prompt]:
-    """A box round a mask (h, w) bool and points far apart inside of it, for a tracker."""
+def _prompts_on(name: str, frame: int, found: Array, scale: float) -> list[Prompt]:
+    """Return a box around a mask (h, w) bool and points far apart inside it, for a tracker."""
     out = [parse_prompt(f"{name}=@{frame}:{_corners(bounds(found), scale)}", "box")]
     depth = cv2.distanceTransform(np.pad(found.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     rows, columns = np.nonzero(depth >= 0.5 * np.percentile(depth[found], 90))

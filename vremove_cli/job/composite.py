@@ -1,55 +1,123 @@
 """What is blended into each frame: the plate's patches, and over them what a remover made."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
-from vremove_cli.geometry import Placed
+from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.erase_mask import effect_masks
 from vremove_cli.job.plan import Plan
-from vremove_cli.job.stages.plate import Patch, plate_patches
 from vremove_cli.job.task_graph import Task
-from vremove_cli.job.workdir.artifacts import gray_path, load_masks, load_with
+from vremove_cli.job.workdir.artifacts import CropTable, Patch, gray_path, load_masks, load_patches
 from vremove_cli.job.workdir.folder import WorkFolder
 
 
-def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
-    """What is blended into each frame start <= t < stop: the remover's patch where it made one, else the plate's.
+@dataclass(frozen=True)
+class PlateResult:
+    """What a task of the plate stage leaves.
 
-    Where runs of the remover overlap the earlier one counts, but for one that went on from it.
+    Attributes:
+        patches: Where the patches lie.
+        to_fill: Box around all pixels that a remover should fill: x0, y0, x1, y1.
+        recovered: Pixels recovered from other frames.
+        doubtful: Pixels that may be wrong.
+        unseen: Pixels that no frame shows.
     """
-    made = _shown(plan, folder, start, stop)
-    for filled, frames in groupby(range(start, stop), made.get):
-        shown_on = list(frames)
+
+    patches: CropTable
+    to_fill: tuple[int, int, int, int]
+    recovered: int
+    doubtful: int
+    unseen: int
+
+
+@dataclass(frozen=True)
+class FillResult:
+    """What a task of the fill stage leaves.
+
+    Attributes:
+        patches: Where the patches lie; None of keyframes, and of a task that had nothing to do.
+        generated: Whether the remover made anything.
+    """
+
+    patches: CropTable | None
+    generated: bool
+
+
+@dataclass(frozen=True)
+class PlatePatch:
+    """The plate's patch of one frame.
+
+    Attributes:
+        patch: What is blended into the frame.
+        confidence: How certain each pixel is (h, w) uint8; see `plate.confidence`.
+    """
+
+    patch: Patch
+    confidence: Array
+
+
+def plate_patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, PlatePatch | None]]:
+    """Yield frame and plate patch of every planned frame start <= t < stop, in order."""
+    for task in plan.tasks_of("plate"):
+        low, high = max(start, task.span.start), min(stop, task.span.stop)
+        if low >= high:
+            continue
+        result = folder.result(task.id, PlateResult)
+        assert result is not None
+        path, names = folder.file("plate", f"{task.id}.mkv"), ["matte", "sure"]
+        found = load_patches(
+            path, result.patches, plan.clip.layout, names, low - task.span.start, high - task.span.start
+        )
+        for t, patch in enumerate(found, low):
+            if patch is None:
+                yield t, None
+            else:
+                box, planes, (matte, confidence) = patch
+                yield t, PlatePatch(Patch(box, planes, matte), confidence)
+
+
+def patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
+    """Yield frame and patch of start <= t < stop: the remover's patch where it made one, else the plate's.
+
+    Where stages of the remover overlap, the earlier one wins unless the later depends on it.
+    """
+    shown = _shown_fills(plan, folder, start, stop)
+    for filled, group in groupby(range(start, stop), shown.get):
+        frames = list(group)
         if filled is None:
-            yield from ((t, p) for t, p, _ in plate_patches(plan, folder, shown_on[0], shown_on[-1] + 1))
+            for t, plate in plate_patches(plan, folder, frames[0], frames[-1] + 1):
+                yield t, None if plate is None else plate.patch
         else:
-            yield from _filled(plan, folder, filled, shown_on[0], shown_on[-1] + 1)
+            yield from _fill_patches(plan, folder, *filled, frames[0], frames[-1] + 1)
 
 
-def _shown(plan: Plan, folder: WorkFolder, start: int, stop: int) -> dict[int, Task]:
-    """Which of a remover's finished tasks is shown on each frame start <= t < stop that any left a patch of."""
-    made: dict[int, Task] = {}
-    for task in plan.tasks:
-        if task.kind == "fill" and task.span.start < stop and task.span.stop > start:
-            if "where" not in (folder.result(task.id) or {}):
-                continue
-            for t in range(max(start, task.span.start), min(stop, task.span.stop)):
-                if t not in made or made[t].id in task.needs:
-                    made[t] = task
-    return made
+def _shown_fills(plan: Plan, folder: WorkFolder, start: int, stop: int) -> dict[int, tuple[Task, CropTable]]:
+    """Return which of the remover's finished tasks is shown on each frame start <= t < stop that has a patch."""
+    shown: dict[int, tuple[Task, CropTable]] = {}
+    for task in plan.tasks_of("fill"):
+        if task.span.start >= stop or task.span.stop <= start:
+            continue
+        result = folder.result(task.id, FillResult)
+        if result is None or result.patches is None:
+            continue
+        for t in range(max(start, task.span.start), min(stop, task.span.stop)):
+            if t not in shown or shown[t][0].id in task.needs:
+                shown[t] = (task, result.patches)
+    return shown
 
 
-def _filled(plan: Plan, folder: WorkFolder, task: Task, start: int, stop: int) -> Iterator[tuple[int, Patch | None]]:
-    result = folder.result(task.id)
-    assert result is not None
+def _fill_patches(
+    plan: Plan, folder: WorkFolder, task: Task, table: CropTable, start: int, stop: int
+) -> Iterator[tuple[int, Patch | None]]:
+    path = folder.file("fill", f"{task.id}.mkv")
     low, high = start - task.span.start, stop - task.span.start
-    path, where = folder.file("fill", f"{task.id}.mkv"), result["where"]
-    for t, patch in enumerate(load_with(path, where, plan.clip.layout, ["matte"], low, high), start):
-        yield t, None if patch is None else (patch[0], patch[1], patch[2][0])
+    for t, patch in enumerate(load_patches(path, table, plan.clip.layout, ["matte"], low, high), start):
+        yield t, None if patch is None else Patch(patch[0], patch[1], patch[2][0])
 
 
 def by_frame(changes: Iterator[tuple[int, Patch | None]], count: int) -> Iterator[Patch | None]:
-    """The patch of each of a clip's `count` frames, None where `changes` has none."""
+    """Yield the patch of each of a clip's `count` frames, None where `changes` has none."""
     upcoming = next(changes, None)
     for t in range(count):
         patch = None
@@ -59,16 +127,17 @@ def by_frame(changes: Iterator[tuple[int, Patch | None]], count: int) -> Iterato
 
 
 def all_effects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
-    """Shadows, reflections and the like, binary, for frames low <= t < high that have any: what was found, and where a
-    remover changed the picture beside the object."""
+    """Return shadows, reflections and the like (0 or 255) of frames low <= t < high that have any.
+
+    They are those that were found, and those that a remover changed beside the object.
+    """
     out = effect_masks(plan, folder, low, high)
-    shown = _shown(plan, folder, low, high)
-    for task, frames in groupby(sorted(shown), shown.__getitem__):
-        times, where = list(frames), (folder.result(task.id) or {})["where"]
+    shown = _shown_fills(plan, folder, low, high)
+    for (task, table), group in groupby(sorted(shown), shown.__getitem__):
+        frames = list(group)
         path = gray_path(folder.file("fill", f"{task.id}.mkv"), "changed")
-        for t, mask in enumerate(
-            load_masks(path, where, times[0] - task.span.start, times[-1] + 1 - task.span.start), times[0]
-        ):
+        masks = load_masks(path, table, frames[0] - task.span.start, frames[-1] + 1 - task.span.start)
+        for t, mask in enumerate(masks, frames[0]):
             if not mask.empty:
                 out[t] = out[t].united(mask) if t in out else mask
     return out

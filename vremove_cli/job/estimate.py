@@ -1,9 +1,10 @@
-"""What a job will take, before it is done: memory, disk and time, from the plan's numbers alone."""
+"""What a job will take, before it is done: memory, disk, time and downloads, from the plan's numbers alone."""
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vremove_cli.errors import VremoveError
 from vremove_cli.job.plan import Plan
@@ -13,69 +14,124 @@ from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 from vremove_cli.removers import registry
 from vremove_cli.removers.common.vram_estimate import VramEstimate, vram_estimate
+from vremove_cli.weights import store
+from vremove_cli.weights.catalogue import DETECTOR, Model, catalogue, find
 
-_BASE = 250 << 20  # Python, NumPy, OpenCV and FFmpeg themselves
+_BASE = 250 << 20  # bytes of Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
-# Measured on 640x360 clips with two cores (tests/benchmarks/erase.py prints them for any machine): frames a second.
+# Frames a second on 640x360 clips with two cores; tests/benchmarks/erase.py prints them for any machine.
 _TRACK, _EFFECTS, _PLATE, _WRITE = 9.0, 18.0, 7.0, 40.0
-_NETWORK = 3.0  # seconds that the smallest SAM 2.1 takes for a frame on two cores
+_NETWORK = 3.0  # seconds a frame of the smallest SAM 2.1 on two cores
 _STUDY_PIXELS = 640 * 360
-_EFFECT_BYTES = 600_000  # a frame: pictures, differences and their means, at the size effects are looked for
+_EFFECT_BYTES = 600_000  # bytes a frame: pictures, differences and their means, at the size of the effects stage
 _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
+_LOSSLESS = 0.6  # share of the raw frame that a lossless codec takes
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of memory, bytes of work and output files, seconds without a remover's network, and its bytes of a GPU."""
+    """What a job will take.
 
+    Attributes:
+        output: Path of the result.
+        tasks: Ids of all tasks.
+        memory: Bytes of memory at the peak.
+        work: Bytes of work files.
+        result: Bytes of the result.
+        seconds: Time without a remover's network, good to a factor of two.
+        gpu: Bytes of GPU memory of the remover's network by memory mode; None without a network.
+        downloads: Models that would be fetched, with their size in MB (0: unknown).
+        encoder: The encoder and its settings.
+        notes: What the user should know.
+    """
+
+    output: str
+    tasks: tuple[str, ...]
     memory: int
     work: int
-    output: int
+    result: int
     seconds: float
-    network: VramEstimate | None = None
+    gpu: dict[str, int] | None
+    downloads: tuple[dict[str, Any], ...]
+    encoder: str
+    notes: tuple[str, ...]
 
 
 def estimate(plan: Plan) -> Estimate:
-    """What a plan will take, assuming a hole of 15 % of the frame. Times are good to a factor of two or so."""
-    clip = plan.clip
-    pixels = clip.width * clip.height
-    frame = int(pixels * max(clip.layout.bytes_per_pixel, 1))
-    edited = plan.span.length
+    """Return what a plan will take, assuming a hole of 15 % of the frame."""
+    vram = _vram(plan)
+    work, result = _disk(plan)
+    return Estimate(
+        output=plan.request.output,
+        tasks=tuple(t.id for t in plan.tasks),
+        memory=_memory(plan),
+        work=work,
+        result=result,
+        seconds=_seconds(plan),
+        gpu=None if vram is None else asdict(vram),
+        downloads=tuple({"name": m.name, "megabytes": m.megabytes} for m in _downloads(plan)),
+        encoder=str(plan.encode),
+        notes=plan.notes,
+    )
+
+
+def check_disk(plan: Plan, work: Path) -> None:
+    """Raise `VremoveError` when the work files or the result will not fit on their disks."""
+    work_bytes, result_bytes = _disk(plan)
+    for place, size, advice in (
+        (work, work_bytes, "free some space, or put the work on another disk with --work"),
+        (Path(plan.request.output).absolute().parent, result_bytes, "free some space, or write elsewhere with -o"),
+    ):
+        existing = next((p for p in (place, *place.parents) if p.exists()), Path(os.sep))
+        free = shutil.disk_usage(existing).free
+        if free < size:
+            raise VremoveError(f"{existing} has {free >> 20} MB free and about {size >> 20} MB are needed", advice)
+
+
+def _frame_bytes(plan: Plan) -> int:
+    return int(plan.clip.width * plan.clip.height * max(plan.clip.layout.bytes_per_pixel, 1))
+
+
+def _memory(plan: Plan) -> int:
+    """Return the peak of memory: of motion and patches, of effects, of encoding ahead, or of a network's weights."""
+    clip, edited, frame = plan.clip, plan.span.length, _frame_bytes(plan)
     scale = min(1.0, LONG_SIDE / max(clip.width, clip.height))
     reached = min(PLATE_SEGMENT, edited) + 2 * min(REACH, max(0, edited - PLATE_SEGMENT))
-    motion = int(reached * pixels * scale**2 * (2 + _HOLE * FLOW_BYTES_PER_PIXEL))
+    motion = int(reached * clip.width * clip.height * scale**2 * (2 + _HOLE * FLOW_BYTES_PER_PIXEL))
     patches = int(min(PLATE_SEGMENT, edited) * frame * _HOLE * 2)
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
     parts = [*plan.parts, *filter(None, [plan.tracker.part])]
     network = max([part.model.memory << 20 for part in parts] + [_weights(plan)])
-    memory = _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
-    factor = pixels / _STUDY_PIXELS
-    track = _tracking(plan, edited, factor)
-    search = 0 if plan.request.effects == "off" else edited / _EFFECTS
-    seconds = track + search + edited / _PLATE * max(1.0, factor**0.5) + clip.frames / _WRITE * factor
-    lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
-    output = int(clip.frames * (frame * 0.6 if lossless else pixels * _FILE_BITS / 8))
-    return Estimate(memory, int(edited * frame * _HOLE) + (1 << 20), output, seconds, _budget(plan))
+    return _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
 
 
 def _weights(plan: Plan) -> int:
-    """Bytes of a remover's weights in the machine's own memory, where they are before they go to a GPU."""
+    """Return the bytes of a remover's weights in main memory, where they are before they go to a GPU."""
     network = registry.spec_of(plan.remover).network
     if network is None:
         return 0
     return network.parameters * (2 if devices.choose_device(plan.request.device)[0] == "cuda" else 4)
 
 
-def _budget(plan: Plan) -> VramEstimate | None:
-    """What a remover's network takes, if the region it is shown is the whole frame."""
-    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p.path for p in plan.parts}))
-    size, network = remover.size(*plan.clip.shown_size), remover.spec.network
-    return vram_estimate(network, size) if network and size else None
+def _disk(plan: Plan) -> tuple[int, int]:
+    """Return the bytes of work files and of the result."""
+    clip, frame = plan.clip, _frame_bytes(plan)
+    lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
+    pixels = clip.width * clip.height
+    result = int(clip.frames * (frame * _LOSSLESS if lossless else pixels * _FILE_BITS / 8))
+    return int(plan.span.length * frame * _HOLE) + (1 << 20), result
 
 
-def _tracking(plan: Plan, edited: int, factor: float) -> float:
-    """Seconds of following: of flow, of a network, or of flow both ways between a network's keyframes."""
+def _seconds(plan: Plan) -> float:
+    edited, factor = plan.span.length, plan.clip.width * plan.clip.height / _STUDY_PIXELS
+    effects = 0.0 if plan.request.effects == "off" else edited / _EFFECTS
+    plate = edited / _PLATE * max(1.0, factor**0.5)
+    return _tracking_seconds(plan, edited, factor) + effects + plate + plan.clip.frames / _WRITE * factor
+
+
+def _tracking_seconds(plan: Plan, edited: int, factor: float) -> float:
+    """Return the time of flow, of a network, or of flow both ways between a network's keyframes."""
     if plan.tracker.name == "file":
         return 0.0
     flow = edited / _TRACK * (1 + 0.1 * factor)
@@ -85,15 +141,18 @@ def _tracking(plan: Plan, edited: int, factor: float) -> float:
     return network + (2 * flow if plan.tracker.every > 1 else 0.0)
 
 
-def check_disk(plan: Plan, work: Path) -> None:
-    """Raise `VremoveError` when the work or the result will not fit."""
-    need = estimate(plan)
-    target = Path(plan.request.output).absolute().parent
-    for place, size, advice in (
-        (work, need.work, "free some space, or put the work on another disk with --work"),
-        (target, need.output, "free some space, or write elsewhere with -o"),
-    ):
-        existing = next((p for p in (place, *place.parents) if p.exists()), Path(os.sep))
-        free = shutil.disk_usage(existing).free
-        if free < size:
-            raise VremoveError(f"{existing} has {free >> 20} MB free and about {size >> 20} MB are needed", advice)
+def _vram(plan: Plan) -> VramEstimate | None:
+    """Return what a remover's network takes of a GPU, if the region it sees is the whole frame."""
+    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p.path for p in plan.parts}))
+    size, network = remover.size(*plan.clip.shown_size), remover.spec.network
+    return vram_estimate(network, size) if network and size else None
+
+
+def _downloads(plan: Plan) -> list[Model]:
+    """Return the models that a run would fetch."""
+    parts = [*plan.parts, *filter(None, [plan.tracker.part])]
+    wanted = [part.model for part in parts if not part.path]
+    if plan.request.text and DETECTOR not in plan.request.own_weights:
+        detector = find(DETECTOR, catalogue(plan.request.models))
+        wanted += [detector] if store.find_cached(detector) is None else []
+    return wanted

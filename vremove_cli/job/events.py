@@ -1,4 +1,4 @@
-"""What a job tells while it works. A callback that takes any of these is all that a caller needs."""
+"""What a job reports while it works. A callback that takes any of these events is all that a caller needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Note:
-    """Something the user should know: what was chosen and why, what falls short."""
+    """Something the user should know: what was chosen and why, or what falls short.
+
+    Attributes:
+        text: One sentence.
+    """
 
     text: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` frames of a stage (scan, track, plate, fill, write), or bytes (fetch); total 0: unknown."""
+    """How far a stage is.
+
+    Attributes:
+        stage: scan, track, effects, plate, fill, write, or fetch.
+        done: Frames done (bytes for fetch).
+        total: All frames (bytes for fetch); 0 if unknown.
+    """
 
     stage: str
     done: int
@@ -22,7 +32,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class TaskDone:
-    """A task has ended; `reused` when an earlier run had done it."""
+    """A task has ended.
+
+    Attributes:
+        id: The task's id in the plan.
+        reused: Whether an earlier run had done it.
+    """
 
     id: str
     reused: bool = False
@@ -33,4 +48,4 @@ Emit = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

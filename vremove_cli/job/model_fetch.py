@@ -1,4 +1,4 @@
-"""Models that a job needs while it is decided."""
+"""Models that a job needs, and the progress of fetching them."""
 
 from collections.abc import Callable
 
@@ -10,19 +10,32 @@ from vremove_cli.weights.catalogue import catalogue, find
 
 
 def fetch_progress(emit: Emit) -> Callable[[int, int], None]:
-    """What tells of bytes fetched."""
+    """Return a callback that reports fetched bytes and all bytes as progress."""
     return lambda done, total: emit(Progress("fetch", done, total))
 
 
 def ensure_helper(name: str, what: str, request: Request, emit: Emit, *, fetch: bool) -> tuple[str, str] | None:
-    """The folder of a model that is asked while a job is decided, and the device to ask it on, which is told as `what`;
-    None when it is not here and may not be fetched. Raises `ModelError`."""
-    own, model = request.own_weights, find(name, catalogue(request.models))
-    folder: str | None = own.get(name)
+    """Return the folder of a model that helps to plan a job, and the device to run it on.
+
+    Args:
+        name: The model.
+        what: What it is for, for the note.
+        request: The request.
+        emit: Gets notes and progress.
+        fetch: Whether it may be fetched.
+
+    Returns:
+        Folder and device; None when the model is not cached and may not be fetched.
+
+    Raises:
+        ModelError: The model cannot be had.
+    """
+    model = find(name, catalogue(request.models))
+    folder: str | None = request.own_weights.get(name)
     if folder is None:
         if not fetch and store.find_cached(model) is None:
             return None
         folder = store.ensure(model, request.accept_license, fetch_progress(emit)).folder
-    where, why = devices.choose_device(request.device)
-    emit(Note(f"{what}: {name} on {where} ({why})"))
-    return folder, where
+    device, reason = devices.choose_device(request.device)
+    emit(Note(f"{what}: {name} on {device} ({reason})"))
+    return folder, device

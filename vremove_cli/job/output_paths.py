@@ -1,4 +1,4 @@
-"""Where things go: the output's name, the work folder's, the sidecar's, and what must not be written over."""
+"""Where files go: the output's name, the work folder's, the report's, and what must not be written over."""
 
 import json
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import MediaError, UsageError
-from vremove_cli.job.exports import Exports
-from vremove_cli.job.request import Request
+from vremove_cli.job.exports import check_exports
+from vremove_cli.job.request import Exports, Request, request_from
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
 from vremove_cli.media.encoder_choice import CONTAINERS, container_of
@@ -16,7 +16,7 @@ from vremove_cli.removers import registry
 
 
 def default_output(source: str) -> str:
-    """`clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs."""
+    """Return `clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs."""
     path = Path(source)
     if not sequence.is_sequence(source):
         return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
@@ -28,91 +28,94 @@ def default_output(source: str) -> str:
     return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
 
 
-def work_folder(output: str) -> Path:
-    """Where `erase` keeps its files unless told otherwise: `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
+def default_work_folder(output: str) -> Path:
+    """Return `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
     path = Path(output).absolute()
     return path.with_name(f"{_plain_name(path)}.vremove")
 
 
+def report_path(output: Path) -> Path:
+    """Return the path of the report beside an output; a folder keeps its whole name."""
+    stem = output.stem if output.suffix.lower() in CONTAINERS else _plain_name(output)
+    return output.with_name(f"{stem}.vremove.json")
+
+
 def _plain_name(path: Path) -> str:
-    """A file's name; of a pattern, what stands before the number."""
+    """Return a file's name; of a pattern, what stands before the number."""
     if not sequence.has_number(str(path)):
         return path.name
     return re.split(r"[%#]", path.name)[0].rstrip("._- ") or "frames"
 
 
-def sidecar_of(path: Path) -> Path:
-    """The sidecar's name for an output; a folder keeps its whole name."""
-    stem = path.stem if path.suffix.lower() in CONTAINERS else _plain_name(path)
-    return path.with_name(f"{stem}.vremove.json")
-
-
 def make_request(source: str, output: str | None, options: dict[str, Any]) -> Request:
-    """A request with absolute paths, so that it can be carried out from anywhere.
+    """Return a checked request with absolute paths, so that it can be carried out from anywhere.
 
-    Raises `MediaError` when there is no such input and `UsageError` when the output has no place.
+    Args:
+        source: The clip.
+        output: The result; None for the default beside the clip; a folder for the default name in it.
+        options: Values by option name.
+
+    Raises:
+        MediaError: There is no such input.
+        UsageError: An option is wrong, or the output has no place.
     """
     source = os.path.abspath(source) if source else source
     if not source or not (Path(source).exists() or sequence.has_number(source)):
         raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     target = output or default_output(source)
-    source, options = _void_folder(source, options)
-    mask, effects = options.pop("mask", None), options.pop("effects", "auto")
-    affected = options.pop("affected", None)
+    source, options = _from_void_folder(source, options)
     if target.endswith("/") or (Path(target).is_dir() and not sequence.is_sequence(source)):
         target = str(Path(target) / Path(default_output(source)).name)
     folder = Path(target).absolute().parent
     if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:
         raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
-    return Request(
-        input=source,
-        output=str(Path(target).absolute()),
-        mask=str(Path(mask).absolute()) if mask else None,
-        affected=str(Path(affected).absolute()) if affected else None,
-        references=tuple(_absolute(r) for r in options.pop("references", ())),
-        loras=tuple(_absolute(x) for x in options.pop("loras", ())),
-        effects=effects if effects in ("auto", "off") else str(Path(effects).absolute()),
-        **options,
-    )
+    request = request_from(source, str(Path(target).absolute()), options)
+    _check_quadmask(request)
+    return request
 
 
-def _void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A folder as VOID's own scripts want it (input_video.mp4, quadmask_0.mp4, prompt.json), taken apart; any other
-    input as it is. What the caller says himself counts; a remover that does not know what will move is told of the
-    object alone."""
+def _check_quadmask(request: Request) -> None:
+    """Raise `UsageError` for the user's quadmask if the remover does not know what will move."""
+    if request.quadmask is None or _is_void_folder(Path(request.input).parent):
+        return
+    remover = registry.resolve(request.remover)[0]
+    if not registry.spec_of(remover).physics:
+        raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that out")
+
+
+def _is_void_folder(folder: Path) -> bool:
+    """Return whether a folder is laid out as VOID's own scripts want it."""
+    return folder.is_dir() and (folder / "input_video.mp4").exists() and any(folder.glob("quadmask_*.mp4"))
+
+
+def _from_void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return clip and options of a folder of VOID's scripts (input_video.mp4, quadmask_0.mp4, prompt.json).
+
+    The user's own options count; any other input comes back unchanged.
+    """
     folder = Path(source)
-    video = folder / "input_video.mp4"
-    masks = sorted(folder.glob("quadmask_*.mp4")) if folder.is_dir() else []
-    if not masks or not video.exists():
+    if not _is_void_folder(folder):
         return source, options
     found: dict[str, Any] = {}
-    takes = registry.spec_of(registry.resolve(options.get("remover", "auto"))[0])
-    if not any(options.get(k) for k in ("mask", "points", "boxes", "text")):
-        found = {"mask": str(masks[0]), "quadmask": True}
-        if takes.physics:
-            found["affected"] = str(masks[0])
+    accepts = registry.spec_of(registry.resolve(options.get("remover") or "auto")[0]).accepts
+    if not any(options.get(k) for k in ("mask", "quadmask", "point", "box", "text")):
+        found = {"quadmask": str(min(folder.glob("quadmask_*.mp4")))}
     words = folder / "prompt.json"
-    if words.exists() and "prompt" in takes.accepts and not options.get("prompt"):
+    if words.exists() and "prompt" in accepts and not options.get("prompt"):
         try:
             found["prompt"] = str(json.loads(words.read_text(encoding="utf-8"))["bg"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{words} has no text under 'bg' ({error})", "mend it, or give --prompt") from error
-    return str(video), {**options, **found}
-
-
-def _absolute(reference: str) -> str:
-    """FILE, FILE@WHEN or FILE@STRENGTH with an absolute path."""
-    return str(Path(reference).absolute())
+    return str(folder / "input_video.mp4"), {**options, **found}
 
 
 def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> None:
-    """Refuse early what would be refused at the end."""
-    exports.check(request, overwrite=overwrite)
+    """Raise `UsageError` for whatever the end of the job would refuse to write."""
+    check_exports(exports, request, overwrite=overwrite)
     target = Path(request.output)
-    if target.resolve() in {Path(p).resolve() for p in request.given}:
+    if target.resolve() in {Path(p).resolve() for p in request.given_files}:
         raise UsageError(f"{target} is a mask or a clean picture", "choose another output with -o")
-    report = sidecar_of(target)
+    report = report_path(target)
     if report.exists() and not overwrite and not _is_report(report):
         raise UsageError(f"{report} exists already", "add --overwrite to replace it, or choose another output with -o")
     if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
@@ -126,7 +129,7 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file is a sidecar of ours, which a new one may replace."""
+    """Return whether a file is a report of ours, which a new one may replace."""
     try:
         return "plan" in json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):

@@ -1,90 +1,231 @@
-"""What the user asks for, exactly as it goes into the plan."""
+"""What the user asks for: one field of `Request` is one option, wherever an option appears.
 
-from dataclasses import asdict, dataclass, fields
+The command line, the environment variables, vremove.toml, the Python API and their checks are made from these fields
+(see `options.py`). `Exports` does the same for what is written beside the result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vremove_cli.errors import UsageError
-from vremove_cli.media.encoder_choice import EncoderOptions
-from vremove_cli.removers.base import Settings
+from vremove_cli.job.options import Panel, option, values_from
+
+if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
+    from vremove_cli.media.encoder_choice import EncoderOptions
+    from vremove_cli.removers.base import Settings
+
+_POINT, _BOX = "[NAME=][@WHEN:]X,Y", "[NAME=][@WHEN:]X0,Y0,X1,Y1"
+_LAYER = "FILE.mkv|FOLDER"
+
+
+def _coordinates(value: Any) -> str:
+    """Return the text of coordinates given as numbers, with the frame or time last where there is one."""
+    try:
+        numbers = [v for v in value if not isinstance(v, str)]
+        whens = [v for v in value if isinstance(v, str)]
+        if len(numbers) in (3, 5):
+            whens, numbers = [str(numbers[-1])], numbers[:-1]
+        when = f"@{whens[0].removeprefix('@')}:" if whens else ""
+        return when + ",".join(f"{n:g}" if float(n).is_integer() else repr(float(n)) for n in numbers)
+    except (TypeError, ValueError):
+        raise UsageError(f"{value!r} is neither coordinates nor text", "give (x, y), (x, y, frame) or 'x,y'") from None
+
+
+def _moment(value: Any) -> str:
+    """Return the text of a frame number (int) or of seconds (float)."""
+    return f"{value}s" if isinstance(value, float) else str(value)
+
+
+def _size(value: Any) -> str:
+    """Return the text of a (width, height) pair."""
+    try:
+        width, height = value
+    except (TypeError, ValueError):
+        return str(value)
+    return f"{width}x{height}"
+
+
+def _affected_by(value: str) -> None:
+    """Raise `UsageError` unless a value is contact or vlm:NAME."""
+    if value != "contact" and not (value.startswith("vlm:") and value[4:]):
+        raise UsageError(f"--affected-by {value} is unknown", "choose contact, or vlm:NAME as in vlm:smolvlm")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One clip and what to do with it. Prompts are kept as text; None means: decide for me.
+    """One clip and what to do with it, exactly as it goes into the plan.
 
-    `text` names objects by a phrase, `pick` are the numbers of its matches. `grow` are pixels, `feather` the width in
-    pixels of the soft border outside the grown mask, `start` and `end` the half-open range that is edited.
-    `track_every` is the step of a network's keyframes, `models` a models.toml of the user's own, `weights` NAME=FILE.
-    `static`: what is pointed at stands still on the screen. `recover` off gives the remover the whole hole. `effects`
-    is auto, off, or a mask file of the object's shadows and reflections; `references` are clean pictures, FILE or
-    FILE@WHEN. `prompt` says what the scene is without the object, `second_pass` is off, on or reference, `quality`
-    draft, standard or best, `size` the WIDTHxHEIGHT that a network works at, `loras` are FILE or FILE@STRENGTH,
-    `conditioning` is released or paper. `affected` is a mask file of what will change once the object is gone,
-    `affected_points` and `affected_boxes` are prompts for it, and `affected_by` says who is to find it instead:
-    contact, or vlm:NAME. With `quadmask`, `mask` and `affected` are one file of four values.
+    Each field below `output` is an option; its help says what it means. Prompts stay text here: they are resolved to
+    frames and pixels when the clip is known.
+
+    Attributes:
+        input: Absolute path of the clip.
+        output: Absolute path of the result.
     """
 
     input: str
     output: str
-    points: tuple[str, ...] = ()
-    not_points: tuple[str, ...] = ()
-    boxes: tuple[str, ...] = ()
-    text: str | None = None
-    pick: tuple[int, ...] = ()
-    all_matches: bool = False
-    mask: str | None = None
-    invert_mask: bool = False
-    grow: int | None = None
-    feather: float = 2.0
-    start: str | None = None
-    end: str | None = None
-    tracker: str = "auto"
-    track_every: int | None = None
-    device: str = "auto"
-    models: str | None = None
-    weights: tuple[str, ...] = ()
-    accept_license: tuple[str, ...] = ()
-    static: bool = False
-    remover: str = "auto"
-    recover: bool = True
-    effects: str = "auto"
-    prompt: str = ""
-    second_pass: str = "off"
-    quality: str = "standard"
-    steps: int | None = None
-    size: str | None = None
-    guidance: float | None = None
-    loras: tuple[str, ...] = ()
-    conditioning: str = "released"
-    affected: str | None = None
-    affected_by: str | None = None
-    affected_points: tuple[str, ...] = ()
-    affected_boxes: tuple[str, ...] = ()
-    quadmask: bool = False
-    references: tuple[str, ...] = ()
-    seed: int = 0
-    codec: str | None = None
-    crf: int | None = None
-    preset: str | None = None
-    pix_fmt: str | None = None
-    drop_streams: bool = False
-    skip_errors: bool = False
+    point: tuple[str, ...] = option(
+        (), "A point on the object.", panel=Panel.EVERYDAY, metavar=_POINT, convert=_coordinates, tracking=True
+    )
+    box: tuple[str, ...] = option(
+        (), "A box around the object.", panel=Panel.EVERYDAY, metavar=_BOX, convert=_coordinates, tracking=True
+    )
+    not_point: tuple[str, ...] = option(
+        (), "A point that is not on the object.", panel=Panel.EVERYDAY, metavar=_POINT, convert=_coordinates,
+        tracking=True,
+    )  # fmt: skip
+    text: str | None = option(
+        None, 'A phrase that names the object, such as "the dog".', panel=Panel.EVERYDAY, metavar="PHRASE",
+        tracking=True,
+    )  # fmt: skip
+    mask: str | None = option(
+        None, "Your own mask; white is erased.", panel=Panel.EVERYDAY, metavar="FILE|FOLDER", path=True, tracking=True
+    )
+    start: str | None = option(
+        None, "First frame to edit.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
+    )
+    end: str | None = option(
+        None, "First frame not to edit any more.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
+    )
+    effects: str = option(
+        "auto", "Erase shadow and reflection, too.", panel=Panel.EVERYDAY, metavar="auto|off|FILE", path=True,
+        words=("auto", "off"),
+    )  # fmt: skip
+    tracker: str = option(
+        "auto", "What follows the object.", panel=Panel.EVERYDAY, metavar="auto|flow|sam2|NAME", tracking=True
+    )
+    remover: str = option("auto", "What fills the hole.", panel=Panel.EVERYDAY, metavar="auto|plate|NAME")
+
+    prompt: str = option(
+        "", "The scene without the object.", panel=Panel.NETWORKS, metavar="TEXT", removers=("rose", "undereraser", "void")
+    )
+    quality: Literal["draft", "standard", "best"] = option(
+        "standard", "How many denoising steps.", panel=Panel.NETWORKS, removers=("minimax", "rose", "undereraser", "void")
+    )
+    steps: int | None = option(
+        None, "Number of denoising steps (overrides --quality).", panel=Panel.NETWORKS, metavar="N", minimum=1,
+        maximum=1000, removers=("minimax", "rose", "undereraser", "void"),
+    )  # fmt: skip
+    size: str | None = option(
+        None, "Size the network works at.", panel=Panel.NETWORKS, metavar="WIDTHxHEIGHT", convert=_size,
+        removers=("minimax", "rose", "undereraser", "void"),
+    )  # fmt: skip
+    guidance: float | None = option(
+        None, "Guidance scale: how much --prompt counts.", panel=Panel.NETWORKS, metavar="X", minimum=0, maximum=50,
+        removers=("rose", "void"),
+    )  # fmt: skip
+    lora: tuple[str, ...] = option(
+        (), "Extra LoRA file, with its strength.", panel=Panel.NETWORKS, metavar="FILE[@0.55]", path=True,
+        removers=("rose", "undereraser"),
+    )  # fmt: skip
+    conditioning: Literal["released", "paper"] = option(
+        "released", "Follow the released code or the paper.", panel=Panel.NETWORKS, removers=("undereraser",)
+    )
+    second_pass: Literal["off", "on", "reference"] = option(
+        "off", "Run VOID's refinement pass.", panel=Panel.NETWORKS, removers=("void",)
+    )
+    affected_mask: str | None = option(
+        None, "Mask of what moves once the object is gone.", panel=Panel.NETWORKS, metavar="FILE|FOLDER", path=True
+    )
+    affected_point: tuple[str, ...] = option(
+        (), "A point on what will move.", panel=Panel.NETWORKS, metavar=_POINT, convert=_coordinates
+    )
+    affected_box: tuple[str, ...] = option(
+        (), "A box around what will move.", panel=Panel.NETWORKS, metavar=_BOX, convert=_coordinates
+    )
+    affected_by: str | None = option(
+        None, "How to find what will move.", panel=Panel.NETWORKS, metavar="contact|vlm:NAME", check=_affected_by
+    )
+    quadmask: str | None = option(
+        None, "VOID's mask of four values.", panel=Panel.NETWORKS, metavar="FILE|FOLDER", path=True
+    )
+    recover: Literal["on", "off"] = option(
+        "on", "Recover what other frames show before generating.", panel=Panel.NETWORKS
+    )
+    seed: int = option(0, "Seed of the noise.", panel=Panel.NETWORKS, metavar="N", minimum=0)
+    device: Literal["auto", "cuda", "mps", "cpu"] = option(
+        "auto", "Where networks run.", panel=Panel.NETWORKS, tracking=True
+    )
+    accept_license: tuple[str, ...] = option(
+        (), "Accept a model's or licence's limits of use.", panel=Panel.NETWORKS, metavar="NAME", tracking=True
+    )
+    weights: tuple[str, ...] = option(
+        (), "Your own checkpoint for a model.", panel=Panel.NETWORKS, metavar="NAME=FILE", tracking=True
+    )
+    models: str | None = option(
+        None, "Your own models.toml.", panel=Panel.NETWORKS, metavar="FILE", path=True, tracking=True
+    )
+
+    codec: str | None = option(
+        None, "Codec, such as h264, hevc, prores, ffv1.", panel=Panel.OUTPUT, metavar="NAME"
+    )
+    crf: int | None = option(
+        None, "Quality: lower is better.", panel=Panel.OUTPUT, metavar="N", minimum=0, maximum=63
+    )
+    preset: str | None = option(None, "Speed preset of the encoder.", panel=Panel.OUTPUT, metavar="NAME")
+    pix_fmt: str | None = option(None, "Pixel format, such as yuv420p10le.", panel=Panel.OUTPUT, metavar="NAME")
+    drop_streams: bool = option(False, "Drop streams that the container cannot hold.", panel=Panel.OUTPUT)
+
+    pick: tuple[int, ...] = option((), "Which match of --text to erase.", metavar="N", tracking=True)
+    all_matches: bool = option(False, "Erase all matches of --text.", tracking=True)
+    invert_mask: bool = option(False, "Black in --mask is erased.", tracking=True)
+    static: bool = option(False, "The object is a logo or caption fixed to the screen.", tracking=True)
+    grow: int | Literal["auto"] = option(
+        "auto", "Pixels to grow the mask by.", metavar="PX|auto", minimum=-200, maximum=500
+    )
+    feather: float = option(2.0, "Width of the soft border in pixels.", metavar="PX", minimum=0, maximum=100)
+    reference: tuple[str, ...] = option((), "A clean picture of a frame.", metavar="FILE[@WHEN]", path=True)
+    track_every: int | None = option(
+        None, "Distance of a network tracker's keyframes.", metavar="N", minimum=1, maximum=60, tracking=True
+    )
+    skip_errors: bool = option(False, "Repeat the last good frame for a damaged one.", tracking=True)
+
+    def check(self) -> None:
+        """Raise `UsageError` for options that contradict each other or name files that do not exist."""
+        mask = self.mask or self.quadmask
+        if self.invert_mask and not self.mask:
+            raise UsageError("--invert-mask needs a mask", "add --mask FILE")
+        if self.static and mask:
+            raise UsageError("--static and a mask were given", "use one or the other")
+        moving = self.affected_mask or self.affected_point or self.affected_box or self.affected_by
+        if self.quadmask and (self.mask or moving):
+            raise UsageError("a quadmask and another mask were given", "use one or the other")
+        if self.affected_mask and (self.affected_point or self.affected_box):
+            raise UsageError("a mask of what will move and points or boxes on it were given", "use one or the other")
+        if self.affected_by and (self.affected_mask or self.affected_point or self.affected_box):
+            raise UsageError("what will move was given, and --affected-by too", "use one or the other")
+        self.own_weights, self.own_loras, self.work_size  # noqa: B018  each raises for what is wrong
 
     @property
-    def wishes(self) -> EncoderOptions:
+    def encoder_options(self) -> "EncoderOptions":
+        """What the user wants of the encoder."""
+        from vremove_cli.media.encoder_choice import EncoderOptions
+
         return EncoderOptions(self.codec, self.crf, self.preset, self.pix_fmt)
 
     @property
-    def given(self) -> list[str]:
+    def mask_file(self) -> str | None:
+        """The file that says what is erased: a mask, or a quadmask."""
+        return self.mask or self.quadmask
+
+    @property
+    def effects_file(self) -> str | None:
+        """The user's mask of shadows and reflections."""
+        return None if self.effects in ("auto", "off") else self.effects
+
+    @property
+    def given_files(self) -> list[str]:
         """Files that are read beside the input: masks and clean pictures."""
-        effects = () if self.effects in ("auto", "off") else (self.effects,)
-        return [p for p in (self.mask, *effects, self.affected, *(picture_of(r)[0] for r in self.references)) if p]
+        pictures = [split_reference(r)[0] for r in self.reference]
+        return [p for p in (self.mask_file, self.effects_file, self.affected_mask, *pictures) if p]
 
     @property
     def own_weights(self) -> dict[str, str]:
-        """Files of the user's own by model name; raises `UsageError` for what is not NAME=FILE or not there."""
+        """The user's checkpoints: absolute paths by model name. Raises `UsageError`."""
         out = {}
         for text in self.weights:
             name, equal, path = text.partition("=")
@@ -95,16 +236,14 @@ class Request:
             out[name] = str(Path(path).absolute())
         return out
 
-    def settings(self, places: dict[str, str]) -> Settings:
-        """What the remover is told; its models lie at `places` by name. Raises `UsageError`."""
-        return Settings(
-            self.prompt, self.second_pass, self.quality, self.steps, self.work_size, self.guidance, self.own_loras,
-            self.conditioning, self.seed, self.device, places,
-        )  # fmt: skip
+    @property
+    def own_loras(self) -> tuple[tuple[str, float], ...]:
+        """The user's LoRA files as (path, strength). Raises `UsageError`."""
+        return tuple(_lora(text) for text in self.lora)
 
     @property
     def work_size(self) -> tuple[int, int] | None:
-        """The (width, height) that a network is to work at; raises `UsageError` for what it cannot be."""
+        """The (width, height) a network is to work at. Raises `UsageError`."""
         if self.size is None:
             return None
         sides = self.size.lower().split("x")
@@ -112,35 +251,110 @@ class Request:
             raise UsageError(f"--size {self.size} is not WIDTHxHEIGHT in multiples of 16", "as in --size 720x480")
         return int(sides[0]), int(sides[1])
 
-    @property
-    def own_loras(self) -> tuple[tuple[str, float], ...]:
-        """Low-rank changes as (file, strength); raises `UsageError` for what is not FILE[@STRENGTH] or not there."""
-        out = []
-        for text in self.loras:
-            path, at, strength = text.rpartition("@")
-            if Path(text).exists() or not at:
-                path, strength = text, "1"
-            try:
-                out.append((str(Path(path).absolute()), float(strength)))
-                if not isfinite(out[-1][1]):
-                    raise ValueError(strength)
-            except ValueError:
-                raise UsageError(f"--lora {text} is not FILE@STRENGTH", "as in --lora mine.safetensors@0.55") from None
-            if not Path(path).is_file():
-                raise UsageError(f"there is no file {path}", "check the path given with --lora")
-        return tuple(out)
+    def settings(self, model_paths: dict[str, str]) -> "Settings":
+        """Return what the remover is told.
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        Args:
+            model_paths: Where its models lie, by model name.
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Request":
-        known = {f.name for f in fields(cls)}
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
-        return cls(**plain)
+        Raises:
+            UsageError: A size or a LoRA is wrong.
+        """
+        from vremove_cli.removers.base import Settings
+
+        return Settings(
+            prompt=self.prompt,
+            second_pass=self.second_pass,
+            quality=self.quality,
+            steps=self.steps,
+            size=self.work_size,
+            guidance=self.guidance,
+            loras=self.own_loras,
+            conditioning=self.conditioning,
+            seed=self.seed,
+            device=self.device,
+            model_paths=model_paths,
+        )
 
 
-def picture_of(reference: str) -> tuple[str, str]:
-    """FILE or FILE@WHEN as its path and its WHEN ("" without one); a file's own name may hold an @."""
+def request_from(input: str, output: str, options: dict[str, Any]) -> Request:
+    """Return a checked request.
+
+    Args:
+        input: Path of the clip.
+        output: Path of the result.
+        options: Values by option name, as text or as Python values.
+
+    Raises:
+        UsageError: An option is unknown or its value is wrong, or two contradict each other.
+    """
+    made = Request(input, output, **values_from(Request, options))
+    made.check()
+    return made
+
+
+def _lora(text: str) -> tuple[str, float]:
+    """Return path and strength from FILE or FILE@STRENGTH."""
+    path, at, strength = text.rpartition("@")
+    if Path(text).exists() or not at:
+        path, strength = text, "1"
+    try:
+        factor = float(strength)
+        if not isfinite(factor):
+            raise ValueError(strength)
+    except ValueError:
+        raise UsageError(f"--lora {text} is not FILE@STRENGTH", "as in --lora mine.safetensors@0.55") from None
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path}", "check the path given with --lora")
+    return str(Path(path).absolute()), factor
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return path and WHEN ("" without one) from FILE or FILE@WHEN; a file's own name may hold an @."""
     path, _, when = reference.rpartition("@")
     return (reference, "") if Path(reference).exists() or not path else (path, when)
+
+
+@dataclass(frozen=True)
+class Exports:
+    """What to write beside the result; each field is an option."""
+
+    write_preview: str | None = option(
+        None, "Sheet of before, mask and after, to check the result.", panel=Panel.EVERYDAY, metavar="SHEET.png",
+        path=True, tracking=True,
+    )  # fmt: skip
+    write_mask: str | None = option(
+        None, "Mask of the objects.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
+    )
+    write_matte: str | None = option(
+        None, "Blend weights of the edit.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
+    )
+    write_effects: str | None = option(
+        None, "Mask of shadows and reflections.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
+    )
+    write_quadmask: str | None = option(
+        None, "Mask of four values, for VOID.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
+    )
+    write_plate: str | None = option(
+        None, "Clean plate, RGB.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
+    )
+    write_patch: str | None = option(
+        None, "Fill alone, RGBA.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
+    )
+    write_cutout: str | None = option(
+        None, "Object alone, RGBA.", panel=Panel.OUTPUT, metavar=_LAYER, path=True, tracking=True
+    )
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """All paths but the preview's."""
+        paths = (
+            self.write_mask,
+            self.write_matte,
+            self.write_effects,
+            self.write_quadmask,
+            self.write_plate,
+            self.write_patch,
+            self.write_cutout,
+        )
+        return [p for p in paths if p]

@@ -1,11 +1,8 @@
-"""A work folder taken into use: held against other processes, with the plan of this job in it."""
+"""The plan in a work folder: reused if it is for this job, else replaced, with the results that still hold kept."""
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
-from vremove_cli.errors import NothingError, UsageError, VremoveError
+from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.plan import Plan, same_job
 from vremove_cli.job.planner import make_plan, same_tracker
@@ -13,56 +10,31 @@ from vremove_cli.job.request import Request
 from vremove_cli.job.workdir.folder import WorkFolder, write_json
 
 PATIENCE = 0.25  # seconds between looks at what another process is doing
-_ATTEMPTS = 5
-
-
-@contextmanager
-def occupied(folder: WorkFolder, *, keep: bool = False) -> Iterator[None]:
-    """Hold a work folder while a job runs in it, so that no other process clears it away.
-
-    Afterwards a folder that was only this run's goes, unless `keep`, or unless the run was broken off with something
-    done: then the same command goes on from there.
-    """
-    useless = False
-    try:
-        with ExitStack() as stack:
-            for attempt in range(_ATTEMPTS):
-                folder.claim()
-                try:
-                    stack.enter_context(folder.lease(f"attend-{os.getpid()}"))
-                    break
-                except FileNotFoundError:  # its last user is deleting it at this moment
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-            try:
-                yield
-                useless = True
-            except BaseException as error:
-                useless = isinstance(error, NothingError) or not folder.started
-                raise
-    finally:
-        if useless and not (keep and folder.started):
-            folder.discard()
 
 
 def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
-    """The folder's plan when it is for this job; else a new one, in place of an abandoned run's."""
+    """Return the folder's plan if it is for this job, else make one.
+
+    Raises:
+        UsageError: The folder holds another job that must not be replaced.
+        VremoveError: The job cannot be planned.
+    """
     while True:
-        with folder.lease("planning") as mine:
-            if mine:
-                had = _former(folder)
-                if had is not None and same_job(had, request) and same_tracker(had, request):
-                    _go_on(folder, had, emit)
-                    return had
-                _may_replace(folder)
-                made = make_plan(request, emit, had)
-                _replan(folder, had, made, emit)
-                return made
+        with folder.lease("planning") as acquired:
+            if acquired:
+                former = _former(folder)
+                if former is not None and same_job(former, request) and same_tracker(former, request):
+                    _continue(folder, former, emit)
+                    return former
+                _check_replaceable(folder)
+                plan = make_plan(request, emit, former)
+                _replace(folder, former, plan, emit)
+                return plan
         time.sleep(PATIENCE)
 
 
 def _former(folder: WorkFolder) -> Plan | None:
-    """The plan that is in the folder; None when there is none, or only a damaged or old one of a run's own."""
+    """Return the folder's plan; None without one, or when a run's own is damaged or old."""
     try:
         return Plan.load(folder.plan) if folder.plan.exists() else None
     except VremoveError:
@@ -71,32 +43,32 @@ def _former(folder: WorkFolder) -> Plan | None:
         return None
 
 
-def _go_on(folder: WorkFolder, had: Plan, emit: Emit) -> None:
-    """Say what is done already, and what the plan says."""
-    finished = sum(folder.finished(t.id) for t in had.tasks)
-    emit(Note(f"going on with {folder.path}: {finished} of {len(had.tasks)} tasks are done"))
-    for note in had.notes:
+def _continue(folder: WorkFolder, plan: Plan, emit: Emit) -> None:
+    """Say what is done already, and repeat the plan's notes."""
+    finished = sum(folder.finished(t.id) for t in plan.tasks)
+    emit(Note(f"going on with {folder.path}: {finished} of {len(plan.tasks)} tasks are done"))
+    for note in plan.notes:
         emit(Note(note))
 
 
-def _may_replace(folder: WorkFolder) -> None:
-    """Raise `UsageError` when the folder has a plan that is not an earlier run's own, or is in use."""
+def _check_replaceable(folder: WorkFolder) -> None:
+    """Raise `UsageError` when the folder's plan is not an earlier run's own, or is in use."""
     if not folder.plan.exists():
         return
     if not folder.temporary:
         raise UsageError(f"{folder.path} holds another job", "choose another folder with --work, or delete this one")
-    if folder.others():
+    if folder.used_by_others():
         raise UsageError(f"{folder.path} is in use by another job", "wait for it, or choose another folder with --work")
 
 
-def _replan(folder: WorkFolder, had: Plan | None, made: Plan, emit: Emit) -> None:
-    """Put a new plan in the folder, in place of an earlier run's, of which the results that still hold are kept."""
-    keys = {t.id: t.key for t in had.tasks} if had else {}
-    kept = {t.id for t in made.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
+def _replace(folder: WorkFolder, former: Plan | None, plan: Plan, emit: Emit) -> None:
+    """Put a new plan in the folder and keep the results of tasks whose keys are unchanged."""
+    keys = {t.id: t.key for t in former.tasks} if former else {}
+    kept = {t.id for t in plan.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
     if folder.plan.exists():
-        if had and had.request.input == made.request.input:
-            emit(Note(f"going on with {folder.path}: {len(kept)} of {len(made.tasks)} tasks still hold"))
+        if former and former.request.input == plan.request.input:
+            emit(Note(f"going on with {folder.path}: {len(kept)} of {len(plan.tasks)} tasks still hold"))
         else:
             emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
-    folder.keep(kept)  # without a plan, too: a run that was killed in here left results of nobody knows what
-    write_json(folder.plan, made.to_json())
+    folder.keep(kept)  # without a former plan, too: a run that was killed here may have left results
+    write_json(folder.plan, plan.to_json())

@@ -1,29 +1,29 @@
-"""The task graph: which pieces of work a job consists of, what each needs, and what its result depends on."""
+"""The task graph: which pieces of work a job consists of, and what each needs."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from vremove_cli import __version__
 from vremove_cli.frame_ranges import FrameRange, segments, shot_context
-from vremove_cli.job.request import Request
+from vremove_cli.job.object_prompts import UNNAMED, PromptsByObject, is_affected
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.removers.base import ShotInfo, Stage
-from vremove_cli.tracking.base import ObjectPrompts
 
-PLATE_SEGMENT = 180  # frames of a segment
-TRACK_SEGMENT = 60  # ... of one in which an object is followed: what a correction redoes at least
-UNNAMED = "object"  # what the object without a name is called
-AFFECTED = "affected"  # what is followed under this name, or one that begins so, is not erased: it will move
-REACH = 60  # frames on both sides in which the plate looks for the background
+PLATE_SEGMENT = 180  # frames of a segment of the plate, at most
+TRACK_SEGMENT = 60  # frames of a segment of tracking, at most: what a correction redoes at least
+REACH = 60  # frames before and after a segment in which the plate looks for the background
 
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: `kind` is mask, track, mend, effects, plate or fill; `span` its frames; `needs` ids of others.
+    """One piece of work.
 
-    `origin` is the prompted frame it starts from; `key` a digest of all that its result depends on.
+    Attributes:
+        id: Unique in the plan; also the stem of its files.
+        kind: mask, track, backward_correction, effects, plate or fill.
+        span: Its frames.
+        needs: Ids of the tasks that must be done before.
+        target: Name of the object, of tracking tasks.
+        origin: The prompted frame that a tracking task starts from.
+        key: Digest of all that its result depends on.
     """
 
     id: str
@@ -35,38 +35,43 @@ class Task:
     key: str = ""
 
 
-def is_affected(name: str) -> bool:
-    """Whether what is followed under a name is not erased, but will move once the object is gone."""
-    return name == AFFECTED or name.startswith(f"{AFFECTED}.")
-
-
 def segments_in(span: FrameRange, clip: ClipInfo, longest: int) -> tuple[FrameRange, ...]:
-    """A run of frames in segments."""
+    """Return a span in segments of at most `longest` frames, none of them across a cut."""
     found = segments(span.length, [c - span.start for c in clip.cuts], longest)
     return tuple(FrameRange(a + span.start, b + span.start) for a, b in found)
 
 
+def shots_in(span: FrameRange, clip: ClipInfo) -> tuple[FrameRange, ...]:
+    """Return a span in whole shots."""
+    return segments_in(span, clip, clip.frames + 1)
+
+
 def mask_tasks(pieces: tuple[FrameRange, ...]) -> list[Task]:
-    """A task for each segment of the user's mask."""
+    """Return a task for each segment of the user's mask."""
     return [Task(f"mask-{k:04d}", "mask", piece) for k, piece in enumerate(pieces)]
 
 
 def tracking_tasks(
-    clicks: dict[str, dict[int, ObjectPrompts]],
-    pieces: tuple[FrameRange, ...],
-    cuts: tuple[int, ...],
-    notes: list[str],
+    prompts: PromptsByObject, pieces: tuple[FrameRange, ...], cuts: tuple[int, ...], notes: list[str]
 ) -> list[Task]:
-    """A chain of tasks for each object and shot, outwards from the segment that holds its first prompt there, and
-    tasks that carry later prompts back over segments before theirs."""
-    out = []
-    for name, by_frame in clicks.items():
-        label = name.replace(".", "~") or UNNAMED  # a file of a task is named ID.WHAT
-        for shot in _shots(pieces, cuts):
-            frames = sorted(f for f in by_frame if pieces[shot[0]][0] <= f < pieces[shot[-1]][1])
+    """Return the tasks that follow objects.
+
+    Each object and shot gets a chain of tasks, outwards from the segment that holds its first prompt there, and tasks
+    that carry later prompts back over the segments before theirs.
+
+    Args:
+        prompts: Prompts by object name and frame.
+        pieces: Segments of tracking.
+        cuts: First frames of new shots.
+        notes: Gets a sentence for each shot in which an object is not followed, and for each useless negative point.
+    """
+    out: list[Task] = []
+    for name, by_frame in prompts.items():
+        for shot in _segments_by_shot(pieces, cuts):
+            start, stop = pieces[shot[0]].start, pieces[shot[-1]].stop
+            frames = sorted(f for f in by_frame if start <= f < stop)
             positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
             if not positive:
-                start = pieces[shot[0]][0]
                 if not is_affected(name):
                     notes.append(
                         f"{name or UNNAMED} is not looked for after the cut at frame {start}: "
@@ -79,41 +84,56 @@ def tracking_tasks(
                 for f in frames
                 if f < positive[0]
             ]
-            home = next(k for k in shot if pieces[k][0] <= positive[0] < pieces[k][1])
-            for k in sorted(shot, key=lambda k: abs(k - home)):
-                toward = home if k == home else (k - 1 if k > home else k + 1)
-                needs = () if k == home else (f"track-{label}-{toward:04d}",)
-                out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, positive[0]))
-            out += _mend_tasks(label, name, [f for f in frames if f >= positive[0]], pieces)
+            out += _chain(name, shot, positive[0], pieces)
+            out += _backward_corrections(name, [f for f in frames if f >= positive[0]], pieces)
     return out
 
 
-def _mend_tasks(label: str, name: str, frames: list[int], pieces: tuple[FrameRange, ...]) -> list[Task]:
-    """Tasks for the segments between two prompts, from the later one's down to half-way."""
+def _label(name: str) -> str:
+    """Return an object's name as it stands in task ids: a task's files are named ID.WHAT, so it has no dot."""
+    return name.replace(".", "~") or UNNAMED
+
+
+def _chain(name: str, shot: list[int], first: int, pieces: tuple[FrameRange, ...]) -> list[Task]:
+    """Return an object's tasks in one shot, from the segment of its first prompt outwards."""
+    label = _label(name)
+    home = next(k for k in shot if pieces[k].start <= first < pieces[k].stop)
     out = []
+    for k in sorted(shot, key=lambda k: abs(k - home)):
+        neighbour = home if k == home else (k - 1 if k > home else k + 1)
+        needs = () if k == home else (f"track-{label}-{neighbour:04d}",)
+        out.append(Task(f"track-{label}-{k:04d}", "track", pieces[k], needs, name, first))
+    return out
+
+
+def _backward_corrections(name: str, frames: list[int], pieces: tuple[FrameRange, ...]) -> list[Task]:
+    """Return tasks for the segments between two prompts, from the later prompt's down to half-way."""
+    out: list[Task] = []
+    label = _label(name)
     for before, frame in zip(frames, frames[1:], strict=False):
-        home = next(k for k, piece in enumerate(pieces) if piece[0] <= frame < piece[1])
+        home = next(k for k, piece in enumerate(pieces) if piece.start <= frame < piece.stop)
         later = f"track-{label}-{home:04d}"
         for k in range(home - 1, -1, -1):
-            if pieces[k][1] <= (before + frame) / 2:
+            if pieces[k].stop <= (before + frame) / 2:
                 break
-            out.append(Task(f"mend-{label}-{k:04d}", "mend", pieces[k], (f"track-{label}-{k:04d}", later), name, frame))
+            needs = (f"track-{label}-{k:04d}", later)
+            out.append(Task(f"correct-{label}-{k:04d}", "backward_correction", pieces[k], needs, name, frame))
             later = out[-1].id
     return out
 
 
-def _shots(pieces: tuple[FrameRange, ...], cuts: tuple[int, ...]) -> list[list[int]]:
-    """Indices of the segments of each shot."""
+def _segments_by_shot(pieces: tuple[FrameRange, ...], cuts: tuple[int, ...]) -> list[list[int]]:
+    """Return the indices of each shot's segments."""
     out: list[list[int]] = []
-    for k, (start, _) in enumerate(pieces):
-        if not out or start in cuts:
+    for k, piece in enumerate(pieces):
+        if not out or piece.start in cuts:
             out.append([])
         out[-1].append(k)
     return out
 
 
 def frames_in_reach(piece: FrameRange, span: FrameRange, clip: ClipInfo) -> FrameRange:
-    """Frames that may show what a segment hides: near it, in its shot, and in the range whose masks are known."""
+    """Return the frames that may show what a segment hides: near it, in its shot, and among those that have masks."""
     low, high = shot_context(piece, clip.frames, clip.cuts, REACH)
     return FrameRange(max(low, span.start), min(high, span.stop))
 
@@ -121,7 +141,7 @@ def frames_in_reach(piece: FrameRange, span: FrameRange, clip: ClipInfo) -> Fram
 def tasks_with_reach(
     kind: str, tasks: list[Task], pieces: tuple[FrameRange, ...], clip: ClipInfo, span: FrameRange
 ) -> list[Task]:
-    """A task for each segment that needs all of the given ones within its reach."""
+    """Return a task for each segment that needs all of the given tasks within its reach."""
     out = []
     for k, piece in enumerate(pieces):
         reached = frames_in_reach(piece, span, clip)
@@ -132,15 +152,15 @@ def tasks_with_reach(
 
 
 def shot_info(clip: ClipInfo, span: FrameRange, pieces: tuple[FrameRange, ...]) -> ShotInfo:
-    """The numbers that a remover plans its stages from."""
-    return ShotInfo(pieces, segments_in(span, clip, clip.frames + 1), clip.width, clip.height)
+    """Return the numbers that a remover plans its stages from."""
+    return ShotInfo(pieces, shots_in(span, clip), clip.width, clip.height)
 
 
 def connected_groups(stages: list[Stage]) -> dict[str, FrameRange]:
-    """For each stage the frames of all that hang together with it: they need each other, directly or through others."""
+    """Return for each stage the frames of its connected group: stages that need each other, directly or not."""
     leader = {s.id: s.id for s in stages}
 
-    def led(name: str) -> str:
+    def find(name: str) -> str:
         while leader[name] != name:
             leader[name] = leader[leader[name]]
             name = leader[name]
@@ -148,50 +168,28 @@ def connected_groups(stages: list[Stage]) -> dict[str, FrameRange]:
 
     for stage in stages:
         for need in stage.needs:
-            leader[led(stage.id)] = led(need)
+            leader[find(stage.id)] = find(need)
     spans: dict[str, FrameRange] = {}
     for stage in stages:
-        low, high = spans.get(led(stage.id), stage.span)
-        spans[led(stage.id)] = FrameRange(min(low, stage.start), max(high, stage.stop))
-    return {s.id: spans[led(s.id)] for s in stages}
+        low, high = spans.get(find(stage.id), stage.span)
+        spans[find(stage.id)] = FrameRange(min(low, stage.start), max(high, stage.stop))
+    return {s.id: spans[find(s.id)] for s in stages}
 
 
-def fill_tasks(stages: list[Stage], plates: list[Task], *, whole: bool) -> list[Task]:
-    """The tasks of a remover's stages: each needs the stages before it, and the plates under it; or, unless it is shown
-    the whole frame, under all that hangs together with it: those decide what part of the picture it is shown."""
-    spans = {s.id: s.span for s in stages} if whole else connected_groups(stages)
-    return [_fill_task(s, spans[s.id], plates) for s in stages]
+def fill_tasks(stages: list[Stage], plates: list[Task], *, whole_frame: bool) -> list[Task]:
+    """Return the tasks of a remover's stages.
 
+    Each needs the stages before it and the plates of its frames. A cropping remover waits for all plates in its
+    connected group, because the crop is computed from them.
 
-def _fill_task(stage: Stage, group: FrameRange, plates: list[Task]) -> Task:
-    over = tuple(p.id for p in plates if p.span.overlaps(group))
-    return Task(f"fill-{stage.id}", "fill", stage.span, over + tuple(f"fill-{n}" for n in stage.needs))
-
-
-def with_keys(
-    tasks: tuple[Task, ...],
-    request: Request,
-    clicks: dict[str, dict[int, ObjectPrompts]],
-    digests: list[str],
-    tracker: list[Any],
-    remover: list[Any],
-) -> tuple[Task, ...]:
-    """The tasks with a key each: a task of another plan that has the same one leaves the same result.
-
-    `tracker` is what masks depend on besides the prompts, `remover` what fills depend on besides the request.
+    Args:
+        stages: The remover's stages.
+        plates: The plate tasks.
+        whole_frame: Whether the remover sees the whole frame instead of a crop.
     """
-    made: dict[str, Task] = {}
-    for task in tasks:
-        here: Any = [__version__, task.kind, task.span, task.target, task.origin, [made[n].key for n in task.needs]]
-        if task.kind == "track":
-            inside = {f: asdict(c) for f, c in clicks[task.target].items() if task.span.start <= f < task.span.stop}
-            here += [digests[0], tracker, request.static, request.skip_errors, inside]
-        elif task.kind == "mend":
-            here += [digests[0], sorted(clicks[task.target])]
-        elif task.kind == "mask":
-            here += [digests[:2], request.mask, request.invert_mask, request.quadmask, request.skip_errors]
-        else:
-            here += [digests, request.to_json(), remover if task.kind == "fill" else []]
-        key = hashlib.sha256(json.dumps(here, sort_keys=True).encode()).hexdigest()[:16]
-        made[task.id] = replace(task, key=key)
-    return tuple(made.values())
+    spans = {s.id: s.span for s in stages} if whole_frame else connected_groups(stages)
+    out = []
+    for stage in stages:
+        below = tuple(p.id for p in plates if p.span.overlaps(spans[stage.id]))
+        out.append(Task(f"fill-{stage.id}", "fill", stage.span, below + tuple(f"fill-{n}" for n in stage.needs)))
+    return out

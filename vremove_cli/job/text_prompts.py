@@ -1,4 +1,4 @@
-"""Objects that are named by a phrase: found on a frame of each shot, chosen among, and given on as boxes."""
+"""Objects named by a phrase: found on one frame of each shot, chosen, and turned into boxes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,22 +6,29 @@ from dataclasses import dataclass
 from vremove_cli.detection.grounding_dino import Detection, detect, load_detector
 from vremove_cli.errors import NothingError, UsageError
 from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.geometry import Array
 from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.model_fetch import ensure_helper
 from vremove_cli.job.request import Request
-from vremove_cli.job.task_graph import segments_in
+from vremove_cli.job.task_graph import shots_in
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.prompts import Prompt, parse_prompt
 from vremove_cli.weights.catalogue import DETECTOR
 
-LOOKS = 8  # frames of a shot that are looked at before it is given up, spread over it
-_LISTED = 9
+LOOKS = 8  # frames of a shot that are searched, spread over it, before it is given up
+_LISTED = 9  # matches that an error lists at most
 
 
 @dataclass(frozen=True)
 class FoundMatch:
-    """A match on a frame, of the shot with this number."""
+    """A detection on a frame.
+
+    Attributes:
+        shot: Number of the shot.
+        frame: Index of the frame.
+        match: The detection.
+    """
 
     shot: int
     frame: int
@@ -33,23 +40,34 @@ class FoundMatch:
 
 
 def text_prompts(request: Request, clip: ClipInfo, span: FrameRange, emit: Emit, *, fetch: bool) -> list[Prompt]:
-    """Boxes for what `request.text` names, in pixels of the displayed frame; none when the detector is not here and may
-    not be fetched.
+    """Return boxes for what `request.text` names.
 
-    Raises `NothingError` when nothing matches, `UsageError` when several things do and none was chosen, `ModelError`
-    when the detector cannot be had.
+    Args:
+        request: The request.
+        clip: The clip.
+        span: Frames that are edited.
+        emit: Gets notes and progress.
+        fetch: Whether the detector may be fetched.
+
+    Returns:
+        Boxes in pixels of the displayed frame; none when the detector is not cached and may not be fetched.
+
+    Raises:
+        NothingError: Nothing matches.
+        UsageError: Several things match and none was chosen.
+        ModelError: The detector cannot be had.
     """
     place = ensure_helper(DETECTOR, "text", request, emit, fetch=fetch)
     if place is None:
-        emit(Note(f"text: {DETECTOR} is not here; what is meant is looked for when it is"))
+        emit(Note(f"text: {DETECTOR} is not here; the object is looked for when it is"))
         return []
     detector = load_detector(*place)
+    shots = shots_in(span, clip)
     found: list[FoundMatch] = []
-    shots = segments_in(span, clip, clip.frames + 1)
     for shot, piece in enumerate(shots):
-        found += _first_found(clip, shot, piece, lambda picture: detect(detector, picture, request.text or ""))
+        found += _search(clip, shot, piece, lambda picture: detect(detector, picture, request.text or ""))
     if not found:
-        raise NothingError(f'nothing matches "{request.text}"', "say it otherwise, or give a point or a box")
+        raise NothingError(f'nothing matches "{request.text}"', "use other words, or give a point or a box")
     chosen = _chosen(request, found)
     prompts = []
     for shot in range(len(shots)):
@@ -62,21 +80,20 @@ def text_prompts(request: Request, clip: ClipInfo, span: FrameRange, emit: Emit,
     return prompts
 
 
-def _first_found(
-    clip: ClipInfo, shot: int, piece: FrameRange, look: Callable[..., list[Detection]]
+def _search(
+    clip: ClipInfo, shot: int, piece: FrameRange, find_in: Callable[[Array], list[Detection]]
 ) -> list[FoundMatch]:
-    """The matches on the first frame of a shot that has any, among those that are looked at."""
-    start, stop = piece
-    step = -(-(stop - start) // LOOKS)
-    for frame in range(start, stop, step):
+    """Return the detections on the first searched frame of a shot that has any."""
+    step = -(-piece.length // LOOKS)
+    for frame in range(piece.start, piece.stop, step):
         (picture,) = Clip(clip).frames(frame, frame + 1)
-        if found := look(clip.orientation.display(picture.rgb8())):
+        if found := find_in(clip.orientation.display(picture.rgb8())):
             return [FoundMatch(shot, frame, m) for m in found]
     return []
 
 
 def _chosen(request: Request, found: list[FoundMatch]) -> list[FoundMatch]:
-    """The matches that are meant: as picked, all, or the only one of each shot."""
+    """Return the matches that are meant: the picked ones, all, or the only one of each shot."""
     if request.pick:
         for k in request.pick:
             if not 1 <= k <= len(found):

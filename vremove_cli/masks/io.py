@@ -1,6 +1,6 @@
 """Masks from and to files: a video, a folder or pattern of images, or one image. White means: erase."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,21 +14,27 @@ from vremove_cli.media.ffv1 import GRAY, write_lossless
 from vremove_cli.media.png import write_gray_image
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.media.rgba_export import into_folder
-from vremove_cli.removers.void.quadmask import quantise
 
 
 class MaskFile:
     """A user's mask (scanned as `own`), checked against a clip: as many frames, or one image for all of them.
 
-    `levels` are the values of a quadmask that count; without them it is black and white. Raises `MediaError` when it
-    cannot be read and `UsageError` when its length is another. A mask of another size is scaled, which `notes` says.
+    `select` gets gray levels (H, W) uint8 and returns where the mask is set, bool (H, W): for masks of several values;
+    without it white is set. Raises `MediaError` when it cannot be read and `UsageError` when its length is another. A
+    mask of another size is scaled, which `notes` says.
     """
 
     def __init__(
-        self, own: ClipInfo, info: ClipInfo, *, invert: bool = False, what: str = "mask", levels: tuple[int, ...] = ()
+        self,
+        own: ClipInfo,
+        info: ClipInfo,
+        *,
+        invert: bool = False,
+        what: str = "mask",
+        select: Callable[[Array], Array] | None = None,
     ) -> None:
         self._clip = Clip(own)
-        self._info, self._invert, self._levels = info, invert, levels
+        self._info, self._invert, self._select = info, invert, select
         self._alpha = own.layout.alpha and _alpha_speaks(self._clip)
         self.notes: list[str] = []
         self._single = own.frames == 1 and info.frames > 1
@@ -56,11 +62,11 @@ class MaskFile:
         shown = self._clip.info.orientation.display(_alpha(frame) if self._alpha else _level(frame))
         size = self._info.shown_size
         if shown.shape[::-1] != size:
-            way = cv2.INTER_NEAREST if self._levels else cv2.INTER_LINEAR  # between two values lies a third
+            way = cv2.INTER_NEAREST if self._select else cv2.INTER_LINEAR  # a mean of two values is a third value
             shown = cv2.resize(np.ascontiguousarray(shown), size, interpolation=way)
         stored = np.ascontiguousarray(self._info.orientation.store(shown))
-        if self._levels:
-            return np.isin(quantise(stored), self._levels).astype(np.uint8) * 255
+        if self._select:
+            return self._select(stored).astype(np.uint8) * 255
         mask = stored > 127
         return (mask != self._invert).astype(np.uint8) * 255
 

@@ -9,13 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-FRAMES_PER_LATENT = 4  # frames to a latent, but for the first one
-
-
-def latents_of(frames: int) -> int:
-    """Latents of a clip of 4k + 1 frames."""
-    return (frames - 1) // FRAMES_PER_LATENT + 1
-
 
 def encode(vae: Any, video: Any) -> Any:
     """The posterior's mode of a video (1, 3, F, H, W), scaled: (1, 16, L, H/8, W/8)."""

@@ -12,7 +12,6 @@ from vremove_cli.weights.load import load_strict
 TEXT_TOKENS = 512  # tokens of text, padded with zeros after the encoder; the padding is attended
 IMAGE_TOKENS = 257  # tokens of a picture context
 HEADS = 16  # of the picture encoder; the one size that its tensors do not tell
-FRAMES_PER_LATENT = 4  # frames to a latent, but for the first one
 
 
 def make_transformer(config: Mapping[str, Any]) -> Any:
@@ -112,11 +111,6 @@ def _size(state: State, key: str, axis: int, path: str) -> int:
 
 def _count(state: State, pattern: str) -> int:
     return 1 + max((int(m[1]) for k in state if (m := re.match(pattern, k))), default=-1)
-
-
-def latents_of(frames: int) -> int:
-    """Latents of a clip of 4k + 1 frames."""
-    return (frames - 1) // FRAMES_PER_LATENT + 1
 
 
 def encode(vae: Any, video: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The contract between the job and whatever generates pixels."""
+"""The contract of removers: what a job gives to the code that generates pixels, and what it gets back."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
@@ -10,34 +10,22 @@ from vremove_cli.removers.common.vram_estimate import Network
 
 
 @dataclass(frozen=True)
-class RemoverSpec:
-    """What a remover is and needs. `region` is what it must see: a crop round the hole, or the whole frame; `input`
-    whether what the plate recovered is in place there, or the source with the object in it.
-
-    `multiple` is what the height and width given to it are multiples of, `context` how many pixels round the hole a
-    crop shows, `models` what it runs, by the catalogue's names, `accepts` what it is told, by the fields of `Settings`
-    (the seed, the device and the places are told to all); `physics` whether it knows what will move, and
-    `network` the shape of what it runs.
-    """
-
-    name: str
-    licence: str
-    region: Literal["crop", "frame"]
-    multiple: int = 8
-    context: int = 64
-    input: Literal["plate", "source"] = "plate"
-    models: tuple[str, ...] = ()
-    accepts: tuple[str, ...] = ()
-    physics: bool = False
-    network: Network | None = None
-
-
-@dataclass(frozen=True)
 class Settings:
-    """What a job tells its remover: the scene after removal in words, whether to take a second pass (off, on,
-    reference), how much care to take (draft, standard, best), or how many steps, at which (width, height) and with how
-    much guidance, low-rank changes of the user's own (file, strength), what the network is shown where a paper and its
-    released code differ (released, paper), the seed, where to run, and where its models lie by name."""
+    """The user's settings of a remover, the same for all removers.
+
+    Attributes:
+        prompt: the scene after removal, in words.
+        second_pass: "off", "on" or "reference".
+        quality: "draft", "standard" or "best".
+        steps: number of denoising steps; None: by quality.
+        size: (width, height) in pixels that the network works at; None: by the remover.
+        guidance: scale of classifier-free guidance; None: by the remover.
+        loras: the user's own LoRA files with their strengths.
+        conditioning: "released" or "paper": the network's input, where the two differ.
+        seed: seed of the noise.
+        device: "auto", "cpu" or "cuda".
+        model_paths: file or folder of each model, by its name in the catalogue.
+    """
 
     prompt: str = ""
     second_pass: str = "off"
@@ -53,11 +41,59 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class ShotInfo:
-    """Numbers of the job that a remover plans its stages from: the runs of frames to fill, none across a cut, and the
-    whole shots they are of."""
+class RemoverSpec:
+    """The properties of a remover that a job is planned from.
 
-    runs: tuple[FrameRange, ...]
+    Attributes:
+        name: the value of `--remover`.
+        licence: licence of its weights, or of its code where it has none.
+        region: the part of a frame that it gets: "crop", a box around the hole, or "frame".
+        multiple: height and width of a crop are multiples of this number of pixels.
+        context: width in pixels of the margin around the hole in a crop.
+        input: "plate": the frames with all recovered pixels in place; "source": the frames with the object.
+        models: models that it always runs, by their names in the catalogue.
+        optional_models: models that it also runs where a field of `Settings` differs from the default, by that field.
+        accepts: fields of `Settings` that it reads. All removers get `seed`, `device` and `model_paths`.
+        physics: True if it uses `Shot.affected_mask`.
+        network: size of its network, for the estimate of GPU memory.
+    """
+
+    name: str
+    licence: str
+    region: Literal["crop", "frame"]
+    multiple: int = 8
+    context: int = 64
+    input: Literal["plate", "source"] = "plate"
+    models: tuple[str, ...] = ()
+    optional_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    accepts: tuple[str, ...] = ()
+    physics: bool = False
+    network: Network | None = None
+
+    @property
+    def all_models(self) -> tuple[str, ...]:
+        """All models that it can run."""
+        return self.models + tuple(name for names in self.optional_models.values() for name in names)
+
+    def models_for(self, settings: Settings) -> tuple[str, ...]:
+        """Return the models that a job with these settings runs."""
+        default = Settings()
+        chosen = (names for f, names in self.optional_models.items() if getattr(settings, f) != getattr(default, f))
+        return self.models + tuple(name for names in chosen for name in names)
+
+
+@dataclass(frozen=True)
+class ShotInfo:
+    """The numbers of a job that a remover plans its stages from.
+
+    Attributes:
+        spans: spans of frames to fill, in order; none crosses a cut.
+        shots: the shots that hold these spans, each whole.
+        width: width of the clip in pixels.
+        height: height of the clip in pixels.
+    """
+
+    spans: tuple[FrameRange, ...]
     shots: tuple[FrameRange, ...]
     width: int
     height: int
@@ -65,10 +101,17 @@ class ShotInfo:
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work: an id that is unique in the job, the frames start <= t < stop it fills, what it needs.
+    """One piece of a remover's work.
 
-    With a `step` above 1 it makes every such frame only, for stages that need it: anchors, which are not shown
-    themselves. Where stages overlap the earlier one of the list is shown, but for one that needs it.
+    Where stages overlap, the earlier one in the list wins unless the later one depends on it. A stage with a `step`
+    above 1 generates keyframes for the stages that need it; its frames do not go into the result.
+
+    Attributes:
+        id: unique in the job.
+        start: first frame.
+        stop: frame after the last one.
+        needs: ids of the stages whose fills it gets.
+        step: distance of the frames that it generates.
     """
 
     id: str
@@ -79,25 +122,34 @@ class Stage:
 
     @property
     def span(self) -> FrameRange:
-        """The frames it covers."""
+        """The frames from the first to the last."""
         return FrameRange(self.start, self.stop)
 
     @property
     def frames(self) -> range:
-        """The frames it makes."""
+        """The frames that it generates."""
         return range(self.start, self.stop, self.step)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """What a stage sees, upright: frames (T, H, W, 3) float32 R'G'B' in [0, 1], the pixels asked for (T, H, W) bool,
-    and the mask of four values (see `masks.quadmask`) as its mean over each pixel, (T, H, W) float32 from 0 to 255;
-    where it lies in the clip as that is stored (`first` frame, `x`, `y` of the crop). `tick` gets how much is done, of
-    how much."""
+    """The pixels that a stage gets, upright, at the size that the remover works at.
+
+    Attributes:
+        frames: R'G'B' (T, H, W, 3) float32 in [0, 1].
+        inpaint_mask: pixels to generate (T, H, W) bool: all that the plate did not recover, and all that is affected.
+        erase_mask: pixels of the object, its shadow and its reflection (T, H, W) bool.
+        affected_mask: pixels that change once the object is gone (T, H, W) bool; empty unless `RemoverSpec.physics`.
+        first: number of the first frame in the clip.
+        x: left edge of the region in the clip's stored orientation, in pixels.
+        y: top edge of the region.
+        tick: reports progress: (steps done, steps in all).
+    """
 
     frames: Array
     inpaint_mask: Array
-    quad: Array
+    erase_mask: Array
+    affected_mask: Array
     first: int
     x: int
     y: int
@@ -106,23 +158,51 @@ class Shot:
 
 @dataclass(frozen=True)
 class Fill:
-    """What a stage made: frames (T, H, W, 3) float32, and, of a remover that takes an object's shadow, reflection and
-    light away too, where it changed the picture beside the object (T, H, W) bool."""
+    """The result of a stage.
+
+    Attributes:
+        frames: R'G'B' (T, H, W, 3) float32 in [0, 1], of the shape of `Shot.frames`.
+        difference_mask: pixels outside the erase mask that the remover changed (T, H, W) bool, for one that also
+            removes shadows, reflections and light; None: it changed nothing there.
+    """
 
     frames: Array
     difference_mask: Array | None = None
 
 
 class Remover(Protocol):
-    """Generates what no frame ever showed."""
+    """Generates the pixels that no frame of the clip shows.
 
-    spec: RemoverSpec
+    A class that satisfies this protocol and takes `Settings` as its only argument can be registered. It is made once
+    to plan a job and again in each process that works on it: all that it knows comes from its settings.
+
+    Attributes:
+        spec: its properties.
+    """
+
+    spec: ClassVar[RemoverSpec]
+
+    def __init__(self, settings: Settings) -> None:
+        """Check the settings; raises `UsageError`. Networks are loaded later, by `run`."""
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        """The work, as pieces that the job turns into tasks. An empty list: what the plate completed stands."""
+        """Split the work into stages, which the job turns into tasks.
+
+        The same `shot` must always give the same stages. An empty list leaves the plate as it is.
+        """
 
     def size(self, width: int, height: int) -> tuple[int, int] | None:
-        """The (width, height) it wants a region of this size at; None: as it is."""
+        """Return the (width, height) that a region of this size is resized to; None: no resizing."""
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
-        """Do one piece; `inputs` are the fills of the stages it needs, but for those that had nothing to do."""
+        """Generate the frames of a stage.
+
+        Args:
+            stage: one of those that `stages` returned.
+            shot: the stage's pixels.
+            inputs: fills of the stages in `stage.needs`; those with an empty inpaint mask are missing. Only frames
+                that a later stage needs are kept; others are black.
+
+        Returns:
+            Frames of the shape of `shot.frames`. Pixels outside the inpaint mask and the difference mask are ignored.
+        """

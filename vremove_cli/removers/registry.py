@@ -1,8 +1,12 @@
-"""Removers by name."""
+"""Removers by name: the built-in ones, those of installed packages, and those that a program registers.
+
+A package provides a remover by an entry point in the group `vremove.removers`; see docs/plugins.md.
+"""
 
 from collections.abc import Callable
 
-from vremove_cli.errors import ModelError, UsageError
+from vremove_cli import plugins
+from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.removers.base import Remover, RemoverSpec, Settings
 from vremove_cli.removers.minimax.remover import MiniMaxRemover
 from vremove_cli.removers.plate import PlateRemover
@@ -10,45 +14,96 @@ from vremove_cli.removers.rose.remover import RoseRemover
 from vremove_cli.removers.undereraser.remover import UnderEraserRemover
 from vremove_cli.removers.void.remover import VoidRemover
 
-_REMOVERS: dict[str, Callable[[Settings], Remover]] = {
-    "plate": lambda _: PlateRemover(), "void": VoidRemover, "rose": RoseRemover, "undereraser": UnderEraserRemover,
-    "minimax": MiniMaxRemover,
-}  # fmt: skip
+_BUILT_IN: tuple[type[Remover], ...] = (PlateRemover, VoidRemover, RoseRemover, UnderEraserRemover, MiniMaxRemover)
+_REGISTERED: dict[str, type[Remover]] = {remover.spec.name: remover for remover in _BUILT_IN}
+
+_OPTIONAL = ("prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning")
 
 
-_TOLD = ("prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning")
+def register(name: str, remover: type[Remover]) -> Callable[[], None]:
+    """Make a remover known in this process.
 
+    Args:
+        name: the value of `--remover`; a remover of that name is replaced.
+        remover: a class that satisfies `Remover`.
 
-def register(name: str, make: Callable[[Settings], Remover]) -> None:
-    """Make a remover known under a name."""
-    _REMOVERS[name] = make
+    Returns:
+        A function that undoes the registration.
+    """
+    before = _REGISTERED.get(name)
+    _REGISTERED[name] = remover
+
+    def undo() -> None:
+        if before is None:
+            del _REGISTERED[name]
+        else:
+            _REGISTERED[name] = before
+
+    return undo
 
 
 def names() -> list[str]:
-    """Every remover that can be asked for."""
-    return sorted(_REMOVERS)
+    """Return the names of all removers, sorted. No package is imported."""
+    return sorted({*_REGISTERED, *plugins.names(plugins.REMOVERS)})
 
 
 def resolve(name: str) -> tuple[str, str]:
-    """A remover's name and why it was chosen; raises `ModelError` for an unknown one."""
+    """Return a remover's name and the reason for the choice.
+
+    Raises:
+        UsageError: if there is no remover of this name.
+    """
     if name == "auto":
         return "plate", "no other was named"
-    if name not in _REMOVERS:
-        raise ModelError(f"there is no remover '{name}'", f"choose one of: auto, {', '.join(names())}")
+    if name not in names():
+        raise UsageError(f"there is no remover '{name}'", f"choose one of: auto, {', '.join(names())}")
     return name, "as asked"
 
 
 def spec_of(name: str) -> RemoverSpec:
-    """What a remover is, with all that it can run."""
-    return _REMOVERS[name](Settings(second_pass="on")).spec
+    """Return a remover's properties.
+
+    Raises:
+        ModelError: if the remover is not installed, or its package does not load.
+    """
+    return _find(name).spec
+
+
+def specs() -> dict[str, RemoverSpec]:
+    """Return the properties of all removers by name, without those whose package does not load."""
+    out = {}
+    for name in names():
+        try:
+            out[name] = spec_of(name)
+        except VremoveError:
+            continue
+    return out
 
 
 def make(name: str, settings: Settings) -> Remover:
-    """A remover ready to work; raises `UsageError` for a setting that it would not look at."""
-    made, plain = _REMOVERS[name](settings), Settings()
-    for field in _TOLD:
-        if getattr(settings, field) != getattr(plain, field) and field not in made.spec.accepts:
+    """Return a remover that is ready to work.
+
+    Raises:
+        UsageError: if a setting differs from its default and the remover does not read it.
+        ModelError: if the remover is not installed, or its package does not load.
+    """
+    remover, default = _find(name), Settings()
+    for field in _OPTIONAL:
+        if getattr(settings, field) != getattr(default, field) and field not in remover.spec.accepts:
             flag = f"--{field.removesuffix('s') if field == 'loras' else field.replace('_', '-')}"
-            can = [n for n in names() if field in spec_of(n).accepts]
-            raise UsageError(f"{name} takes no {flag}", f"leave it out, or choose --remover {' or '.join(can)}")
-    return made
+            able = [n for n, spec in specs().items() if field in spec.accepts]
+            raise UsageError(f"{name} takes no {flag}", f"leave it out, or choose --remover {' or '.join(able)}")
+    return remover(settings)
+
+
+def _find(name: str) -> type[Remover]:
+    """Return a remover's class: a registered one wins over a package's."""
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    if name not in plugins.names(plugins.REMOVERS):
+        raise plugins.missing(plugins.REMOVERS, name)
+    remover: type[Remover] = plugins.load(plugins.REMOVERS, name)
+    spec = getattr(remover, "spec", None)
+    if not isinstance(spec, RemoverSpec) or spec.name != name:
+        raise plugins.broken(plugins.REMOVERS, name, f"its `spec` is not a RemoverSpec of the name '{name}'")
+    return remover

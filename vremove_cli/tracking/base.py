@@ -1,54 +1,124 @@
-"""What a tracker is: prompts on some frames in, a mask on every frame out."""
+"""Tracker interface: prompts on some frames in, a soft mask on every frame out.
 
+Frames come one at a time, in either direction. A tracker keeps nothing between calls: what it remembers is in the
+`TrackerState` that it returns.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+import cv2
+import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
 
-WORK_SIZE = 360  # pixels of the shorter side that trackers see
+WORK_SIZE = 360  # pixels: shorter side of the frames that masks are tracked at
 
-# Remarks on a frame's mask, for the summary and the preview.
+# Remarks on the mask of a frame, for the summary and the preview.
 NO_OBJECT, DOUBTFUL = "nothing stands out at the prompt", "the first mask is doubtful"
 ABSENT, FOUND_AGAIN = "not found", "found again"
 
 
 @dataclass(frozen=True)
 class ObjectPrompts:
-    """Prompts of one object on one frame, in stored pixels: points (x, y), negative points, boxes (x0, y0, x1, y1)."""
+    """Prompts for one object on one frame, in pixels of the stored (not rotated) frame.
+
+    Attributes:
+        points: (x, y) of points on the object.
+        negative: (x, y) of points beside the object.
+        boxes: (x0, y0, x1, y1) of boxes round the object or its parts.
+    """
 
     points: tuple[tuple[float, float], ...] = ()
     negative: tuple[tuple[float, float], ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
 
     def scaled(self, scale: float) -> "ObjectPrompts":
-        def all_of(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(tuple(v * scale for v in row) for row in rows)
+        """Return the prompts with all coordinates multiplied by `scale`."""
 
-        return ObjectPrompts(all_of(self.points), all_of(self.negative), all_of(self.boxes))
+        def scale_points(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+            return tuple((x * scale, y * scale) for x, y in points)
+
+        boxes = tuple((x0 * scale, y0 * scale, x1 * scale, y1 * scale) for x0, y0, x1, y1 in self.boxes)
+        return ObjectPrompts(scale_points(self.points), scale_points(self.negative), boxes)
+
+
+@dataclass(frozen=True)
+class ForegroundEvidence:
+    """Evidence, for each pixel of a frame, that it is not the background; independent of any object.
+
+    The arrays are (h, w) float32 of one size, which may be smaller than the frame.
+
+    Attributes:
+        difference: Difference from the background in units of the frame's usual difference, 0 or more; 0 where the
+            background is unknown.
+        motion: Evidence drawn from `difference`, -1.2 (background) to 1.5 (foreground); 0 where unknown.
+        illumination: Evidence that the pixel is background in another light (a shadow, a reflection), 0 to 1.2.
+    """
+
+    difference: Array
+    motion: Array
+    illumination: Array
+
+    @classmethod
+    def zeros(cls, height: int, width: int) -> "ForegroundEvidence":
+        """Return arrays (height, width) that hold no evidence."""
+        return cls(*(np.zeros((height, width), np.float32) for _ in range(3)))
+
+    def map(self, function: Callable[[Array], Array]) -> "ForegroundEvidence":
+        """Return the evidence with `function` applied to each array."""
+        return ForegroundEvidence(function(self.difference), function(self.motion), function(self.illumination))
+
+    def resized(self, width: int, height: int) -> "ForegroundEvidence":
+        """Return the evidence at another size, interpolated bilinearly."""
+        return self.map(lambda x: np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR)))
+
+    def reliability(self, mask: Array) -> float:
+        """Return how far the evidence can be trusted for the object in `mask` (h, w) bool.
+
+        Returns:
+            0 when the object does not differ from the background, up to 1.
+        """
+        if not mask.any():
+            return 0.0
+        return float(np.clip(np.percentile(self.difference[mask], 60) - 1.5, 0, 1))
 
 
 @dataclass(frozen=True)
 class TrackerFrame:
-    """A frame as a tracker sees it: its number, `rgb` (h, w, 3) uint8 at the size the tracker wants, the clip's own
-    (width, height), the one that masks are kept at, and what stands out from the background, at any size."""
+    """One frame, prepared for a tracker.
 
-    frame: int
+    Attributes:
+        index: Number of the frame in the clip.
+        rgb: Picture (h, w, 3) uint8 at the tracker's input size.
+        clip_size: (width, height) of the clip, the pixels that prompts are given in.
+        mask_size: (width, height) of the masks that the tracker returns.
+        foreground: Evidence of what is not the background, at any size; None for a tracker with an input size of its
+            own, and where it is not known.
+    """
+
+    index: int
     rgb: Array
-    size: tuple[int, int]
-    kept: tuple[int, int]
-    standout: ForegroundEvidence
+    clip_size: tuple[int, int]
+    mask_size: tuple[int, int]
+    foreground: ForegroundEvidence | None = None
 
     @property
     def scale(self) -> float:
         """Pixels of `rgb` in a pixel of the clip."""
-        return self.rgb.shape[0] / self.size[1]
+        return self.rgb.shape[0] / self.clip_size[1]
 
 
 @dataclass(frozen=True)
 class TrackResult:
-    """A soft mask (h, w) float32 at the size that masks are kept at, above 0.5 inside, and its expected overlap (IoU)
-    with the truth (0..1)."""
+    """The mask of one frame.
+
+    Attributes:
+        mask: Soft mask (h, w) float32 in [0, 1] at `TrackerFrame.mask_size`, above 0.5 inside the object.
+        confidence: Expected intersection over union with the true mask, 0 to 1.
+        remark: One of the remarks above, or empty.
+    """
 
     mask: Array
     confidence: float
@@ -56,33 +126,65 @@ class TrackResult:
 
 
 class TrackerState:
-    """All a tracker remembers between frames: named arrays, so that it can be stored and work can go on elsewhere."""
+    """What a tracker remembers after a frame, as named arrays: a job can store it and go on later.
+
+    A tracker may return a subclass that keeps its own types; it must also accept a plain `TrackerState` made from the
+    subclass's `arrays`.
+    """
 
     def __init__(self, arrays: dict[str, Array]) -> None:
         self._arrays = arrays
 
     @property
     def arrays(self) -> dict[str, Array]:
+        """All of the state, by name."""
         return self._arrays
 
 
 class Tracker(Protocol):
-    """Segments an object on a prompted frame and carries it to the neighbours, one frame at a time.
+    """Segments an object on a prompted frame and propagates its mask, one frame at a time.
 
-    `sees` is the (width, height) of the pictures it wants; None: the size that masks are kept at, with the evidence of
-    what stands out.
+    Attributes:
+        name: Name of the tracker, for reports.
+        input_size: (width, height) of the pictures that the tracker wants. None: the size of the masks, with foreground
+            evidence.
     """
 
     name: str
-    sees: tuple[int, int] | None
+    input_size: tuple[int, int] | None
 
-    def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
-        """The mask on a prompted frame."""
+    def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
+        """Segment the object on a prompted frame.
+
+        Args:
+            frame: The frame.
+            prompts: Prompts for it, at least one point or box.
+
+        Returns:
+            The state after the frame, and the frame's mask.
+        """
 
     def correct(
-        self, sight: TrackerFrame, state: TrackerState, clicks: ObjectPrompts
+        self, frame: TrackerFrame, state: TrackerState, prompts: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
-        """The mask on the next frame, as clicks put it right."""
+        """Propagate the mask to the next frame and correct it there.
 
-    def step(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
-        """The mask on the next frame in the direction of travel."""
+        Args:
+            frame: The next frame in the direction of travel.
+            state: State after the frame before.
+            prompts: Prompts for `frame`.
+
+        Returns:
+            The state after the frame, and the frame's mask.
+        """
+
+    def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+        """Propagate the mask to the next frame in the direction of travel.
+
+        Args:
+            frame: The next frame.
+            state: State after the frame before.
+
+        Returns:
+            The state after the frame, and the frame's mask.
+        """

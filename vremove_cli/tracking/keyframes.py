@@ -55,8 +55,8 @@ def track_every_frame(
 ) -> Iterator[TrackStep]:
     """Follow an object through frames in the order of travel; prompts begin or correct."""
     for sight in sights:
-        state, tracked = _next(tracker, sight, state, clicks.get(sight.frame))
-        yield sight.frame, tracked, state
+        state, tracked = _next(tracker, sight, state, clicks.get(sight.index))
+        yield sight.index, tracked, state
 
 
 def track_with_keyframes(
@@ -75,15 +75,15 @@ def track_with_keyframes(
         if large is None:
             gap.append(sight)
             continue
-        key, tracked = _next(tracker, large, both.key if both else None, clicks.get(sight.frame))
+        key, tracked = _next(tracker, large, both.key if both else None, clicks.get(sight.index))
         ahead, carried = _carried(gap, both.flow if both else None)
         adopted = None if tracked.remark == ABSENT else FlowTracker().adopt(sight, carried, tracked.mask)
         back = _carried(gap[::-1], adopted)[0][::-1]
         both = KeyframedState(key, adopted)
         for k, (passed, one, other) in enumerate(zip(gap, ahead, back, strict=True)):
             fused = _fused(one, other, (k + 1) / (len(gap) + 1))
-            yield passed.frame, fused or _nothing(passed), both
-        yield sight.frame, tracked, both
+            yield passed.index, fused or _nothing(passed), both
+        yield sight.index, tracked, both
         gap = []
     assert not gap, "the last frame of a way is a keyframe"
 
@@ -93,7 +93,7 @@ def _next(
 ) -> tuple[TrackerState, TrackResult]:
     if clicks is None:
         assert state is not None
-        return tracker.step(sight, state)
+        return tracker.propagate(sight, state)
     return tracker.begin(sight, clicks) if state is None else tracker.correct(sight, state, clicks)
 
 
@@ -106,7 +106,7 @@ def _carried(
         if state is None:
             out.append(None)
             continue
-        state, tracked = FlowTracker().step(sight, state)
+        state, tracked = FlowTracker().propagate(sight, state)
         out.append(None if tracked.remark == ABSENT else tracked)
     return out, state
 
@@ -121,4 +121,4 @@ def _fused(ahead: TrackResult | None, back: TrackResult | None, way: float) -> T
 
 
 def _nothing(sight: TrackerFrame) -> TrackResult:
-    return TrackResult(np.zeros(sight.kept[::-1], np.float32), 0.0, ABSENT)
+    return TrackResult(np.zeros(sight.mask_size[::-1], np.float32), 0.0, ABSENT)

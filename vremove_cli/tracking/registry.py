@@ -1,8 +1,12 @@
-"""Trackers by name: `flow`, which needs no weights, and every model of the catalogue whose task is to track."""
+"""Trackers by name: `flow`, which needs no weights, and every model of the catalogue whose task is to track.
+
+Other packages provide trackers by entry points in the group `vremove.trackers`; `auto` never chooses one of those.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from vremove_cli import plugins
 from vremove_cli.errors import UsageError
 from vremove_cli.networks import devices
 from vremove_cli.tracking.base import Tracker
@@ -42,8 +46,10 @@ def choose_tracker(
             raise UsageError("the flow tracker follows every frame", "leave --track-every out, or add --tracker sam2")
         why = "as asked" if asked == "flow" else "no weights are here; `vremove models pull sam2-small` fetches some"
         return TrackerChoice("flow", why)
-    if asked not in ("auto", "sam2") and asked not in known:
-        names = ", ".join(("auto", "flow", "sam2", *known))
+    if asked not in ("auto", "sam2", *known):
+        if asked in plugins.names(plugins.TRACKERS):
+            return _provided(asked, every, device)
+        names = ", ".join(("auto", "flow", "sam2", *known, *plugins.names(plugins.TRACKERS)))
         raise UsageError(f"there is no tracker '{asked}'", f"choose one of: {names}")
     where, on = devices.choose_device(device)
     slow = where == "cpu"
@@ -62,13 +68,27 @@ def choose_tracker(
 
 def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
     """A tracker ready to work on a clip of so many frames; raises `ModelError` when its weights do not fit."""
-    if choice.part is None:
+    if choice.name == "flow":
         return FlowTracker()
+    where, _ = devices.choose_device(device)
+    if choice.part is None:
+        if choice.name not in plugins.names(plugins.TRACKERS):
+            raise plugins.missing(plugins.TRACKERS, choice.name)
+        made: Tracker = plugins.load(plugins.TRACKERS, choice.name)(where, frames)
+        return made
     from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
 
-    where, _ = devices.choose_device(device)
     network = load_network(choice.part.model.architecture, choice.part.path, where)
     return Sam2Tracker(network, frames_seen(choice, frames), choice.every)
+
+
+def _provided(name: str, every: int | None, device: str) -> TrackerChoice:
+    """Choose the tracker of an installed package: it tracks every frame."""
+    if every not in (None, 1):
+        raise UsageError(f"the tracker {name} tracks every frame", "leave --track-every out, or add --tracker sam2")
+    plugins.load(plugins.TRACKERS, name)  # a broken package is reported now, and not when the work begins
+    where, on = devices.choose_device(device)
+    return TrackerChoice(name, f"as asked; on {where}, {on}")
 
 
 def frames_seen(choice: TrackerChoice, frames: int) -> int:

@@ -75,12 +75,12 @@ class Sam2Tracker:
         self._pointers = min(frames, int(model.config.max_object_pointers_in_encoder))
         self.name = "edgetam" if "EdgeTam" in type(model).__name__ else "sam2"
         side = int(model.config.image_size)
-        self.sees: tuple[int, int] | None = (side, side)
+        self.input_size: tuple[int, int] | None = (side, side)
         self._mean, self._std = (torch.tensor(v, device=model.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
 
     def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
         """The mask on a prompted frame."""
-        bank, tracked = self._prompted(sight, MemoryBank((), sight.frame, lost=False), clicks)
+        bank, tracked = self._prompted(sight, MemoryBank((), sight.index, lost=False), clicks)
         if tracked.remark == ABSENT:
             return bank, TrackResult(tracked.mask, 0.0, NO_OBJECT)
         doubt = DOUBTFUL if tracked.confidence < _SURE else ""
@@ -90,33 +90,35 @@ class Sam2Tracker:
         self, sight: TrackerFrame, state: TrackerState, clicks: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
         """The mask on the next frame, put right. A box, or a point where nothing is followed, begins anew."""
-        bank = self._travelled(state, sight.frame)
+        bank = self._travelled(state, sight.index)
         if clicks.boxes:
             return self._prompted(sight, bank, clicks)
         session, found = self._step(sight, bank)
         if float(found["object_score_logits"]) <= 0 and clicks.points:
             return self._prompted(sight, bank, clicks)
-        refined = self._refined(session, sight.frame < bank.at, found, self._points(sight, clicks))
-        return self._told(sight, bank, Memory(sight.frame, True, refined))
+        refined = self._refined(session, sight.index < bank.at, found, self._points(sight, clicks))
+        return self._told(sight, bank, Memory(sight.index, True, refined))
 
-    def step(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+    def propagate(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         """The mask on the next frame in the direction of travel; on one that was prompted, the mask it has."""
-        bank = self._travelled(state, sight.frame)
-        known = next((m for m in bank.memories if m.at == sight.frame and m.prompted), None)
-        return self._told(sight, bank, known or Memory(sight.frame, False, self._step(sight, bank)[1]))
+        bank = self._travelled(state, sight.index)
+        known = next((m for m in bank.memories if m.at == sight.index and m.prompted), None)
+        return self._told(sight, bank, known or Memory(sight.index, False, self._step(sight, bank)[1]))
 
     def _prompted(self, sight: TrackerFrame, bank: MemoryBank, clicks: ObjectPrompts) -> tuple[MemoryBank, TrackResult]:
         """The mask that prompts mean on their own; with several boxes, all that is found in any of them."""
         import torch
 
-        at = sight.frame
+        at = sight.index
         if len(clicks.boxes) <= 1:
             return self._told(sight, bank, Memory(at, True, self._alone(sight, points=self._points(sight, clicks))))
         each = [ObjectPrompts((), clicks.negative, (box,)) for box in clicks.boxes]
         each += [ObjectPrompts(clicks.points)] if clicks.points else []
         found = [self._alone(sight, points=self._points(sight, c))["pred_masks"] for c in each]
         whole = torch.stack(found).amax(0).float()
-        fine = torch.nn.functional.interpolate(whole.reshape(1, 1, *whole.shape[-2:]), size=self.sees, mode="bilinear")
+        fine = torch.nn.functional.interpolate(
+            whole.reshape(1, 1, *whole.shape[-2:]), size=self.input_size, mode="bilinear"
+        )
         return self._told(sight, bank, Memory(at, True, {**self._alone(sight, mask=fine > 0), "pred_masks": whole}))
 
     def _alone(self, sight: TrackerFrame, *, points: Any = None, mask: Any = None) -> dict[str, Any]:
@@ -131,14 +133,14 @@ class Sam2Tracker:
         return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][_NOW])
 
     def _step(self, sight: TrackerFrame, bank: MemoryBank) -> tuple[Any, dict[str, Any]]:
-        session, back = self._session(), sight.frame < bank.at
+        session, back = self._session(), sight.index < bank.at
         known = session.output_dict_per_obj[0]
         prompted, others = known["cond_frame_outputs"], known["non_cond_frame_outputs"]
         for k, memory in enumerate(bank.memories):
             ago = len(bank.memories) - k
             if memory.prompted:
-                side = 1 if memory.at > sight.frame else -1
-                number = _NOW + side * max(1, round(abs(memory.at - sight.frame) / self._every))
+                side = 1 if memory.at > sight.index else -1
+                number = _NOW + side * max(1, round(abs(memory.at - sight.index) / self._every))
                 while number in prompted:
                     number += side
                 prompted[number] = dict(memory.outputs)
@@ -207,7 +209,7 @@ class Sam2Tracker:
 
         rows = [(x, y, k) for b in clicks.boxes for (x, y), k in (((b[0], b[1]), 2), ((b[2], b[3]), 3))]
         rows += [(x, y, 1) for x, y in clicks.points] + [(x, y, 0) for x, y in clicks.negative]
-        scale = np.array(self.sees) / sight.size
+        scale = np.array(self.input_size) / sight.clip_size
         where = torch.tensor([[[(x * scale[0], y * scale[1]) for x, y, _ in rows]]], dtype=self._model.dtype)
         labels = torch.tensor([[[k for _, _, k in rows]]], dtype=torch.int32)
         device = self._model.device
@@ -225,8 +227,8 @@ class Sam2Tracker:
         others = [m for m in bank.memories if m.at != memory.at]
         after = MemoryBank(tuple(_pruned([*others, memory], self._model)), memory.at, lost=lost)
         if lost:
-            return after, TrackResult(np.zeros(sight.kept[::-1], np.float32), 0.0, ABSENT)
-        fine = cv2.resize(low, sight.kept, interpolation=cv2.INTER_LINEAR)
+            return after, TrackResult(np.zeros(sight.mask_size[::-1], np.float32), 0.0, ABSENT)
+        fine = cv2.resize(low, sight.mask_size, interpolation=cv2.INTER_LINEAR)
         soft = np.clip(0.5 + fine / (2 * _SOFT), 0, 1).astype(np.float32)
         return after, TrackResult(soft, _confidence(low, score), FOUND_AGAIN if bank.lost else "")
 

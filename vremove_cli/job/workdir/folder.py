@@ -1,25 +1,25 @@
-"""The work folder: results renamed into place, and leases so that several processes can share it."""
+"""The work folder: where a job's files lie, what is finished, and who may delete it."""
 
 import contextlib
 import json
 import os
 import shutil
-import socket
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vremove_cli.errors import UsageError, VremoveError
-from vremove_cli.media.write import process_lives
+from vremove_cli.errors import NothingError, UsageError, VremoveError
+from vremove_cli.job.workdir.lease import held_by_others, lease
+from vremove_cli.job.workdir.records import from_json, read_json, to_json
 
-HEARTBEAT = 5.0  # seconds between signs of life
-STALE = 60.0  # seconds without one after which a lease counts as abandoned
 _FOLDERS = ("masks", "states", "effects", "plate", "fill", "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
 _OURS = (*_FOLDERS, _TEMPORARY, "plan.json")
+_ATTEMPTS = 5  # at entering a folder that its last user is deleting
+
+R = TypeVar("R")
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -36,37 +36,23 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 class WorkFolder:
-    """Paths and states of one job's files."""
+    """One job's files.
+
+    Attributes:
+        path: The folder.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def plan(self) -> Path:
+        """The plan's file."""
         return self.path / "plan.json"
-
-    def claim(self) -> None:
-        """Make the folder, or accept one of ours; raises `UsageError` for a folder that holds anything else.
-
-        A new one is marked as temporary: the run's own, to be cleared away in the end, until it is settled.
-        """
-        if self.path.is_dir():
-            strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not p.name.startswith(".")]
-            if strange:
-                raise UsageError(
-                    f"{self.path} is no work folder (it holds {strange[0]})", "choose another one with --work"
-                )
-        elif self.path.exists():
-            raise UsageError(f"{self.path} is no folder", "choose another one with --work")
-        fresh = not self.path.exists()
-        empty = fresh or not any(self.path.iterdir())
-        for name in _FOLDERS:
-            (self.path / name).mkdir(parents=True, exist_ok=True)
-        if empty:
-            (self.path / _TEMPORARY).write_text(_MADE if fresh else "in a folder of the user's\n")
 
     @property
     def temporary(self) -> bool:
+        """Whether the folder is a run's own, to be deleted at the end."""
         return (self.path / _TEMPORARY).exists()
 
     @property
@@ -74,12 +60,37 @@ class WorkFolder:
         """Whether there is a plan and some of it is done."""
         return self.plan.exists() and any((self.path / "done").glob("*.json"))
 
+    def file(self, room: str, name: str) -> Path:
+        """Return the path of a file in one of the folder's rooms."""
+        return self.path / room / name
+
+    def claim(self) -> None:
+        """Make the folder, or accept one of ours; a new one is temporary until `settle`.
+
+        Raises:
+            UsageError: The folder holds anything else.
+        """
+        if self.path.is_dir():
+            strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not p.name.startswith(".")]
+            if strange:
+                raise UsageError(
+                    f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
+                )
+        elif self.path.exists():
+            raise UsageError(f"{self.path} is not a folder", "choose another one with --work")
+        fresh = not self.path.exists()
+        empty = fresh or not any(self.path.iterdir())
+        for name in _FOLDERS:
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        if empty:
+            (self.path / _TEMPORARY).write_text(_MADE if fresh else "in a folder of the user's\n")
+
     def settle(self) -> None:
-        """Make it last: it is the user's now."""
+        """Keep the folder: it is the user's now."""
         (self.path / _TEMPORARY).unlink(missing_ok=True)
 
     def keep(self, tasks: set[str]) -> None:
-        """Delete the plan and the results of all tasks but these, and nothing else; the leases stay."""
+        """Delete the plan and the results of all tasks but these; leases stay."""
         self.plan.unlink(missing_ok=True)
         for name in _FOLDERS:
             for file in (self.path / name).iterdir() if name != "leases" else ():
@@ -87,8 +98,8 @@ class WorkFolder:
                     file.unlink()
 
     def discard(self) -> None:
-        """Delete a temporary folder that no other process is using; what is not ours in it stays."""
-        if not self.temporary or self.others():
+        """Delete a temporary folder that no other process uses; foreign files in it stay."""
+        if not self.temporary or self.used_by_others():
             return
         made = (self.path / _TEMPORARY).read_text() == _MADE
         for name in _FOLDERS:
@@ -101,121 +112,70 @@ class WorkFolder:
             with contextlib.suppress(OSError):
                 self.path.rmdir()
 
-    def file(self, kind: str, name: str) -> Path:
-        return self.path / kind / name
+    def finished(self, task: str) -> bool:
+        """Return whether a task has left its result; cheaper than reading it."""
+        return self._done(task).exists()
 
-    def result(self, task: str) -> dict[str, Any] | None:
-        """What a finished task left, or None while it is not finished."""
-        path = self.path / "done" / f"{task}.json"
+    def result(self, task: str, kind: type[R]) -> R | None:
+        """Return a task's result, or None while it is not finished.
+
+        Args:
+            task: The task's id.
+            kind: Dataclass of its stage's results.
+
+        Raises:
+            VremoveError: The file is damaged.
+        """
+        path = self._done(task)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict) or "seconds" not in found:
-                raise ValueError("it is not complete")
-            return found
+            return from_json(kind, read_json(path)["result"])
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise VremoveError(f"the work file {path} is damaged ({error})", "delete it and run again") from error
 
-    def finished(self, task: str) -> bool:
-        """Whether a task has left its result; cheaper than reading it, which holds a box for every frame."""
-        return (self.path / "done" / f"{task}.json").exists()
+    def finish(self, task: str, result: object, seconds: float) -> None:
+        """Record a task's result (a dataclass) and mark it as finished: the last thing a task does."""
+        write_json(self._done(task), {"seconds": round(seconds, 3), "result": to_json(result)})
 
-    def finish(self, task: str, result: dict[str, Any]) -> None:
-        """Mark a task as finished; the last thing it does."""
-        write_json(self.path / "done" / f"{task}.json", result)
+    def _done(self, task: str) -> Path:
+        return self.path / "done" / f"{task}.json"
+
+    def lease(self, task: str) -> AbstractContextManager[bool]:
+        """Return a lease on a task, to be held with `with`; it gives whether this process has it."""
+        return lease(self.path / "leases" / task)
+
+    def used_by_others(self) -> bool:
+        """Return whether another living process holds a lease here."""
+        return held_by_others(self.path / "leases")
 
     @contextmanager
-    def lease(self, task: str) -> Iterator[bool]:
-        """Whether this process may do the task now; it keeps the right, with a heartbeat, until the block ends."""
-        path = self.path / "leases" / task
-        if not _take(path):
-            yield False
-            return
-        stop = threading.Event()
-        beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
-        beat.start()
+    def occupied(self, *, keep: bool = False) -> Iterator[None]:
+        """Hold the folder while a job runs in it, so that no other process deletes it.
+
+        Afterwards a temporary folder is deleted, unless `keep`, or unless the run broke off with something done: then
+        the same command continues from there.
+        """
+        disposable = False
         try:
-            yield True
+            with ExitStack() as stack:
+                self._enter(stack)
+                try:
+                    yield
+                    disposable = True
+                except BaseException as error:
+                    disposable = isinstance(error, NothingError) or not self.started
+                    raise
         finally:
-            stop.set()
-            beat.join()
-            if _owner(path) == _identity():
-                path.unlink(missing_ok=True)
+            if disposable and not (keep and self.started):
+                self.discard()
 
-    def others(self) -> bool:
-        """Whether another living process holds a lease here."""
-        mine = _identity()
-        for path in (self.path / "leases").glob("*"):
-            owner = _owner(path)
-            if owner and owner != mine and not _abandoned(path, owner):
-                return True
-        return False
-
-
-def _identity() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
-
-
-def _born(pid: int) -> str:
-    """When a process started, so that a reused number is not taken for it; empty where the system does not say."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _take(path: Path) -> bool:
-    for _ in range(2):
-        hidden = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        hidden.write_text(json.dumps(_identity()))
-        try:
-            os.link(hidden, path)  # fails when the name is taken: exactly one process gets it, with its content in it
-            return True
-        except FileExistsError:
-            owner = _owner(path)
-            if owner is not None and not _abandoned(path, owner):
-                return False
-            _set_aside(path, owner)
-        finally:
-            hidden.unlink(missing_ok=True)
-    return False
-
-
-def _set_aside(path: Path, owner: dict[str, Any] | None) -> None:
-    """Remove an abandoned lease. Of several processes that try, one moves it; who moves a lease that a faster one has
-    just taken instead, puts it back."""
-    grave = path.with_name(f".{path.name}.stale.{os.getpid()}.{time.monotonic_ns()}")
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, grave)
-        if _owner(grave) != owner:
-            with contextlib.suppress(FileExistsError):
-                os.link(grave, path)
-        grave.unlink(missing_ok=True)
-
-
-def _owner(path: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-def _abandoned(path: Path, owner: dict[str, Any]) -> bool:
-    if owner.get("host") == socket.gethostname():
-        born = _born(int(owner.get("pid", 0)))
-        if not process_lives(int(owner.get("pid", 0))) or (born and owner.get("born") and born != owner["born"]):
-            return True
-        if born:
-            return False  # asleep, perhaps, but there
-    try:
-        return time.time() - path.stat().st_mtime > STALE
-    except FileNotFoundError:
-        return False
-
-
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT):
-        with contextlib.suppress(OSError):
-            if _owner(path) == _identity():
-                os.utime(path)
+    def _enter(self, stack: ExitStack) -> None:
+        for attempt in range(_ATTEMPTS):
+            self.claim()
+            try:
+                stack.enter_context(self.lease(f"attend-{os.getpid()}"))
+                return
+            except FileNotFoundError:  # its last user is deleting it at this moment
+                if attempt == _ATTEMPTS - 1:
+                    raise

@@ -1,9 +1,8 @@
-"""Where a remover changed the picture beside the object: its shadow, its reflection, its light, what it held up.
+"""The difference mask: pixels beside the object that a remover changed, such as its shadow, reflection and light.
 
-ROSE (Miao et al., 2025, sec. 4.4) calls it the difference mask, and draws it where a clip and the same without the
-object differ by more than 0.09. Here the second one is what a network made, which is also a little softer everywhere,
-off in colour, and restless: so it is the difference of smooth pictures, without what all of the frame has in common,
-and only where a neighbouring frame has it too.
+ROSE (Miao et al., 2025, sec. 4.4) marks the pixels where a clip with the object and the same clip without it differ by
+more than 0.09. Here the second clip is generated: it is softer, off in colour, and unsteady. The difference is
+therefore taken between blurred frames, less its median over the frame, and only where a neighbouring frame has it too.
 """
 
 import cv2
@@ -11,28 +10,37 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 
-THRESHOLD = 0.09
-_SMOOTH = 1 / 200  # of the shorter side
-_SPECK = 0.0005  # of the frame
+THRESHOLD = 0.09  # mean absolute difference of R'G'B' in [0, 1]: ROSE, sec. 4.4
+_BLUR = 1 / 200  # standard deviation of the blur, as a share of the shorter side
+_SPECK = 0.0005  # components below this share of the frame are dropped
 
 
-def difference_mask(made: Array, source: Array, erase: Array) -> Array:
-    """Where frames made and their source (T, H, W, 3) float32 in [0, 1] differ outside of `erase` (T, H, W) bool."""
-    found = np.stack([_differ(m, s, e) for m, s, e in zip(made, source, erase, strict=True)])
+def difference_mask(generated: Array, source: Array, erase: Array) -> Array:
+    """Return where generated frames differ from their source, outside the erase mask.
+
+    Args:
+        generated: (T, H, W, 3) float32 in [0, 1].
+        source: the same shape and range.
+        erase: (T, H, W) bool.
+
+    Returns:
+        (T, H, W) bool.
+    """
+    found = np.stack([_differ(g, s, e) for g, s, e in zip(generated, source, erase, strict=True)])
     if len(found) == 1:
         return _without_specks(found[0])[None]
-    beside = np.concatenate([found[1:2], found, found[-2:-1]])
-    steady = found & (beside[:-2] | beside[2:])
+    padded = np.concatenate([found[1:2], found, found[-2:-1]])
+    steady = found & (padded[:-2] | padded[2:])
     return np.stack([_without_specks(one) for one in steady])
 
 
-def _differ(made: Array, source: Array, erase: Array) -> Array:
-    """One frame's difference, (H, W) bool."""
-    smooth = max(1.0, _SMOOTH * min(erase.shape))
-    apart = cv2.GaussianBlur(made, (0, 0), smooth) - cv2.GaussianBlur(source, (0, 0), smooth)
+def _differ(generated: Array, source: Array, erase: Array) -> Array:
+    """Return one frame's difference, (H, W) bool."""
+    sigma = max(1.0, _BLUR * min(erase.shape))
+    difference = cv2.GaussianBlur(generated, (0, 0), sigma) - cv2.GaussianBlur(source, (0, 0), sigma)
     if not erase.all():
-        apart = apart - np.median(apart[~erase], axis=0)
-    return np.asarray((np.abs(apart).mean(axis=2) > THRESHOLD) & ~erase)
+        difference = difference - np.median(difference[~erase], axis=0)
+    return np.asarray((np.abs(difference).mean(axis=2) > THRESHOLD) & ~erase)
 
 
 def _without_specks(mask: Array) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.removers.base import Fill, Stage
+from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT
 
 
 def overlapping_windows(count: int, longest: int, overlap: int, grid: int = 1) -> list[tuple[int, int]]:
@@ -74,7 +75,6 @@ def _times(numbers: range, factor: int) -> range:
 
 
 _JOIN = "join-"
-_GRID = 4  # frames to a latent: runs begin where latents do, so that they may begin with the same noise
 
 
 def overlapping_stages(name: str, shots: Sequence[tuple[int, int]], longest: int, shared: int) -> list[Stage]:
@@ -83,7 +83,7 @@ def overlapping_stages(name: str, shots: Sequence[tuple[int, int]], longest: int
     runs = [
         (first + a, first + b)
         for first, stop in shots
-        for a, b in overlapping_windows(stop - first, longest, shared, _GRID)
+        for a, b in overlapping_windows(stop - first, longest, shared, FRAMES_PER_LATENT)
     ]
     windows = [Stage(f"{name}-{start:06d}", start, stop) for start, stop in runs]
     return [*windows, *_joins(windows, longest)]
@@ -130,9 +130,13 @@ def crossfade(stage: Stage, inputs: Mapping[Stage, Fill], frames: Array) -> Arra
     made = [_part(s, inputs[s], stage) for s in sorted(inputs, key=lambda s: s.start)]
     if len(made) < 2:
         return made[0] if made else frames
-    count = len(stage.frames)
-    ramp = (np.arange(1, count + 1, dtype=np.float32) / (count + 1))[:, None, None, None]
+    ramp = rising_weights(len(stage.frames))[:, None, None, None]
     return np.asarray(made[0] * (1 - ramp) + made[1] * ramp)
+
+
+def rising_weights(count: int) -> Array:
+    """Return the weights of a crossfade (count,) float32: evenly spaced between 0 and 1, both excluded."""
+    return np.arange(1, count + 1, dtype=np.float32) / (count + 1)
 
 
 def _part(had: Stage, fill: Fill, wanted: Stage) -> Array:

@@ -1,20 +1,21 @@
 """MiniMax-Remover: fills a hole in a few steps, without text and without guidance.
 
-Zi et al., "MiniMax-Remover: Taming Bad Noise Helps Video Object Removal", 2025, by the released code. It sees the
-hole in middle gray, and knows nothing of shadows: it is given a crop with what the plate recovered in place.
+Zi et al., "MiniMax-Remover: Taming Bad Noise Helps Video Object Removal", 2025, by the released code. The network sees
+the hole in middle gray and leaves shadows as they are, so it gets a crop with all recovered pixels in place.
 """
 
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import minimax, wan
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common.initial_latents import padded_length
 from vremove_cli.removers.common.temporal_windows import overlapping_stages
 from vremove_cli.removers.common.vram_estimate import Network
 from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
@@ -22,20 +23,25 @@ from vremove_cli.removers.common.wan.sigma_schedules import sample_with_schedule
 from vremove_cli.removers.minimax import conditioning
 from vremove_cli.weights.load import load_strict, read_state
 
-LONGEST, SHARED = 81, 20  # frames of a window, and those that two have in common
+LONGEST, SHARED = 81, 20  # frames of a window, and those that two windows share
 STEPS = {"draft": 6, "standard": 12, "best": 20}
-MOST = 500  # steps: with more, two fall on one time of its solver
+MOST = 500  # steps: with more, two of them have the same timestep
 OWN = "minimax-remover"
 
 
 class MiniMaxRemover(WanRemover):
     """See `removers.base.Remover`."""
 
-    spec = RemoverSpec(
-        "minimax", "CC-BY-NC-4.0", "crop", multiple=16, context=96, models=(OWN,),
+    spec: ClassVar[RemoverSpec] = RemoverSpec(
+        "minimax",
+        "CC-BY-NC-4.0",
+        "crop",
+        multiple=16,
+        context=96,
+        models=(OWN,),
         accepts=("quality", "steps", "size"),
         network=Network(1_127_055_424, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
-    )  # fmt: skip
+    )
     area = 480 * 832
     qualities = STEPS
 
@@ -45,18 +51,21 @@ class MiniMaxRemover(WanRemover):
             raise UsageError(f"minimax takes {MOST} steps at most", f"give --steps {MOST}, or fewer")
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        """Windows of each shot, which fade into each other."""
+        """Return windows of each shot, which fade into each other."""
         return overlapping_stages("minimax", shot.shots, LONGEST, SHARED)
 
     def length(self, frames: int) -> int:
-        """4n + 1, as the VAE wants it."""
-        return 4 * max(1, -(-(frames - 1) // 4)) + 1
+        """Return 4n + 1, as the VAE needs it."""
+        return padded_length(frames)
 
     def denoiser(self, device: str, dtype: Any, mode: placement.MemoryMode) -> "_MiniMax":
+        """Load the networks."""
         return _MiniMax(self.settings, device, dtype, mode, self.steps())
 
 
 class _MiniMax:
+    """See `common.wan.remover.Denoiser`."""
+
     def __init__(self, settings: Settings, device: str, dtype: Any, mode: placement.MemoryMode, steps: int) -> None:
         self._device, self._steps = device, steps
         self._folder = settings.model_paths[OWN]
@@ -67,15 +76,15 @@ class _MiniMax:
         import torch
         from diffusers import UniPCMultistepScheduler
 
-        given = conditioning.vae_inputs(frames * 2 - 1, conditioning.dilate_cross(mask))
-        seen, removed = (
-            self._encode(partial(wan.encode, self.vae), part.to(self._device, self.vae.dtype)) for part in given
+        videos = conditioning.vae_inputs(frames * 2 - 1, conditioning.dilate_cross(mask))
+        video_latents, mask_latents = (
+            self._encode(partial(wan.encode, self.vae), video.to(self._device, self.vae.dtype)) for video in videos
         )
         settings = UniPCMultistepScheduler.load_config(Path(self._folder) / "scheduler", local_files_only=True)
 
-        def predict(latents: Any, time: Any) -> Any:
-            beside = torch.cat([latents, seen.to(latents), removed.to(latents)], 1)
-            return minimax.predict(self._transformer, beside, time)
+        def predict(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+            channels = torch.cat([latents, video_latents.to(latents), mask_latents.to(latents)], 1)
+            return minimax.predict(self._transformer, channels, timestep)
 
         scheduler = UniPCMultistepScheduler.from_config(settings)
         return sample_with_scheduler(predict, scheduler, noise, self._steps, lambda n, _: tick(n))

@@ -1,24 +1,28 @@
-"""ROSE: erases an object with its shadow, reflection, light and what is seen through it.
+"""ROSE: erases an object with its shadow, reflection and light, and with what is seen through it.
 
-Miao et al., "ROSE: Remove Objects with Side Effects in Videos", 2025, by the released code. It sees the whole video,
-the object included, and no picture; its guidance does nothing without a prompt, and is left out then.
+Miao et al., "ROSE: Remove Objects with Side Effects in Videos", 2025, by the released code. The network sees the whole
+video with the object in it; its CLIP features are zero. Without a prompt, guidance has no effect and is left out.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks.wan import IMAGE_TOKENS
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common.initial_latents import padded_length
 from vremove_cli.removers.common.temporal_windows import overlapping_stages
 from vremove_cli.removers.common.vram_estimate import Network
 from vremove_cli.removers.common.wan import conditioning, model
 from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import double_shifted_sigmas, euler_flow_match
 
-LONGEST, SHARED = 81, 16  # frames of a window, and those that two have in common
+if TYPE_CHECKING:
+    import torch
+
+LONGEST, SHARED = 81, 16  # frames of a window, and those that two windows share
 STEPS = {"draft": 20, "standard": 50, "best": 50}
 GUIDANCE = 6.0  # with a prompt
 OWN, BASE = "rose", "wan-fun-1b"
@@ -27,36 +31,46 @@ OWN, BASE = "rose", "wan-fun-1b"
 class RoseRemover(WanRemover):
     """See `removers.base.Remover`."""
 
-    spec = RemoverSpec(
-        "rose", "Apache-2.0", "frame", multiple=1, input="source", models=(OWN, BASE),
+    spec: ClassVar[RemoverSpec] = RemoverSpec(
+        "rose",
+        "Apache-2.0",
+        "frame",
+        multiple=1,
+        input="source",
+        models=(OWN, BASE),
         accepts=("prompt", "quality", "steps", "size", "guidance", "loras"),
         network=Network(1_564_428_608, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
-    )  # fmt: skip
+    )
     area = 480 * 720
     qualities = STEPS
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         if settings.guidance is not None and not settings.prompt:
-            raise UsageError("--guidance does nothing without --prompt", "say what the scene is, or leave it out")
+            raise UsageError(
+                "--guidance does nothing without --prompt", "describe the scene in --prompt, or leave it out"
+            )
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        """Windows of each shot, which fade into each other."""
+        """Return windows of each shot, which fade into each other."""
         return overlapping_stages("rose", shot.shots, LONGEST, SHARED)
 
     def length(self, frames: int) -> int:
-        """16n + 1, as it was trained."""
-        return 16 * max(1, -(-(frames - 1) // 16)) + 1
+        """Return 16n + 1, as in training."""
+        return padded_length(frames, 16)
 
     def denoiser(self, device: str, dtype: Any, mode: placement.MemoryMode) -> "_Rose":
+        """Load the networks."""
         return _Rose(self.settings, device, dtype, mode, self.steps())
 
 
 class _Rose:
+    """See `common.wan.remover.Denoiser`."""
+
     def __init__(self, settings: Settings, device: str, dtype: Any, mode: placement.MemoryMode, steps: int) -> None:
         places, self._device, self._steps = settings.model_paths, device, steps
         self._text = model.prompt_embeds(places[BASE], settings.prompt, device, dtype)
-        self._without = model.prompt_embeds(places[BASE], "", device, dtype) if settings.prompt else None
+        self._negative = model.prompt_embeds(places[BASE], "", device, dtype) if settings.prompt else None
         self._guidance = GUIDANCE if settings.guidance is None else settings.guidance
         own = tuple((path, strength, True) for path, strength in settings.loras)
         self._transformer, self.vae = model.load_networks(places[OWN], places[BASE], own, device, dtype, mode)
@@ -68,16 +82,22 @@ class _Rose:
         video = conditioning.as_video(frames).to(self._device)
         y = conditioning.make_conditioning(self.vae, video, mask, self._encode)
         width = self._transformer.config.image_dim
-        nothing = torch.zeros(1, IMAGE_TOKENS, width, device=self._device)
-        predict = model.predictor(self._transformer, y, self._text, nothing)
-        if self._without is not None:
-            predict = _guided(predict, model.predictor(self._transformer, y, self._without, nothing), self._guidance)
+        features = torch.zeros(1, IMAGE_TOKENS, width, device=self._device)
+        predict = model.predictor(self._transformer, y, self._text, features)
+        if self._negative is not None:
+            negative = model.predictor(self._transformer, y, self._negative, features)
+            predict = _guided(predict, negative, self._guidance)
         return euler_flow_match(predict, noise, double_shifted_sigmas(self._steps), lambda n, _: tick(n))
 
 
-def _guided(wanted: Callable[[Any, Any], Any], without: Callable[[Any, Any], Any], strength: float) -> Any:
-    def predict(latents: Any, time: Any) -> Any:
-        base = without(latents, time)
-        return base + strength * (wanted(latents, time) - base)
+_Predictor = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+
+
+def _guided(positive: _Predictor, negative: _Predictor, scale: float) -> _Predictor:
+    """Return a predictor with classifier-free guidance."""
+
+    def predict(latents: "torch.Tensor", timestep: "torch.Tensor") -> "torch.Tensor":
+        base = negative(latents, timestep)
+        return base + scale * (positive(latents, timestep) - base)
 
     return predict

@@ -1,23 +1,44 @@
-"""Clips brought to VOID's size and length, and back."""
+"""Windows of latents that VOID denoises together, and their weights where they overlap."""
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from vremove_cli.geometry import Array
-from vremove_cli.networks.cogvideox import FRAMES_PER_LATENT, latents_of
+from vremove_cli.removers.common import initial_latents
+from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, latents_of
+from vremove_cli.removers.common.temporal_windows import rising_weights
 
-WINDOW = 85  # frames that the network was trained to see at once, and the fewest it is given
+if TYPE_CHECKING:
+    import torch
+
+WINDOW = 85  # frames of a window, as in training; a shorter clip is padded to it
 OVERLAP = 4  # latents that two windows share
 
 
 def padded_length(frames: int, window: int = WINDOW) -> int:
-    """Frames that a clip is padded to: 4k + 1, an even number of latents, one window at least."""
-    length = -(-(frames - 1) // FRAMES_PER_LATENT) * FRAMES_PER_LATENT + 1
+    """Return the number of frames that a clip is padded to.
+
+    Args:
+        frames: frames of the clip.
+        window: frames of a window.
+
+    Returns:
+        4k + 1 frames with an even number of latents, at least one window.
+    """
+    length = initial_latents.padded_length(frames)
     length += FRAMES_PER_LATENT * (latents_of(length) % 2)
     return max(window, length)
 
 
 def latent_windows(latents: int, window: int, overlap: int = OVERLAP) -> list[tuple[int, int]]:
-    """Runs of latents that are denoised together, each sharing some with the one before; the last may be short."""
+    """Return windows that cover all latents of a clip.
+
+    Args:
+        latents: latents of the clip.
+        window: latents of a window.
+        overlap: latents that each window shares with the one before.
+
+    Returns:
+        Half-open ranges (start, stop) in order; the last one may be short.
+    """
     out: list[tuple[int, int]] = []
     start = 0
     while not out or out[-1][1] < latents:
@@ -26,10 +47,23 @@ def latent_windows(latents: int, window: int, overlap: int = OVERLAP) -> list[tu
     return out
 
 
-def resized(frames: Array, size: tuple[int, int]) -> Array:
-    """Frames (T, H, W, C) float32 at a (height, width), each pixel the mean of what it covers (adaptive averaging)."""
-    import torch
-    from torch.nn.functional import interpolate
+def window_weights(length: int, *, first: bool, last: bool) -> "torch.Tensor":
+    """Return a window's weights: rising over the latents shared with the window before, falling over the last ones.
 
-    tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
-    return np.asarray(interpolate(tensor, size=size, mode="area").permute(0, 2, 3, 1).numpy())
+    Args:
+        length: latents of the window.
+        first: True if no window precedes it.
+        last: True if no window follows it.
+
+    Returns:
+        (1, length, 1, 1, 1) float32.
+    """
+    import torch
+
+    slope = torch.from_numpy(rising_weights(OVERLAP))
+    out = torch.ones(length)
+    if not first:
+        out[:OVERLAP] = slope
+    if not last:
+        out[-OVERLAP:] = slope.flip(0)
+    return out.view(1, -1, 1, 1, 1)

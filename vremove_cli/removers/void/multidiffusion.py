@@ -11,7 +11,7 @@ from typing import Any
 
 from vremove_cli.networks.cogvideox import encode, rotary
 from vremove_cli.removers.common.vae_tiling import run_whole
-from vremove_cli.removers.void.latent_windows import OVERLAP
+from vremove_cli.removers.void.latent_windows import window_weights
 
 NOISE = 0.0563  # standard deviation of the noise on the conditioning video: exp(-3 + 0.5 ** 2 / 2), as in training
 
@@ -60,7 +60,7 @@ def sample(
             stepped = _stepped(
                 transformer, scheduler, latents[:, part], time, condition, part, guidance, turns[stop - start]
             )
-            ramp = _ramp(stop - start, first=k == 0, last=k == len(windows) - 1).to(latents)
+            ramp = window_weights(stop - start, first=k == 0, last=k == len(windows) - 1).to(latents)
             total[:, part] += stepped * ramp
             weight[:, part] += ramp
         latents = (total / weight).to(latents.dtype)
@@ -86,16 +86,3 @@ def _stepped(
         without, with_text = predicted.chunk(2)
         predicted = without + guidance * (with_text - without)
     return scheduler.step(predicted, time, latents, return_dict=False)[0].to(latents.dtype)
-
-
-def _ramp(length: int, *, first: bool, last: bool) -> Any:
-    """The weights (1, length, 1, 1, 1) of a window: rising where it begins in another one, falling where it ends."""
-    import torch
-
-    slope = torch.linspace(0, 1, OVERLAP + 2)[1:-1]
-    out = torch.ones(length)
-    if not first:
-        out[:OVERLAP] = slope
-    if not last:
-        out[-OVERLAP:] = slope.flip(0)
-    return out.view(1, -1, 1, 1, 1)

@@ -1,6 +1,6 @@
-"""VOID's mask of four values, as a picture and as its network was trained to see it.
+"""VOID's mask of four values (quadmask): drawing it, reading it, and the network's view of it.
 
-0: remove; 63: remove, and what is behind it changes too; 127: changes once the object is gone; 255: keep.
+0: erase; 63: erase, and what is behind changes too; 127: changes once the object is gone; 255: keep.
 """
 
 from enum import IntEnum
@@ -19,11 +19,16 @@ class Level(IntEnum):
     KEEP = 255
 
 
-ERASED, CHANGED = (Level.REMOVE, Level.BOTH), (Level.BOTH, Level.AFFECTED)
-
-
 def draw_quadmask(erase: Array, affected: Array) -> Array:
-    """A quadmask uint8 from what is erased and what will change, bool of one shape."""
+    """Draw a quadmask.
+
+    Args:
+        erase: pixels to erase, bool of any shape.
+        affected: pixels that change once the object is gone, bool of the same shape.
+
+    Returns:
+        uint8 of that shape; see `Level`.
+    """
     out = np.full(erase.shape, Level.KEEP, np.uint8)
     out[affected] = Level.AFFECTED
     out[erase] = Level.REMOVE
@@ -32,15 +37,31 @@ def draw_quadmask(erase: Array, affected: Array) -> Array:
 
 
 def quantise(values: Array) -> Array:
-    """Gray values 0 to 255, float, as the nearest level by the reference's limits: uint8."""
+    """Return the nearest `Level` (uint8) of gray values from 0 to 255, by the limits of the released code."""
     limits, levels = np.array([31, 95, 191]), np.array(list(Level), np.uint8)
     return levels[np.searchsorted(limits, values, side="left")]
 
 
-def vae_input(quadmask: Array, *, second_pass: bool) -> Array:
-    """What the VAE is given for a quadmask: float32, 0 where something goes, 1 where all stays.
+def is_erased(values: Array) -> Array:
+    """Return where a quadmask of gray values (H, W) says: erase. Bool (H, W)."""
+    return np.isin(quantise(values), (Level.REMOVE, Level.BOTH))
 
-    The first pass knows three values (63 counts as 0; 127 is 128/255), the second one only two (127 counts as 0).
+
+def is_affected(values: Array) -> Array:
+    """Return where a quadmask of gray values (H, W) says: changes once the object is gone. Bool (H, W)."""
+    return np.isin(quantise(values), (Level.BOTH, Level.AFFECTED))
+
+
+def vae_input(quadmask: Array, *, second_pass: bool) -> Array:
+    """Return a quadmask as the VAE encodes it.
+
+    Args:
+        quadmask: values of `Level`, uint8 of any shape.
+        second_pass: the first pass knows three values (63 becomes 0, 127 becomes 128/255), the second pass two (127
+            becomes 0).
+
+    Returns:
+        float32 of that shape: 0 where something goes, 1 where all stays.
     """
     keep = quadmask == Level.KEEP
     if second_pass:

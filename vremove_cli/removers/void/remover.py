@@ -8,25 +8,25 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import devices
-from vremove_cli.networks.cogvideox import FRAMES_PER_LATENT, decode, latents_of
+from vremove_cli.networks.cogvideox import decode
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
 from vremove_cli.removers.common.difference_mask import difference_mask
-from vremove_cli.removers.common.initial_latents import derive_seed, initial_latents
+from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, derive_seed, initial_latents, latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.common.temporal_windows import crossfade, is_join, overlapping_stages
 from vremove_cli.removers.common.vram_estimate import Network
 from vremove_cli.removers.void import model, warped_noise
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.multidiffusion import Conditioning, make_conditioning, sample
-from vremove_cli.removers.void.quadmask import ERASED, quantise, vae_input
+from vremove_cli.removers.void.quadmask import draw_quadmask, vae_input
 
 AREA = 384 * 672  # pixels that the network was run at
 STEPS = {"draft": (15, 25), "standard": (30, 50), "best": (50, 50)}  # of the first and of the second pass
@@ -38,16 +38,23 @@ BASE, PASSES = "cogvideox-fun-5b", ("void-pass1", "void-pass2")
 class VoidRemover:
     """See `removers.base.Remover`. It sees the source with the object in it, whole frames of a whole shot."""
 
+    spec: ClassVar[RemoverSpec] = RemoverSpec(
+        "void",
+        "Apache-2.0",
+        "frame",
+        multiple=1,
+        input="source",
+        models=(BASE, PASSES[0]),
+        optional_models={"second_pass": PASSES[1:]},
+        accepts=("prompt", "second_pass", "quality", "steps", "size", "guidance"),
+        physics=True,
+        network=Network(5_571_462_784, 42, 3072, 12288, WINDOW, 2, 431_000_000),
+    )
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         if settings.guidance is not None and settings.second_pass == "off":
             raise UsageError("--guidance is for the second pass of void", "add --second-pass on, or leave it out")
-        self.spec = RemoverSpec(
-            "void", "Apache-2.0", "frame", multiple=1, input="source", physics=True,
-            models=(BASE, *PASSES[: 1 + (settings.second_pass != "off")]),
-            accepts=("prompt", "second_pass", "quality", "steps", "size", "guidance"),
-            network=Network(5_571_462_784, 42, 3072, 12288, WINDOW, 2, 431_000_000),
-        )  # fmt: skip
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
         """One for each shot, or for each part of a very long one; parts overlap, and fade into each other."""
@@ -80,7 +87,7 @@ class VoidRemover:
         else:
             with torch.inference_mode():
                 made = _Run(self._settings, self._config(), shot, self.spec.network).frames()
-        return Fill(made, difference_mask(made, shot.frames, np.isin(quantise(shot.quad), ERASED)))
+        return Fill(made, difference_mask(made, shot.frames, shot.erase_mask))
 
 
 def _checkpoint(place: str, number: int) -> Path:
@@ -108,7 +115,7 @@ class _Run:
     def frames(self) -> Array:
         """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
         video = pad_mirrored(self._shot.frames, self._length)
-        mask = pad_mirrored(quantise(self._shot.quad), self._length)
+        mask = pad_mirrored(draw_quadmask(self._shot.erase_mask, self._shot.affected_mask), self._length)
         prompts = ("", self._settings.prompt)
         text = model.prompt_embeds(self._base, prompts, self._device, self._dtype)
         out = self._pass(0, video, mask, text[1:], self._white())

@@ -8,7 +8,7 @@ import numpy as np
 from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import dense_flow
 from vremove_cli.motion.noise_warp import noises
-from vremove_cli.networks.cogvideox import FRAMES_PER_LATENT, latents_of
+from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, latents_of
 
 _FRAMES, _NOISE = 72, (60, 90)  # what the reference's noise is made for, whatever the clip: frames, height and width
 _FLOW, _CANVAS = (240, 360), 8  # its flow is measured at this size, and its canvas is so many times larger

@@ -6,7 +6,6 @@ Where the other moments show the same in another light, it is a shadow or a glea
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from vremove_cli.geometry import Array
 from vremove_cli.motion.camera import estimate_homography
 from vremove_cli.motion.warp import warp_back
+from vremove_cli.tracking.base import ForegroundEvidence
 from vremove_cli.tracking.flow.colour_histogram import to_lab
 
 WIDTH = 320  # pixels of the longer side
@@ -26,32 +26,6 @@ _HUE, _ALIKE = 4.0, 0.7  # Lab units of hue, and correlation of texture, within 
 _LEVEL, _SLOPE = 1.5, 1.5  # strength at which evidence turns to the object's side, and how slowly it grows
 _AGAINST, _FOR = -1.2, 1.5  # least and most evidence
 _SHADED, _SEEN = 0.6, 1.2  # evidence of another light: where it is darker, and where the ground's texture still shows
-
-
-@dataclass(frozen=True)
-class ForegroundEvidence:
-    """One frame against the others, (h, w) float32 each: `strength` is the difference over what the background hardly
-    ever shows (0 where unknown), `moves` the evidence drawn from it, -1.2 (background) to 1.5 (not), and `lit` the
-    evidence that it is the background in another light, 0 to 1.2."""
-
-    strength: Array
-    moves: Array
-    lit: Array
-
-    @classmethod
-    def nothing(cls, height: int, width: int) -> "ForegroundEvidence":
-        """No evidence at all."""
-        return cls(*(np.zeros((height, width), np.float32) for _ in range(3)))
-
-    def resized(self, width: int, height: int) -> "ForegroundEvidence":
-        def fit(x: Array) -> Array:
-            return np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR))
-
-        return ForegroundEvidence(fit(self.strength), fit(self.moves), fit(self.lit))
-
-    def trusted(self, where: Array) -> float:
-        """How far the evidence speaks of an object that is `where` (h, w) bool: 0 when it does not stand out, to 1."""
-        return float(np.clip(np.percentile(self.strength[where], 60) - 1.5, 0, 1)) if where.any() else 0.0
 
 
 class BackgroundModel:
@@ -79,7 +53,7 @@ class BackgroundModel:
                 self._recent.popitem(last=False)
         return self._recent[t]
 
-    def standout(self, t: int) -> ForegroundEvidence:
+    def evidence(self, t: int) -> ForegroundEvidence:
         """Frame `t` against its witnesses."""
         here = self._lab(t)
         height, width = here.shape[:2]
@@ -96,7 +70,7 @@ class BackgroundModel:
             differences.append(np.where(shown, apart / (noise + allowed), np.inf).astype(np.float32))
             colours.append(seen)
         if len(differences) < FEWEST:
-            return ForegroundEvidence.nothing(height, width)
+            return ForegroundEvidence.zeros(height, width)
         return _judged(here, np.stack(differences), np.stack(colours))
 
 

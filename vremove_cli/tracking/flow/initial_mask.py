@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.tracking.base import ObjectPrompts
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
+from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
 
@@ -20,7 +19,7 @@ _SMOOTH = 5.0
 _ROUNDS = 5
 _ROUND, _ZONE = 0.05, 0.35  # frame heights round a point that tell whether it moves, and that its object may fill
 SURE = 0.8  # agreement of the trials below which the outline is doubtful
-BESIDE = 0.04  # frame heights round a negative point that are taken out
+NEGATIVE_RADIUS = 0.04  # frame heights round a negative point that are taken out
 NOTHING = 0.1  # difference in colour to its surroundings below which there is no object
 
 
@@ -41,7 +40,7 @@ def initial_mask(
     `lab` (H, W, 3) float32 and `rgb` uint8 are the same picture; `standout`, of its size, says what moves.
     """
     if standout is None:
-        standout = ForegroundEvidence.nothing(*lab.shape[:2])
+        standout = ForegroundEvidence.zeros(*lab.shape[:2])
     if clicks.boxes:
         return _from_boxes(lab, rgb, clicks, standout)
     return _from_points(lab, clicks, standout)
@@ -51,8 +50,8 @@ def _from_points(lab: Array, clicks: ObjectPrompts, standout: ForegroundEvidence
     height = lab.shape[0]
     bins, weights = bins_of(lab), edge_weights(lab)
     near = distance_to(clicks.points, bins.shape)
-    trust = standout.trusted(near < _ROUND * height)
-    moves = trust * standout.moves
+    trust = standout.reliability(near < _ROUND * height)
+    moves = trust * standout.motion
     trials = {}
     for s in SCALES:
         trials[s] = _grow_from_points(bins, weights, clicks, s * height / len(clicks.points) ** 0.5, height, moves)
@@ -118,7 +117,7 @@ def _from_boxes(lab: Array, rgb: Array, clicks: ObjectPrompts, standout: Foregro
     votes = []
     for box in clicks.boxes:
         core = box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < 0.6)
-        moves = standout.trusted(core) * standout.moves
+        moves = standout.reliability(core) * standout.motion
         ballots = [_box_energy(lab, box, 0 * moves), _box_energy(lab, box, moves), _grabcut(rgb, box, ellipse=False),
                    _grabcut(rgb, box, ellipse=True)]  # fmt: skip
         cast = [b for b in ballots if b.any()]  # GrabCut may find nothing to tell apart, and then has no say
@@ -131,7 +130,7 @@ def _from_boxes(lab: Array, rgb: Array, clicks: ObjectPrompts, standout: Foregro
         mask[near_point < disc] = 1
     if clicks.negative:
         away = distance_to(clicks.negative, mask.shape)
-        mask[away < BESIDE * lab.shape[0]] = 0
+        mask[away < NEGATIVE_RADIUS * lab.shape[0]] = 0
     if not (mask > 0.5).any():  # nothing stood out: the box itself is the object
         for box in clicks.boxes:
             x0, y0, x1, y1 = (round(v) for v in box)

@@ -15,9 +15,8 @@ from vremove_cli.masks.morphology import overlapping
 from vremove_cli.motion.camera import estimate_homography
 from vremove_cli.motion.flow import dense_flow, warp_by_flow
 from vremove_cli.motion.warp import grid, project, warp_back
-from vremove_cli.tracking.base import ObjectPrompts, TrackerState
+from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts, TrackerState
 from vremove_cli.tracking.flow.appearance_model import BAND, colour_ratio, component_gap, increment_age
-from vremove_cli.tracking.flow.background_model import ForegroundEvidence
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio, to_lab
 from vremove_cli.tracking.flow.initial_mask import components_with_points, distance_to, separation
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
@@ -35,13 +34,13 @@ _BASE, _FIRST, _FAMILIAR, _DISTINCT = -0.33, 0.35, 0.76, 0.29
 class MaskUpdate:
     """A frame (H, W, 3) uint8 beside the memory of the one before it; `standout` says what moves, at any size."""
 
-    def __init__(self, rgb: Array, state: TrackerState, standout: ForegroundEvidence) -> None:
+    def __init__(self, rgb: Array, state: TrackerState, standout: ForegroundEvidence | None) -> None:
         self.old, self.rgb = dict(state.arrays), rgb
         self.gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         self.lab = to_lab(rgb)
         self.bins = bins_of(self.lab)
         self.height, self.width = self.gray.shape
-        self.standout = standout.resized(self.width, self.height)
+        self.standout = (standout or ForegroundEvidence.zeros(1, 1)).resized(self.width, self.height)
         busy = cv2.dilate((self.old["soft"] > 0.5).astype(np.uint8) * 255, np.ones((9, 9), np.uint8))
         camera = estimate_homography(self.old["gray"], self.gray, busy, np.zeros_like(self.gray))
         self._camera = np.linalg.inv(camera)
@@ -90,8 +89,8 @@ class MaskUpdate:
         cost -= 0.5 * self._plate_term(part, inside)
         cost += self._camera_term(back, warped > 0.5)[part]
         # Only against the object: what moves may be somebody else.
-        self._trust = self.standout.trusted(warped > 0.5)
-        cost -= self._trust * np.minimum(np.minimum(self.standout.moves, -self.standout.lit)[part], 0)
+        self._trust = self.standout.reliability(warped > 0.5)
+        cost -= self._trust * np.minimum(np.minimum(self.standout.motion, -self.standout.illumination)[part], 0)
         usual = float(np.median(self.old["areas"]))
         if usual > 0:
             cost += 0.7 * np.clip(4 * np.log(max(float(inside.sum()), 1) / usual), -1, 1.5)
@@ -141,7 +140,7 @@ class MaskUpdate:
         own = float(np.median(self._drift[main]))
         if own > 2 * self._noise and float(np.median(self._drift[part])) < _STILL * own:
             return True
-        return self._trust * float(self.standout.moves[part].mean()) < _BACKGROUND
+        return self._trust * float(self.standout.motion[part].mean()) < _BACKGROUND
 
     def _is_lost(self, mask: Array) -> bool:
         """Whether the object has gone: hardly anything left, or what is left has not its colours."""

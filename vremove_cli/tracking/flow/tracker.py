@@ -33,13 +33,13 @@ class FlowTracker:
     """Follows one object; see `masks.base.Tracker`. Everything it knows is in the state it returns."""
 
     name = "flow"
-    sees: tuple[int, int] | None = None
+    input_size: tuple[int, int] | None = None
 
     def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
         """Segment the prompted frame."""
         work, small = sight.rgb, shrunk(sight.rgb, FIRST)
-        standout = sight.standout.resized(small.shape[1], small.shape[0])
-        first = initial_mask(to_lab(small), small, clicks.scaled(small.shape[0] / sight.size[1]), standout)
+        standout = sight.foreground and sight.foreground.resized(small.shape[1], small.shape[0])
+        first = initial_mask(to_lab(small), small, clicks.scaled(small.shape[0] / sight.clip_size[1]), standout)
         soft = cv2.resize(first.mask, (work.shape[1], work.shape[0]), interpolation=cv2.INTER_LINEAR)
         state = new_appearance(work, soft, first.agreement)
         confidence = expected_iou(bins_of(to_lab(work)), soft > 0.5, state.arrays["own0"], first.agreement)
@@ -53,10 +53,10 @@ class FlowTracker:
         What the clicks do not speak of stays. A box, a point where nothing is followed, or one farther from what is
         followed than that is large, begins anew.
         """
-        look = MaskUpdate(sight.rgb, state, sight.standout)
+        look = MaskUpdate(sight.rgb, state, sight.foreground)
         carried = None if clicks.boxes or state.arrays["lost"] else look.carry()
         if carried is None or _elsewhere(carried, clicks.scaled(sight.scale)):
-            return self.begin(sight, clicks) if clicks.points or clicks.boxes else self.step(sight, state)
+            return self.begin(sight, clicks) if clicks.points or clicks.boxes else self.propagate(sight, state)
         soft = look.corrected(carried, clicks.scaled(sight.scale))
         removed = (carried > 0.5) & (soft < 0.5)
         return corrected_appearance(look, soft, removed), TrackResult(soft, 1.0)
@@ -65,11 +65,11 @@ class FlowTracker:
         """Take another tracker's soft mask (h, w) of a frame for what the object is from here on."""
         if state is None or state.arrays["lost"]:
             return new_appearance(sight.rgb, mask, 1.0)
-        return corrected_appearance(MaskUpdate(sight.rgb, state, sight.standout), mask, np.zeros(mask.shape, bool))
+        return corrected_appearance(MaskUpdate(sight.rgb, state, sight.foreground), mask, np.zeros(mask.shape, bool))
 
-    def step(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+    def propagate(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         """Carry the mask to the next frame, or look for the object when it was lost."""
-        look = MaskUpdate(sight.rgb, state, sight.standout)
+        look = MaskUpdate(sight.rgb, state, sight.foreground)
         was_lost = bool(state.arrays["lost"])
         found = redetect(look, SMOOTH, ROUNDS) if was_lost else look.carry()
         soft = np.zeros(look.gray.shape, np.float32) if found is None else found

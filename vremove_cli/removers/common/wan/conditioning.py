@@ -1,90 +1,61 @@
-"""What removers on Wan go by: the clip as the VAE sees it, the mask packed beside it, and pictures of each frame.
+"""The channels beside the noise in the input of ROSE and UnderEraser: the packed mask and the video's latents.
 
-Where ROSE and UnderEraser differ is named here. The order of channels is the released code's: noise 16, mask 4, video
-16.
+Channel order of the released code: noise 16, mask 4, video 16.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.networks import wan
+from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT
 
-_SIDE = 224  # pixels of what the picture encoder sees
-_MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-_AT_ONCE = 16  # pictures encoded together
+if TYPE_CHECKING:
+    import torch
 
 
-def as_video(frames: Array) -> Any:
-    """Frames (T, H, W, 3) float32 in [0, 1] as a tensor (1, 3, T, H, W) in [-1, 1]."""
+def as_video(frames: Array) -> "torch.Tensor":
+    """Return frames (T, H, W, 3) float32 in [0, 1] as a tensor (1, 3, T, H, W) in [-1, 1]."""
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None] * 2 - 1
 
 
-def hide_in_gray(video: Any, mask: Array) -> Any:
-    """A video (1, 3, T, H, W) with what is erased in mask (T, H, W) bool in middle gray: UnderEraser's."""
-    import torch
+def pack_mask(mask: Array) -> "torch.Tensor":
+    """Return an erase mask at the resolution of latents.
 
-    return video * torch.from_numpy(~mask)[None, None]
+    The four channels of a latent are its four frames; those of the first latent are the first frame four times. A
+    latent pixel is the mean of the middle 2x2 of its 8x8 pixels, which is what bilinear resizing to an eighth gives.
 
+    Args:
+        mask: (T, H, W) bool, T = 4n + 1.
 
-def pack_mask(mask: Array) -> Any:
-    """A mask (T, H, W) bool of 4k + 1 frames as a tensor (1, 4, L, H/8, W/8), 1 where all is kept.
-
-    A latent has its four frames beside each other, the first frame four times; a latent pixel is the mean of the middle
-    two by two of its eight by eight pixels, which is what resizing to an eighth gives.
+    Returns:
+        (1, 4, L, H/8, W/8) float32: 1 where all is kept.
     """
     import torch
 
     keep = torch.from_numpy(~mask).float()
     keep = torch.cat([keep[:1].expand(3, -1, -1), keep])
     middle = torch.stack([keep[:, y::8, x::8] for y in (3, 4) for x in (3, 4)]).mean(0)
-    return middle.view(-1, wan.FRAMES_PER_LATENT, *middle.shape[1:]).transpose(0, 1)[None]
+    return middle.view(-1, FRAMES_PER_LATENT, *middle.shape[1:]).transpose(0, 1)[None]
 
 
-def make_conditioning(vae: Any, video: Any, mask: Array, apply: Callable[..., Any]) -> Any:
-    """The 20 channels beside the noise, (1, 20, L, h, w), from a video (1, 3, T, H, W) as the VAE is to see it. `apply`
-    runs the VAE: at once, or in tiles."""
+def make_conditioning(vae: Any, video: "torch.Tensor", mask: Array, apply: Callable[..., Any]) -> "torch.Tensor":
+    """Return the channels beside the noise.
+
+    Args:
+        vae: Wan's VAE.
+        video: (1, 3, T, H, W) in [-1, 1], as the VAE encodes it.
+        mask: erase mask (T, H, W) bool.
+        apply: runs the encoder over the video: `vae_tiling.VaeRunner.encode`.
+
+    Returns:
+        (1, 20, L, H/8, W/8): mask 4, video 16.
+    """
     import torch
 
     latents = apply(lambda part: wan.encode(vae, part), video.to(vae.dtype))
     return torch.cat([pack_mask(mask).to(latents), latents], 1)
-
-
-def hide_in_black(frames: Array, mask: Array) -> Array:
-    """Frames (T, H, W, 3) float32 in [0, 1] as uint8, black where something is erased: what UnderEraser looks at."""
-    return np.asarray(frames * ~mask[..., None] * 255, np.float32).astype(np.uint8)
-
-
-def clip_pixels(pictures: Array) -> Any:
-    """Pictures (N, H, W, 3) uint8 as the picture encoder sees them, (N, 3, 224, 224) float32: squeezed without
-    smoothing, as the released code does, overshoot and all."""
-    import torch
-    from torch.nn.functional import interpolate
-
-    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255 * 2 - 1
-    small = interpolate(pixels, size=(_SIDE, _SIDE), mode="bicubic", align_corners=False) / 2 + 0.5
-    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _DEVIATION))
-    return (small - mean) / deviation
-
-
-def clip_features(clip: Any, pictures: Array) -> Any:
-    """The features (N, tokens, D) of pictures (N, H, W, 3) uint8: the states before the last block."""
-    import torch
-
-    out = []
-    for start in range(0, len(pictures), _AT_ONCE):
-        pixels = clip_pixels(pictures[start : start + _AT_ONCE]).to(clip.device, clip.dtype)
-        out.append(clip(pixel_values=pixels, output_hidden_states=True).hidden_states[-2])
-    return torch.cat(out)
-
-
-def group_by_latent(features: Any) -> Any:
-    """Features of 4k + 1 frames (T, tokens, D) as a context for each latent frame (L, tokens, D): the first alone, then
-    the mean of four."""
-    import torch
-
-    return torch.cat([features[:1], features[1:].unflatten(0, (-1, wan.FRAMES_PER_LATENT)).mean(1)])

@@ -1,56 +1,89 @@
-"""The steps from noise to a clip, along grids of noise levels that are ours, so that no library's change moves them."""
+"""Sigma schedules of the Wan removers, and the solvers that follow them from noise to a clip.
+
+The schedules are computed here, so that a new version of diffusers cannot change them. A sigma is the share of noise in
+the latents, from 1 to 0.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vremove_cli.geometry import Array
 
+if TYPE_CHECKING:
+    import torch
+
 SHIFT = 5.0
-_LEAST = 1 / 1000  # the lowest noise level of the training
+_LEAST = 1 / 1000  # the lowest sigma of the training
+_TIMESTEPS = 1000  # timestep of sigma 1
 
 
-def shift_sigmas(levels: Array, shift: float) -> Array:
-    """Noise levels in [0, 1] moved towards 1, as rectified flows for large pictures do."""
-    return np.asarray(shift * levels / (1 + (shift - 1) * levels))
+def shift_sigmas(sigmas: Array, shift: float) -> Array:
+    """Return sigmas in [0, 1] moved towards 1, as rectified flows for large pictures do."""
+    return np.asarray(shift * sigmas / (1 + (shift - 1) * sigmas))
 
 
 def double_shifted_sigmas(steps: int, shift: float = SHIFT) -> Array:
-    """The noise levels (steps + 1,) of ROSE and UnderEraser, down to 0. The lowest is shifted once when the scheduler
-    is made, and all of them when it is set."""
-    levels = np.linspace(1, float(shift_sigmas(np.array(_LEAST), shift)), steps)
-    return np.append(shift_sigmas(levels, shift), 0.0)
+    """Return the sigmas (steps + 1,) of ROSE and UnderEraser, down to 0.
+
+    The released code shifts the lowest sigma when it makes the scheduler, and all of them when it sets the steps.
+    """
+    sigmas = np.linspace(1, float(shift_sigmas(np.array(_LEAST), shift)), steps)
+    return np.append(shift_sigmas(sigmas, shift), 0.0)
+
+
+def uniform_sigmas(steps: int) -> Array:
+    """Return MiniMax-Remover's sigmas (steps,) before the scheduler shifts them: evenly spaced down from 1 - 1/1000."""
+    return 1 - np.linspace(1, _LEAST, steps + 1)[::-1][:-1].copy()
 
 
 def euler_flow_match(
-    predict: Callable[[Any, Any], Any], latents: Any, levels: Array, tick: Callable[[int, Any], None]
-) -> Any:
-    """Latents float32 after Euler's steps along noise levels (N + 1,): `predict` gives the velocity for latents and a
-    time (1,); `tick` gets each step's number and its latents."""
+    predict: Callable[[Any, Any], Any], latents: "torch.Tensor", sigmas: Array, tick: Callable[[int, Any], None]
+) -> "torch.Tensor":
+    """Denoise latents by Euler steps.
+
+    Args:
+        predict: returns the velocity for latents and a timestep (1,).
+        latents: noise, float32.
+        sigmas: (steps + 1,).
+        tick: gets the number of each step and its latents.
+
+    Returns:
+        Latents of the same shape, float32.
+    """
     import torch
 
-    grid = torch.from_numpy(levels).float()
+    grid = torch.from_numpy(sigmas).float()
     for n, (now, after) in enumerate(zip(grid, grid[1:], strict=False)):
-        velocity = predict(latents, (now * 1000)[None].to(latents.device))
+        velocity = predict(latents, (now * _TIMESTEPS)[None].to(latents.device))
         latents = latents + (after - now).item() * velocity.float()
         tick(n, latents)
     return latents
 
 
 def sample_with_scheduler(
-    predict: Callable[[Any, Any], Any], scheduler: Any, latents: Any, steps: int, tick: Callable[[int, Any], None]
-) -> Any:
-    """Latents after the steps of a solver of diffusers', at MiniMax-Remover's noise levels: those of the version of
-    diffusers that it was released for."""
+    predict: Callable[[Any, Any], Any],
+    scheduler: Any,
+    latents: "torch.Tensor",
+    steps: int,
+    tick: Callable[[int, Any], None],
+) -> "torch.Tensor":
+    """Denoise latents by a scheduler of diffusers at `uniform_sigmas`.
+
+    Args:
+        predict: returns the velocity for latents and a timestep (1,).
+        scheduler: a scheduler of diffusers.
+        latents: noise.
+        steps: number of steps.
+        tick: gets the number of each step and its latents.
+
+    Returns:
+        Latents of the same shape.
+    """
     scheduler.set_timesteps(sigmas=uniform_sigmas(steps), device=latents.device)
-    for n, time in enumerate(scheduler.timesteps):
-        velocity = predict(latents, time[None]).float()
-        latents = scheduler.step(velocity, time, latents, return_dict=False)[0]
+    for n, timestep in enumerate(scheduler.timesteps):
+        velocity = predict(latents, timestep[None]).float()
+        latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
         tick(n, latents)
     return latents
-
-
-def uniform_sigmas(steps: int) -> Array:
-    """Noise levels before they are shifted, from 1 - 1/1000 down in even steps."""
-    return 1 - np.linspace(1, _LEAST, steps + 1)[::-1][:-1].copy()

@@ -1,0 +1,142 @@
+"""Prompts of a request: read from their text, checked against each other, and resolved to frames and stored pixels."""
+
+from dataclasses import replace
+
+from vremove_cli.errors import UsageError
+from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.job.request import Request
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt
+from vremove_cli.tracking.base import ObjectPrompts
+
+UNNAMED = "object"  # name of the object without a name
+AFFECTED = "affected"  # an object of this name, or of one that begins so, is not erased: it will move
+
+PromptsByObject = dict[str, dict[int, ObjectPrompts]]
+
+
+def is_affected(name: str) -> bool:
+    """Return whether an object of this name is not erased, but will move once the erased one is gone."""
+    return name == AFFECTED or name.startswith(f"{AFFECTED}.")
+
+
+def object_prompts(request: Request) -> list[Prompt]:
+    """Return the prompts for what is erased.
+
+    Args:
+        request: The request.
+
+    Returns:
+        Points, negative points and boxes; empty where a mask or only a phrase says what is erased.
+
+    Raises:
+        UsageError: A prompt cannot be read, prompts contradict each other, or nothing says what to erase.
+    """
+    prompts = [parse_prompt(p, "point") for p in request.point]
+    prompts += [parse_prompt(p, "point", positive=False) for p in request.not_point]
+    prompts += [parse_prompt(p, "box") for p in request.box]
+    _check_sources(request, prompts)
+    _check_names(request, prompts)
+    return prompts
+
+
+def _check_sources(request: Request, prompts: list[Prompt]) -> None:
+    """Raise `UsageError` unless exactly one kind of source says what to erase."""
+    if request.text is not None and not request.text.strip(" ."):
+        raise UsageError("--text is empty", 'say what to erase, as in --text "the dog"')
+    if request.mask_file and (prompts or request.text):
+        raise UsageError("a mask and points, boxes or a text were given", "use one or the other")
+    if (request.pick or request.all_matches) and not request.text:
+        raise UsageError("--pick and --all-matches choose among what --text finds", "add --text PHRASE")
+    if not request.mask_file and not request.text and not any(p.positive for p in prompts):
+        raise UsageError("nothing says what to erase", "add --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE")
+
+
+def _check_names(request: Request, prompts: list[Prompt]) -> None:
+    """Raise `UsageError` for a reserved name, two names of one object, or an object with negative points alone."""
+    if taken := next((p.name for p in prompts if is_affected(p.name)), None):
+        raise UsageError(f"an object is named '{taken}'", "give it another name: this one is for what will move")
+    names = {p.name for p in prompts} | ({""} if request.text else set())
+    if names >= {"", UNNAMED}:
+        raise UsageError(
+            f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
+        )
+    for name in names:
+        may_be_found = bool(request.text) and (not name or name.startswith("match"))
+        if not any(p.positive for p in prompts if p.name == name) and not may_be_found:
+            raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
+
+
+def affected_object_prompts(request: Request) -> list[Prompt]:
+    """Return the user's prompts for what will move, under names of their own.
+
+    Raises:
+        UsageError: A prompt cannot be read.
+    """
+    prompts = [parse_prompt(p, "point") for p in request.affected_point]
+    prompts += [parse_prompt(p, "box") for p in request.affected_box]
+    return [replace(p, name=f"{AFFECTED}.{p.name}" if p.name else AFFECTED) for p in prompts]
+
+
+def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -> PromptsByObject:
+    """Resolve prompts to frames and stored pixels.
+
+    Args:
+        prompts: All prompts, in pixels of the displayed frame.
+        clip: The clip.
+        span: Frames that are edited.
+
+    Returns:
+        Prompts in stored pixels, by object name and frame.
+
+    Raises:
+        UsageError: A prompt lies outside the frame or the edited range, or a frame has a negative point before
+            anything says what the object is.
+    """
+    out: PromptsByObject = {}
+    for prompt in prompts:
+        inside(prompt, *clip.shown_size)
+        frame = _frame_for(prompt, prompts, clip, span)
+        if not span.start <= frame < span.stop:
+            raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
+        known = out.setdefault(prompt.name, {}).get(frame, ObjectPrompts())
+        out[prompt.name][frame] = _with_prompt(known, prompt, clip)
+    for name, by_frame in out.items():
+        frame = min(by_frame)
+        if not (by_frame[frame].points or by_frame[frame].boxes):
+            raise UsageError(
+                f"frame {frame} has a negative point and nothing says before it what the object is",
+                f"add --point {name}{'=' if name else ''}@{frame}:X,Y on the object",
+            )
+    return out
+
+
+def _frame_for(prompt: Prompt, prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -> int:
+    """Return the frame of a prompt: as written, else the first edited one; of a negative point without a frame, the
+    first frame on which its object has a positive prompt."""
+    if prompt.when is not None:
+        return frame_of(prompt.when, clip.times, clip.file_numbers)
+    if prompt.positive:
+        return span.start
+    same = [p for p in prompts if p.positive and p.name == prompt.name]
+    return min(_frame_for(p, prompts, clip, span) for p in same)
+
+
+def _with_prompt(known: ObjectPrompts, prompt: Prompt, clip: ClipInfo) -> ObjectPrompts:
+    """Return an object's prompts on a frame with one more, turned from displayed to stored pixels."""
+
+    def stored(x: float, y: float) -> tuple[float, float]:
+        return clip.orientation.store_point(x, y, clip.width, clip.height)
+
+    if not prompt.is_box:
+        point = stored(*prompt.xy)
+        if prompt.positive:
+            return ObjectPrompts((*known.points, point), known.negative, known.boxes)
+        return ObjectPrompts(known.points, (*known.negative, point), known.boxes)
+    width, height = clip.shown_size
+    x0, y0, x1, y1 = prompt.xy
+    one = stored(x0, y0)
+    two = stored(min(x1, width) - 1, min(y1, height) - 1)
+    left, right = sorted((one[0], two[0]))
+    top, bottom = sorted((one[1], two[1]))
+    return ObjectPrompts(known.points, known.negative, (*known.boxes, (left, top, right + 1, bottom + 1)))
