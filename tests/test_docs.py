@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.command import Vremove
 from vremove_cli.media.ffv1 import read_gray
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-def test_the_session_of_the_page_on_masks(tmp_path, monkeypatch, vremove):
+def test_the_session_of_the_page_on_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vremove: Vremove) -> None:
     """Its commands run as written, and the correction is worth what the page says."""
     text = (ROOT / "docs" / "masks.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)

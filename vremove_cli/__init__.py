@@ -1,38 +1,305 @@
 """vremove: erase an object from a video and get the same video back, with nothing else touched.
 
-    from vremove_cli import erase, track, open_clip
-    result = erase("clip.mp4", points=["320,240"])
-    print(result.output, result.recovered)
+    from vremove_cli import erase
 
-The functions have the names and defaults of the command line; `on_event` gets what a job tells while it works.
+    summary = erase("clip.mp4", point=(320, 240))
+    print(summary.output, summary.recovered)
+
+The functions have the names, options and defaults of the command line. Wrong values are refused before any work.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["erase", "open_clip", "track"]
+__all__ = [
+    "Clip",
+    "Estimate",
+    "Event",
+    "ExitCode",
+    "MediaError",
+    "ModelError",
+    "NothingError",
+    "Note",
+    "Plan",
+    "Progress",
+    "Summary",
+    "Tally",
+    "TaskDone",
+    "UsageError",
+    "VremoveError",
+    "erase",
+    "estimate",
+    "finish",
+    "mask",
+    "open_clip",
+    "plan",
+    "work",
+]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from pathlib import Path
+    from typing import Unpack
+
+    from vremove_cli.errors import ExitCode, MediaError, ModelError, NothingError, UsageError, VremoveError
+    from vremove_cli.job.estimate import Estimate
+    from vremove_cli.job.events import Event, Note, Progress, TaskDone
+    from vremove_cli.job.plan import Plan
     from vremove_cli.job.render import Summary
+    from vremove_cli.job.runner import Tally
     from vremove_cli.media.read import Clip
+    from vremove_cli.option_types import EraseOptions, ExportOptions, MaskOptions, RequestOptions
+
+    File = str | PathLike[str]
+
+# Public classes by the module that defines them; they are imported when they are first used, as the functions' modules
+# are: `import vremove_cli` itself takes milliseconds.
+_CLASSES = {
+    "vremove_cli.errors": ("ExitCode", "MediaError", "ModelError", "NothingError", "UsageError", "VremoveError"),
+    "vremove_cli.job.estimate": ("Estimate",),
+    "vremove_cli.job.events": ("Event", "Note", "Progress", "TaskDone"),
+    "vremove_cli.job.plan": ("Plan",),
+    "vremove_cli.job.render": ("Summary",),
+    "vremove_cli.job.runner": ("Tally",),
+    "vremove_cli.media.read": ("Clip",),
+}
 
 
-def erase(input: str, output: str | None = None, **options: Any) -> "Summary":
-    """Erase an object from a clip and return what was done; see `vremove_cli.job.run.erase` for the options."""
-    from vremove_cli.job.runner import run_erase as run
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
 
-    return run(input, output, **options)
-
-
-def track(input: str, output: str, **options: Any) -> "Summary":
-    """Write the masks that `erase` would use; see `vremove_cli.job.run.track` for the options."""
-    from vremove_cli.job.runner import run_mask as run
-
-    return run(input, output, **options)
+    for module, names in _CLASSES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'vremove_cli' has no attribute '{name}'")
 
 
-def open_clip(path: str) -> "Clip":
-    """Scan a clip: its frames, times and tags; see `vremove_cli.media.read.open_clip`."""
+def erase(
+    input: "File",
+    output: "File | None" = None,
+    *,
+    work: "File | None" = None,
+    keep_work: bool = False,
+    overwrite: bool = False,
+    on_event: "Callable[[Event], None] | None" = None,
+    **options: "Unpack[EraseOptions]",
+) -> "Summary":
+    """Erase an object from a clip and write the same clip without it.
+
+    A killed call leaves its work folder; the same call continues from there.
+
+    Args:
+        input: Video, image sequence or folder of images.
+        output: Result; default `clip.clean.mp4` beside `clip.mp4`.
+        work: Folder of work files; default beside the result.
+        keep_work: Whether the work files stay.
+        overwrite: Whether an existing output is replaced.
+        on_event: Gets `Note`, `Progress` and `TaskDone` while the job runs.
+        **options: Every option of `vremove erase` by its name, such as `point`, `box`, `mask`, `remover`, `crf`,
+            `write_preview`. A point is "x,y" or (x, y), or (x, y, frame); a mask is a path, an array (T, H, W), or an
+            iterable of arrays (H, W), bool or uint8.
+
+    Returns:
+        What was done.
+
+    Raises:
+        VremoveError: The job cannot be done; its text says what is wrong and what to do.
+    """
+    from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.runner import run_erase
+
+    request, exports = _sorted_options(options)
+    with stored_masks(request) as stored:
+        return run_erase(
+            _text(input),
+            _text(output),
+            work=_text(work),
+            keep_work=keep_work,
+            overwrite=overwrite,
+            exports=exports,
+            on_event=on_event or _ignore,
+            **stored,
+        )
+
+
+def mask(
+    input: "File",
+    output: "File",
+    *,
+    work: "File | None" = None,
+    keep_work: bool = True,
+    overwrite: bool = False,
+    per_object: bool = False,
+    grid: bool = False,
+    on_event: "Callable[[Event], None] | None" = None,
+    **options: "Unpack[MaskOptions]",
+) -> "Summary":
+    """Write the masks that `erase` would use.
+
+    Args:
+        input: Video, image sequence or folder of images.
+        output: `.mkv` (lossless) or a folder of PNG files.
+        work: Folder of work files; default beside the masks.
+        keep_work: Whether the work files stay, so that a call with one prompt more does only what that changes.
+        overwrite: Whether an existing output is replaced.
+        per_object: Whether each object gets a mask of its own.
+        grid: Whether the preview has coordinates.
+        on_event: Gets `Note`, `Progress` and `TaskDone` while the job runs.
+        **options: Every option of `vremove mask` by its name.
+
+    Returns:
+        What was done.
+
+    Raises:
+        VremoveError: The job cannot be done; its text says what is wrong and what to do.
+    """
+    from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.runner import run_mask
+
+    request, exports = _sorted_options(options)
+    with stored_masks(request) as stored:
+        return run_mask(
+            _text(input),
+            _text(output),
+            work=_text(work),
+            keep_work=keep_work,
+            overwrite=overwrite,
+            per_object=per_object,
+            grid=grid,
+            exports=exports,
+            on_event=on_event or _ignore,
+            **stored,
+        )
+
+
+def plan(
+    input: "File",
+    output: "File | None" = None,
+    *,
+    work: "File | None" = None,
+    on_event: "Callable[[Event], None] | None" = None,
+    **options: "Unpack[RequestOptions]",
+) -> "tuple[Plan, Path]":
+    """Decide everything about a job and write it to a work folder.
+
+    Args:
+        input: Video, image sequence or folder of images.
+        output: Result; default `clip.clean.mp4` beside `clip.mp4`.
+        work: Work folder; default `clip.vremove` beside `clip.mp4`.
+        on_event: Gets `Note` and `Progress` while the clip is scanned.
+        **options: Every option of `vremove plan` by its name; masks must be files.
+
+    Returns:
+        The plan and its folder.
+
+    Raises:
+        VremoveError: The job cannot be done; its text says what is wrong and what to do.
+    """
+    from vremove_cli.job.array_masks import refuse_arrays
+    from vremove_cli.job.runner import run_plan
+
+    request = refuse_arrays(dict(options))
+    return run_plan(_text(input), _text(output), work=_text(work), on_event=on_event or _ignore, **request)
+
+
+def work(folder: "File", *, task: str | None = None, on_event: "Callable[[Event], None] | None" = None) -> "Tally":
+    """Do one task of a planned job, or all that are left.
+
+    Args:
+        folder: Work folder that `plan` made; other processes and machines may work on it at the same time.
+        task: Id of the only task to do.
+        on_event: Gets `Note`, `Progress` and `TaskDone` while the job runs.
+
+    Returns:
+        Which tasks were done.
+
+    Raises:
+        VremoveError: The input has changed, or a task cannot be done.
+    """
+    from vremove_cli.job.runner import run_work
+
+    return run_work(_text(folder), task=task, on_event=on_event or _ignore)
+
+
+def finish(
+    folder: "File",
+    output: "File | None" = None,
+    *,
+    overwrite: bool = False,
+    on_event: "Callable[[Event], None] | None" = None,
+    **exports: "Unpack[ExportOptions]",
+) -> "Summary":
+    """Write the result of a planned job whose tasks are done.
+
+    Args:
+        folder: Work folder that `plan` made.
+        output: Result; default as planned.
+        overwrite: Whether an existing output is replaced.
+        on_event: Gets `Note` and `Progress` while the result is written.
+        **exports: What to write beside the result, such as `write_mask`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        VremoveError: Tasks are left, or the result cannot be written.
+    """
+    from vremove_cli.job.runner import run_finish
+
+    given = _sorted_options(exports)[1]
+    return run_finish(_text(folder), _text(output), overwrite=overwrite, exports=given, on_event=on_event or _ignore)
+
+
+def estimate(input: "File", output: "File | None" = None, **options: "Unpack[RequestOptions]") -> "Estimate":
+    """Return what `erase` would take: memory, disk, time, downloads. Nothing is done and nothing is fetched.
+
+    Args:
+        input: Video, image sequence or folder of images.
+        output: Result; default `clip.clean.mp4` beside `clip.mp4`.
+        **options: Every option of `vremove erase` by its name.
+
+    Raises:
+        VremoveError: The job cannot be done; its text says what is wrong and what to do.
+    """
+    from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.estimate import estimate as estimate_plan
+    from vremove_cli.job.output_paths import make_request
+    from vremove_cli.job.planner import make_plan
+
+    with stored_masks(dict(options)) as stored:
+        return estimate_plan(make_plan(make_request(_text(input), _text(output), stored), _ignore, fetch=False))
+
+
+def open_clip(path: "File") -> "Clip":
+    """Scan a clip: its frames, times and tags.
+
+    Args:
+        path: Video, image sequence or folder of images.
+
+    Raises:
+        MediaError: It cannot be read.
+    """
     from vremove_cli.media.read import open_clip as read
 
-    return read(path)
+    return read(_text(path))
+
+
+def _sorted_options(options: Any) -> tuple[dict[str, Any], Any]:
+    """Return the options of the request, and the exports."""
+    from vremove_cli.job.options import options_of, values_from
+    from vremove_cli.job.request import Exports
+
+    beside = {k: v for k, v in options.items() if k in options_of(Exports)}
+    return {k: v for k, v in options.items() if k not in beside}, Exports(**values_from(Exports, beside))
+
+
+def _text(path: Any) -> Any:
+    """Return a path as text; None stays None."""
+    from os import fspath
+
+    return None if path is None else fspath(path)
+
+
+def _ignore(event: object) -> None:
+    """Take an event and do nothing."""

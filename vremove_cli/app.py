@@ -3,72 +3,98 @@
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vremove_cli import __version__, settings
+from vremove_cli.commands.doctor import doctor
 from vremove_cli.commands.erase import erase
-from vremove_cli.commands.look import doctor, frame, info
+from vremove_cli.commands.frame import frame
+from vremove_cli.commands.info import info
 from vremove_cli.commands.mask import mask
 from vremove_cli.commands.models import models
-from vremove_cli.commands.steps import finish, plan, work
+from vremove_cli.commands.plan import finish, plan, work
+from vremove_cli.commands.signature import PlainHelp, options_of_commands
 from vremove_cli.console import Console
 from vremove_cli.errors import UsageError, VremoveError
+
+if TYPE_CHECKING:
+    from vremove_cli.job.options import Option
 
 app = typer.Typer(
     name="vremove",
     help="Erase an object from a video and get the same video back, with nothing else touched.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VREMOVE"},
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (erase, mask, frame, info, plan, work, finish, doctor):
-    app.command()(command)
+    app.command(cls=PlainHelp)(command)
 app.add_typer(models, name="models")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
 
-def _terminated(signum: int, where: FrameType | None) -> None:
+def _interrupt(signum: int, where: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def main() -> None:
-    """Entry point of the `vremove` command."""
+    """Run the `vremove` command."""
     for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminated)
+            signal.signal(getattr(signal, name), _interrupt)
     sys.argv[1:] = sys.argv[1:] or ["--help"]
-    talk = Console(as_json="--json" in sys.argv)
+    console = Console(as_json="--json" in sys.argv)
     try:
-        status = app(default_map=settings.load(), standalone_mode=False)
+        status = app(default_map=_settings(), standalone_mode=False)
     except (VremoveError, KeyboardInterrupt) as error:
-        sys.exit(int(talk.fail(error)))
+        sys.exit(int(console.fail(error)))
     except Exception as error:
-        sys.exit(int(talk.fail(_told_by_the_parser(error))))
+        sys.exit(int(console.fail(_as_usage_error(error))))
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _told_by_the_parser(error: Exception) -> Exception:
-    """The command line parser's own complaint as one of ours; any other exception as it is."""
+def _settings() -> dict[str, Any]:
+    """Return what vremove.toml says; nothing where a person asks for help, which a broken file must not prevent."""
+    if {"-h", "--help", "--version"} & set(sys.argv):
+        return {}
+    return settings.load(_known_options())
+
+
+def _known_options() -> dict[str, "dict[str, Option | None]"]:
+    """Return the options of each command; None for those that are not made from a dataclass."""
+    made = options_of_commands()
+    commands: Any = typer.main.get_command(app)
+    return {
+        name: {p.name: made.get(name, {}).get(p.name) for p in command.params if p.name != "help"}
+        for name, command in commands.commands.items()
+        if name != "models"
+    }
+
+
+def _as_usage_error(error: Exception) -> Exception:
+    """Return the parser's own complaint as a `UsageError`; any other exception as it is."""
     message = getattr(error, "format_message", None)  # Typer brings its own copy of Click, or uses the one installed
     if message is None:
         return error
     command = getattr(getattr(error, "ctx", None), "command_path", "vremove")
-    return UsageError(str(message()).rstrip("."), f"`{command} --help` says what there is")
+    return UsageError(str(message()).rstrip("."), f"`{command} --help` lists the options")
 
 
 if __name__ == "__main__":

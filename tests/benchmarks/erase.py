@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +20,11 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 
 
-def example():
+def example() -> Any:
     """The script that draws the example, as a module."""
     spec = importlib.util.spec_from_file_location("make_clip", ROOT / "examples" / "make_clip.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -60,14 +63,13 @@ def main() -> None:
         run_plan(
             str(folder / "street.mp4"),
             str(folder / "out.mp4"),
-            points=("150,275",),
+            point=("150,275",),
             work=job,
         )
         run_work(job)
         start = time.perf_counter()
-        from vremove_cli.job.exports import Exports
 
-        run_finish(job, exports=Exports(mask=str(folder / "mask.mkv")))
+        run_finish(job, write_mask=str(folder / "mask.mkv"))
         times = {**stage_times(Path(job)), "write": time.perf_counter() - start}
         ours = np.stack([f.rgb8() for f in open_clip(str(folder / "out.mp4")).frames()])
         masks = np.stack(list(read_gray(folder / "mask.mkv"))) > 0

@@ -1,14 +1,16 @@
 """What the benchmarks of networks share: random weights, the machine's own speed, waiting for the GPU."""
 
+import argparse
 import sys
 import time
+from typing import Any
 
 import torch
 
 from vremove_cli.removers.common import placement
 
 
-def options(parser):
+def options(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, str, torch.dtype]:
     """What is asked for, with the options that all have, and the device and type it runs in."""
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--steps", type=int, default=3)
@@ -23,7 +25,7 @@ def options(parser):
     return args, "cpu", torch.float32
 
 
-def ready(model, mode, args, device):
+def ready(model: Any, mode: str, args: argparse.Namespace, device: str) -> Any:
     """A transformer as it is asked for."""
     model = placement.place(model, device, placement.MemoryMode(mode))
     if args.backend:
@@ -33,7 +35,7 @@ def ready(model, mode, args, device):
     return model
 
 
-def filled(model, dtype):
+def filled(model: Any, dtype: torch.dtype) -> Any:
     """A transformer of the meta device with small random weights."""
     model = model.to(dtype).to_empty(device="cpu").eval()
     generator = torch.Generator().manual_seed(0)
@@ -44,7 +46,7 @@ def filled(model, dtype):
     return model
 
 
-def matmul_rate(device, dtype, side):
+def matmul_rate(device: str, dtype: torch.dtype, side: int) -> float:
     """Multiplications and additions a second of square products."""
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     for _ in range(3):
@@ -57,6 +59,6 @@ def matmul_rate(device, dtype, side):
     return 10 * 2 * side**3 / (time.perf_counter() - started)
 
 
-def wait(device):
+def wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()

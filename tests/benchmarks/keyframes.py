@@ -9,10 +9,14 @@ flow alone from a spoilt first mask, then keyframes N frames apart, then the spo
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.tracking.base import TrackerFrame, TrackerState, TrackResult
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
@@ -33,20 +37,20 @@ SEGMENT = 60
 class FlowFromTruth(FlowTracker):
     """The flow tracker, given its first mask."""
 
-    def __init__(self, oracle):
+    def __init__(self, oracle: OracleTracker) -> None:
         self._oracle = oracle
 
-    def begin(self, sight, clicks):
+    def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
         _, tracked = self._oracle.begin(sight, clicks)
         return self.adopt(sight, None, tracked.mask), tracked
 
 
-def overlap(found, true):
+def overlap(found: np.ndarray, true: np.ndarray) -> float:
     union = np.count_nonzero(found | true)
     return np.count_nonzero(found & true) / union if union else 1.0
 
 
-def score(info, masks, every):
+def score(info: ClipInfo, masks: dict[int, np.ndarray], every: int) -> float:
     """Mean J over a clip; `every` 0: flow alone."""
     state, prompts, total = None, {0: ObjectPrompts(points=((0, 0),))}, []
     oracle = OracleTracker(masks)
@@ -66,7 +70,7 @@ def score(info, masks, every):
     return float(np.mean(total))
 
 
-def drawn_clips(folder):
+def drawn_clips(folder: Path) -> Iterator[tuple[str, Path, dict[int, np.ndarray]]]:
     yield "disc", drawn(folder, red_disc, name="disc.mkv"), {t: truth(t) for t in range(FRAMES)}
     yield "handled", drawn(folder, handled_disc, name="handled.mkv"), {t: truth(t) for t in range(FRAMES)}
     hidden = {t: truth(t) for t in range(FRAMES)}
@@ -75,14 +79,14 @@ def drawn_clips(folder):
     yield "hidden", drawn(folder, hidden_disc, name="hidden.mkv"), hidden
 
 
-def clips_in(folder):
+def clips_in(folder: Path) -> Iterator[tuple[str, Path, dict[int, np.ndarray]]]:
     for one in sorted(folder.iterdir()):
         if (one / "mask.mp4").exists():
             pictures = open_clip(str(one / "mask.mp4")).frames()
             yield one.name, one / "input.mp4", {f.index: f.rgb8()[..., 0] > 127 for f in pictures}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=Path)
     folder = parser.parse_args().pairs

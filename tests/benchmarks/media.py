@@ -67,8 +67,8 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
 
 
 def speed(folder: Path, frames: int, rounds: int) -> None:
-    from vremove_cli.job.exports import Exports
     from vremove_cli.job.render import edited, render
+    from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import run_plan, run_work
     from vremove_cli.job.workdir.folder import WorkFolder
     from vremove_cli.media.read import Clip

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +40,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def disc_at(t, width, height):
+def disc_at(t: int, width: int, height: int) -> np.ndarray:
     """The red disc, going to and fro in a small picture."""
     way = abs((t + 12) % 48 - 24)
     return red_disc(way // 3, 2 * width, 2 * height)[:height, 20 : 20 + width]
 
 
-def peak(folder, frames):
+def peak(folder: Path, frames: int) -> int:
     """Kilobytes that following takes at most, in a process of its own."""
     clip = write_clip(folder / f"{frames}.mkv", codec="ffv1", size=_SMALL, frames=frames, picture=disc_at)
     args = ["mask", str(clip), "--point", "60,95", "--tracker", "sam2-tiny", "--track-every", "1", "--no-keep-work"]
@@ -55,7 +57,7 @@ def peak(folder, frames):
     return int(done.stdout.split()[-1])
 
 
-def memory():
+def memory() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         red_finder(256).save_pretrained(folder / "model")
@@ -63,7 +65,7 @@ def memory():
     print(f"{SHORT} frames: {short / 1024:.0f} MB, {LONG} frames: {long / 1024:.0f} MB, ratio {long / short:.3f}")
 
 
-def full_size(size):
+def full_size(size: str) -> Any:
     """A SAM 2.1 with random weights: its configuration comes from the shapes that a checkpoint would have."""
     import torch
     from transformers import Sam2VideoModel
@@ -76,7 +78,7 @@ def full_size(size):
     return Sam2VideoModel(config_of(shapes)).eval()
 
 
-def frames_per_second(step, count, sync):
+def frames_per_second(step: Callable[[int], object], count: int, sync: Callable[[], object]) -> float:
     for k in range(3):
         step(k)
     sync()
@@ -87,7 +89,7 @@ def frames_per_second(step, count, sync):
     return count / (time.perf_counter() - started)
 
 
-def speed(sizes, count, compiled):
+def speed(sizes: list[str], count: int, compiled: bool) -> None:
     import torch
 
     from vremove_cli.networks.devices import choose_device
@@ -106,28 +108,32 @@ def speed(sizes, count, compiled):
             model.vision_encoder = torch.compile(model.vision_encoder, mode="max-autotune-no-cudagraphs")
         tracker = Sam2Tracker(model, 1000)
 
-        def sight(t):
-            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360))
+        def sight(t: int) -> TrackerFrame:
+            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360), ForegroundEvidence.nothing(1, 1))
 
         state, _ = tracker.begin(sight(0), ObjectPrompts(points=((640.0, 360.0),)))
 
-        def follow(k, tracker=tracker):
+        def follow(k: int, tracker: Sam2Tracker = tracker) -> None:
             nonlocal state
             state, _ = tracker.propagate(sight(k + 1), state)
 
         whole = frames_per_second(follow, count, sync)
         pixels = tracker._pixels(pictures[0])
         with torch.inference_mode():
-            alone = frames_per_second(lambda k, m=model, p=pixels: m.get_image_features(p), count, sync)
+
+            def encode(k: int, model: Any = model, pixels: Any = pixels) -> object:
+                return model.get_image_features(pixels)
+
+            alone = frames_per_second(encode, count, sync)
         used = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else resource_gb()
         print(f"| {size} | {whole:.2f} | {alone:.2f} | {whole / alone:.2f} | {used:.1f} |", flush=True)
 
 
-def resource_gb():
+def resource_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=re.sub(r"\s+", " ", __doc__))
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--speed", action="store_true")

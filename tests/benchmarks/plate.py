@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from support import stage
 from support.clips import write_clip
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.runner import run_erase
-from vremove_cli.job.stages.fill import plate_patches
+from vremove_cli.job.stages.plate import plate_patches
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import open_clip
 from vremove_cli.motion.camera import estimate_homography
@@ -85,15 +86,16 @@ class Ours:
     def __call__(self, clip: np.ndarray, masks: np.ndarray) -> np.ndarray:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         source, mask = folder / "clip.mkv", folder / "mask.mkv"
-        lossless = {"codec": "ffv1", "size": SIZE, "frames": len(clip)}
+        lossless: dict[str, Any] = {"codec": "ffv1", "size": SIZE, "frames": len(clip)}
         write_clip(source, pix_fmt="bgr0", picture=lambda t, w, h: clip[t], **lossless)
         write_clip(mask, pix_fmt="gray", picture=lambda t, w, h: np.repeat(masks[t][..., None] * 255, 3, 2), **lossless)
-        recovery.measure = self._measure if self._oracle else measure
+        if self._oracle:
+            vars(recovery)["measure"] = self._measure
         try:
             run_erase(str(source), str(folder / "out.mkv"), mask=str(mask), grow=0, effects=self._effects,
                   work=str(folder / "work"), keep_work=True)  # fmt: skip
         finally:
-            recovery.measure = measure
+            vars(recovery)["measure"] = measure
         plan = Plan.load(folder / "work" / "plan.json")
         for t, patch, sure in plate_patches(plan, WorkFolder(folder / "work"), 0, len(clip)):
             if patch is not None:
@@ -101,7 +103,9 @@ class Ours:
                 self.sure[t][patch[0].slices] = np.where(patch[2] == 255, sure, 0)
         return np.stack([f.rgb8() for f in open_clip(str(folder / "out.mkv")).frames()])
 
-    def _measure(self, clip, run, reach, masks, tick=lambda: None) -> MotionField:
+    def _measure(
+        self, clip: Any, run: Any, reach: tuple[int, int], masks: Any, tick: Any = lambda: None
+    ) -> MotionField:
         start, stop = reach
         gray = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in self._truth]
         pairs = [(t, s) for t in masks for s in (t - 1, t + 1) if start <= s < stop]
@@ -110,7 +114,7 @@ class Ours:
         return MotionField(ahead, back, dict.fromkeys(range(start, stop), 0.0), 1.0)
 
 
-def row(name: str, make: Callable[..., np.ndarray], clip, truth, masks) -> None:
+def row(name: str, make: Callable[..., np.ndarray], clip: np.ndarray, truth: np.ndarray, masks: np.ndarray) -> None:
     start = time.perf_counter()
     out = make(clip, masks)
     rate = len(clip) / (time.perf_counter() - start)

@@ -17,7 +17,7 @@ from vremove_cli.removers.base import Settings
 from vremove_cli.removers.undereraser import remover as undereraser
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=290)
     parser.add_argument("--size", default="96x64")

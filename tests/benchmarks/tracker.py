@@ -75,7 +75,6 @@ def flow_alone(path: Path, first: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def quality(clips: dict[str, tuple[Path, np.ndarray]], folder: Path) -> None:
-    from vremove_cli import track
     from vremove_cli.media.ffv1 import read_gray
 
     print("| clip | from | J, first frame | J, mean | J, worst tenth |\n|---|---|---|---|---|")
@@ -103,7 +102,6 @@ def enlarged(path: Path, target: Path, size: tuple[int, int]) -> Path:
 
 
 def speed(clips: dict[str, tuple[Path, np.ndarray]], folder: Path) -> None:
-    from vremove_cli import track
 
     print("| size | tracker, frames/s | flow alone, frames/s | flow's speed over ours |\n|---|---|---|---|")
     path, truth = clips["street"]

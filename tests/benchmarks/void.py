@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
@@ -29,7 +30,7 @@ from vremove_cli.removers.void.multidiffusion import Conditioning, sample
 TINY = {**VOID, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "text_embed_dim": 16}
 
 
-def work(model, runs, height, width):
+def work(model: Any, runs: Any, height: int, width: int) -> float:
     """Multiplications and additions of one step."""
     config, total = model.config, 0.0
     inner = config.num_attention_heads * config.attention_head_dim
@@ -40,7 +41,7 @@ def work(model, runs, height, width):
     return total
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=197)
     args, device, dtype = options(parser)
@@ -57,9 +58,9 @@ def main():
         shape = (1, count, 16, height, width)
         latents, mask, video = (torch.randn(shape, device=device, dtype=dtype) for _ in range(3))
         text = torch.randn(1, TEXT_TOKENS, model.config.text_embed_dim, device=device, dtype=dtype)
-        times = []
+        times: list[float] = []
 
-        def tick(n, now, times=times):
+        def tick(n: int, now: Any, times: list[float] = times) -> None:
             wait(device)
             times.append(time.perf_counter())
 

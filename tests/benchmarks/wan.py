@@ -12,7 +12,9 @@ that large matrix products reach in the same run. The whole is as many steps as 
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
@@ -33,14 +35,14 @@ TINY = {"dim": 32, "ffn_dim": 64, "freq_dim": 32, "num_heads": 2, "num_layers": 
 TINY_SMALL = {**SMALL, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "ffn_dim": 64}
 
 
-def network(name, tiny):
+def network(name: str, tiny: bool) -> Any:
     """A remover's transformer on the meta device."""
     if name == "minimax":
         return minimax.make_transformer(TINY_SMALL if tiny else SMALL)
     return wan.make_transformer(TINY if tiny else LARGE if name == "undereraser" else ROSE)
 
 
-def step(name, model, latents, device, dtype):
+def step(name: str, model: Any, latents: torch.Tensor, device: str, dtype: torch.dtype) -> Callable[..., Any]:
     """What one step of a remover predicts, as a function of latents and a time."""
     if name == "minimax":
         beside = torch.randn(1, 32, *latents.shape[2:], device=device, dtype=dtype)
@@ -52,7 +54,7 @@ def step(name, model, latents, device, dtype):
     return predictor(model, condition, text, pictures)
 
 
-def work(model, tokens):
+def work(model: Any, tokens: int) -> float:
     """Multiplications and additions of one step."""
     config = model.config
     channels = config.num_attention_heads * config.attention_head_dim
@@ -60,7 +62,7 @@ def work(model, tokens):
     return 2 * weights * tokens + 4 * tokens**2 * channels * config.num_layers
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--removers", default="rose,undereraser,minimax")
     args, device, dtype = options(parser)
@@ -70,7 +72,7 @@ def main():
     print(f"{device}, {FRAMES} frames at {width}x{height}, matrix products at {rate / 1e12:.2f} TFLOP/s")
     print("| remover | mode | a step | floor | ratio | steps | whole | peak GB | computed GB |\n" + "|---" * 9 + "|")
     for name in args.removers.split(","):
-        remover = registry.make(name, Settings())
+        remover: Any = registry.make(name, Settings())
         for mode in args.modes.split(",") if device == "cuda" else ("resident",):
             model = filled(network(name, args.tiny), dtype)
             wan.with_rotary(model)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.clips import scene, write_clip, write_masks, write_sequence
+from support.command import Vremove
 from support.refusals import POINT, assert_refused, contents, folder, touch
 from vremove_cli.errors import VremoveError
 from vremove_cli.media.probe import scan
@@ -32,7 +34,7 @@ def interlaced(path: Path) -> Path:
     return write_clip(path, options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})
 
 
-def cut_off(path: Path, share: float, **how: object) -> Path:
+def cut_off(path: Path, share: float, **how: Any) -> Path:
     data = write_clip(path, frames=40, size=(160, 96), **how).read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
@@ -142,12 +144,12 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files(vremove, tmp_path, name):
+def test_files(vremove: Vremove, tmp_path: Path, name: str) -> None:
     make, arguments, status, says = FILES[name]
     assert_refused(vremove, tmp_path, status, says, "erase", make(tmp_path), *arguments)
 
 
-def test_damage_can_be_skipped(vremove, tmp_path):
+def test_damage_can_be_skipped(vremove: Vremove, tmp_path: Path) -> None:
     clip = damaged(tmp_path / "d.mp4")
     done = vremove("erase", clip, "--box", "4,36,30,60", "--skip-errors", "-o", tmp_path / "out.mp4")
     assert done.status == 0
@@ -162,7 +164,7 @@ LIMITED = (
 )
 
 
-def test_a_file_that_may_not_grow(tmp_path):
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", frames=10, size=(160, 96), picture=noisy)
     masks = write_masks(tmp_path / "m", size=(160, 96))
     before = contents(tmp_path)
@@ -184,23 +186,19 @@ def noisy(t: int, width: int, height: int) -> np.ndarray:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users on this system")
-def test_a_folder_that_may_not_be_written(tmp_path):
+def test_a_folder_that_may_not_be_written(vremove: Vremove, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     shut = folder(tmp_path / "shut")
     shut.chmod(0o555)
     target = shut / "out.mp4" if os.geteuid() else Path("/proc/out.mp4")  # root may write anywhere but there
-    done = subprocess.run(
-        [sys.executable, "-m", "vremove_cli", "erase", str(clip), *POINT, "-o", str(target)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
+    done = vremove("erase", clip, *POINT, "-o", target)
+    assert done.status == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("vremove: no ")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
     """The bytes of small clips in several containers."""
     place = tmp_path_factory.mktemp("whole")
     made = [
@@ -212,7 +210,7 @@ def whole(tmp_path_factory):
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_fuzzed_bytes_are_read_or_refused(whole, tmp_path, data):
+def test_fuzzed_bytes_are_read_or_refused(whole: list[tuple[str, bytes]], tmp_path: Path, data: st.DataObject) -> None:
     suffix, original = data.draw(st.sampled_from(whole))
     damage = data.draw(st.lists(st.tuples(st.integers(0, len(original) - 1), st.integers(0, 255)), max_size=12))
     end = data.draw(st.integers(len(original) // 20, len(original)))

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from support.clips import mask_of, write_clip, write_masks, write_sequence
+from support.command import Vremove
 from support.refusals import POINT, assert_refused, folder, touch
 
 
 @pytest.fixture
-def clip(tmp_path):
+def clip(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "clip.mp4", audio="aac")
 
 
@@ -80,7 +81,7 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-def test_prompts_and_options(vremove, clip, tmp_path, name):
+def test_prompts_and_options(vremove: Vremove, clip: Path, tmp_path: Path, name: str) -> None:
     arguments, status, says = PROMPTS[name]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
@@ -99,17 +100,17 @@ MASKS = {
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_masks(vremove, clip, tmp_path, name):
+def test_masks(vremove: Vremove, clip: Path, tmp_path: Path, name: str) -> None:
     make, status, says = MASKS[name]
     assert_refused(vremove, tmp_path, status, says, "erase", clip, "--mask", make(tmp_path))
 
 
-def test_the_mask_is_never_the_output(vremove, clip, tmp_path):
+def test_the_mask_is_never_the_output(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     mask = write_clip(tmp_path / "m.mp4")
     assert_refused(vremove, tmp_path, 2, "is a mask", "erase", clip, "--mask", mask, "-o", mask, "--overwrite")
 
 
-def test_the_mask_is_never_the_output_of_finish_either(vremove, clip, tmp_path):
+def test_the_mask_is_never_the_output_of_finish_either(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     mask = write_clip(tmp_path / "m.mp4", picture=lambda t, w, h: np.repeat(mask_of(t, w, h)[..., None], 3, axis=2))
     assert vremove("plan", clip, "--mask", mask, "--work", tmp_path / "w", "-o", tmp_path / "o.mp4").status == 0
     assert vremove("work", tmp_path / "w").status == 0
@@ -118,7 +119,7 @@ def test_the_mask_is_never_the_output_of_finish_either(vremove, clip, tmp_path):
     assert "is a mask" in done.stderr
 
 
-def test_a_preview_is_never_a_picture_of_the_input(vremove, tmp_path):
+def test_a_preview_is_never_a_picture_of_the_input(vremove: Vremove, tmp_path: Path) -> None:
     shot = write_sequence(tmp_path / "shot", frames=3)
     target = shot / "shot.1001.png"
     assert_refused(
@@ -127,12 +128,12 @@ def test_a_preview_is_never_a_picture_of_the_input(vremove, tmp_path):
     assert_refused(vremove, tmp_path, 2, "belongs to the input", "frame", shot, "-o", target, "--overwrite")
 
 
-def test_a_report_of_the_users_own_is_kept(vremove, clip, tmp_path):
+def test_a_report_of_the_users_own_is_kept(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     clip.with_name("clip.clean.vremove.json").write_text("[1, 2]")
     assert_refused(vremove, tmp_path, 2, "exists already", "erase", clip, *POINT)
 
 
-def test_a_damaged_result_in_a_work_folder(vremove, clip, tmp_path):
+def test_a_damaged_result_in_a_work_folder(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     masks = write_masks(tmp_path / "m")
     folder = tmp_path / "w"
     assert vremove("plan", clip, "--mask", masks, "--work", folder).status == 0
@@ -144,26 +145,26 @@ def test_a_damaged_result_in_a_work_folder(vremove, clip, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_mask_and_point_together(vremove, clip, tmp_path):
+def test_mask_and_point_together(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     masks = write_masks(tmp_path / "m")
     assert_refused(vremove, tmp_path, 2, "use one or the other", "erase", clip, "--mask", masks, *POINT)
 
 
-def test_existing_output_is_kept(vremove, clip, tmp_path):
+def test_existing_output_is_kept(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     clip.with_name("clip.clean.mp4").write_bytes(b"precious")
     assert_refused(vremove, tmp_path, 2, "add --overwrite", "erase", clip, *POINT)
 
 
-def test_the_input_is_never_the_output(vremove, clip, tmp_path):
+def test_the_input_is_never_the_output(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     assert_refused(vremove, tmp_path, 2, "is the input itself", "erase", clip, "-o", clip, "--overwrite", *POINT)
 
 
-def test_a_stream_that_does_not_fit_is_named(vremove, tmp_path):
+def test_a_stream_that_does_not_fit_is_named(vremove: Vremove, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", audio="flac", subtitle="srt")
     assert_refused(vremove, tmp_path, 3, "audio flac", "erase", clip, "-o", tmp_path / "out.webm", *POINT)
 
 
-def test_a_stream_that_does_not_fit_may_be_dropped(vremove, tmp_path):
+def test_a_stream_that_does_not_fit_may_be_dropped(vremove: Vremove, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", audio="flac")
     masks = write_masks(tmp_path / "m")
     done = vremove("erase", clip, "--mask", masks, "-o", tmp_path / "out.webm", "--drop-streams")
@@ -171,17 +172,17 @@ def test_a_stream_that_does_not_fit_may_be_dropped(vremove, tmp_path):
     assert "is dropped" in done.stderr
 
 
-def test_one_output_for_two_inputs(vremove, clip, tmp_path):
+def test_one_output_for_two_inputs(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     assert_refused(vremove, tmp_path, 2, "one output", "erase", clip, clip, "-o", tmp_path / "x.mp4", *POINT)
 
 
-def test_what_is_wrong_for_every_input_is_a_usage_error(vremove, clip, tmp_path):
+def test_what_is_wrong_for_every_input_is_a_usage_error(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     other = write_clip(tmp_path / "other.mp4")
     assert_refused(vremove, tmp_path, 2, "is not a point", "erase", clip, other, "--point", "zzz")
     assert_refused(vremove, tmp_path, 2, "to one output", "erase", clip, other, "-o", tmp_path / "x{ext}", *POINT)
 
 
-def test_a_batch_gives_one_json_object(vremove, clip, tmp_path):
+def test_a_batch_gives_one_json_object(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     bad = touch(tmp_path / "bad.mp4", b"no video")
     done = vremove("erase", clip, bad, "--box", "4,24,20,40", "--json", "-q")
     report = json.loads(done.stdout)
@@ -190,22 +191,22 @@ def test_a_batch_gives_one_json_object(vremove, clip, tmp_path):
     assert "cannot be read" in done.stderr
 
 
-def test_a_broken_settings_file(vremove, clip, tmp_path, monkeypatch):
+def test_a_broken_settings_file(vremove: Vremove, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vremove.toml").write_text("[erase\n")
     assert_refused(vremove, tmp_path, 2, "cannot be read", "erase", clip, *POINT)
 
 
-def test_a_folder_without_a_plan(vremove, tmp_path):
+def test_a_folder_without_a_plan(vremove: Vremove, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     assert_refused(vremove, tmp_path, 2, "holds no plan", "work", tmp_path / "w")
 
 
-def test_a_damaged_plan(vremove, tmp_path):
+def test_a_damaged_plan(vremove: Vremove, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "plan.json").write_text('{"schema": 1')
     assert_refused(vremove, tmp_path, 1, "is damaged", "work", tmp_path / "w")
 
 
-def test_frame_beyond_the_end(vremove, clip, tmp_path):
+def test_frame_beyond_the_end(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     assert_refused(vremove, tmp_path, 2, "no frame 99", "frame", clip, "--at", "99", "-o", tmp_path / "f.png")

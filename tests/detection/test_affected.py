@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from support import hub as fake
 from support.clips import mask_of, scene, write_clip
@@ -15,7 +16,7 @@ from support.disc import SIZE, handle, handled_disc, red_disc, truth
 from support.process import Cli
 from support.twins import reasoner_repo, void_repos
 from vremove_cli.detection.contact import extend_down, find_dependents
-from vremove_cli.detection.vlm import draw_question, grid_for, parse_answer
+from vremove_cli.detection.vlm import ask_what_moves, draw_question, grid_for, load_vlm, parse_answer
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
@@ -129,7 +130,7 @@ def test_an_unknown_way_is_told(by: str) -> None:
 
 def test_pointing_and_asking_are_one_too_many() -> None:
     with pytest.raises(UsageError, match="use one or the other"):
-        check(Request("a", "b", affected_by="contact", affected_points=("1,1",)))
+        check(Request("a", "b", affected_by="contact", affected_point=("1,1",)))
 
 
 def test_an_inverted_mask_is_looked_at_inverted(tmp_path: Path) -> None:
@@ -148,8 +149,25 @@ def test_an_inverted_mask_is_looked_at_inverted(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    repos = {**void_repos(), "HuggingFaceTB/SmolVLM-Instruct": reasoner_repo(ANSWER)}
+def vlm_files() -> dict[str, bytes]:
+    return reasoner_repo(ANSWER)
+
+
+def test_the_tests_model_gives_its_one_answer(vlm_files: dict[str, bytes], tmp_path: Path) -> None:
+    for name, content in vlm_files.items():
+        (tmp_path / name).write_bytes(content)
+    vlm = load_vlm(str(tmp_path), "cpu")
+    question = vlm.processor(text="<image>What moves?\n", images=[Image.new("RGB", (96, 64))], return_tensors="pt")
+    reply = vlm.model.generate(**question, max_new_tokens=9, do_sample=False)[0, question["input_ids"].shape[1] :]
+    assert vlm.processor.decode(reply) == f"{ANSWER}</s>"
+    picture = np.zeros((64, 96, 3), np.uint8)
+    ((name, box),) = ask_what_moves(vlm, picture, picture[..., 0] > 0)
+    assert (name, box.x0, box.y0, box.x1, box.y1) == ("cup", 64, 40, 80, 56)
+
+
+@pytest.fixture(scope="module")
+def cli(vlm_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    repos = {**void_repos(), "HuggingFaceTB/SmolVLM-Instruct": vlm_files}
     with fake.serving({name: fake.Repo(files) for name, files in repos.items()}) as server:
         made = Cli(server, tmp_path_factory.mktemp("affected"))
         made.env["VREMOVE_ACCEPT_LICENSE"] = "cogvideox-fun-5b"

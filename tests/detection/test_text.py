@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from support import hub as fake
 from support.clips import write_clip
+from support.command import Vremove
 from support.disc import drawn, red_disc
 from support.process import Cli
 from support.twins import dino_repo
 from vremove_cli.detection import grounding_dino
 from vremove_cli.detection.grounding_dino import Detection, box_iou, boxes_in_pixels, suppress_duplicates
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.text_prompts import LOOKS, _first_found
 from vremove_cli.media.read import open_clip
 
@@ -76,7 +78,7 @@ def test_several_matches_are_listed_with_numbers_and_one_is_picked(hub: fake.Hub
     assert (tmp_path / "mask.mkv").exists()
 
 
-def test_all_matches_are_objects_of_their_own(vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
+def test_all_matches_are_objects_of_their_own(vremove: Vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
     weights = f"grounding-dino-tiny={folder}"
     args = ("plan", clip, "--text", "the dog", "--weights", weights, "--all-matches", "--work", tmp_path / "job")
     said = vremove(*args)
@@ -85,7 +87,9 @@ def test_all_matches_are_objects_of_their_own(vremove, folder: Path, clip: Path,
     assert '"match3"' in (tmp_path / "job/plan.json").read_text()
 
 
-def test_the_masks_of_matches_are_named_and_not_written_over(vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
+def test_the_masks_of_matches_are_named_and_not_written_over(
+    vremove: Vremove, folder: Path, clip: Path, tmp_path: Path
+) -> None:
     args = ("mask", clip, "--text", "the dog", "--weights", f"grounding-dino-tiny={folder}", "--pick", 1, "--pick", 2,
             "--end", 2, "--tracker", "flow", "--per-object", "-o", tmp_path / "m.mkv", "--no-keep-work")  # fmt: skip
     said = vremove(*args)
@@ -97,13 +101,15 @@ def test_the_masks_of_matches_are_named_and_not_written_over(vremove, folder: Pa
     assert "tracking" not in said.stderr
 
 
-def test_a_dry_run_without_the_detector_takes_negative_points_too(vremove, clip: Path) -> None:
+def test_a_dry_run_without_the_detector_takes_negative_points_too(vremove: Vremove, clip: Path) -> None:
     said = vremove("erase", clip, "--text", "the dog", "--not-point", "5,5", "--dry-run")
     assert said.status == 0, said.stderr
     assert "downloads: grounding-dino-tiny" in said.stdout
 
 
-def test_a_phrase_that_nothing_matches_is_told(vremove, folder: Path, clip: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_phrase_that_nothing_matches_is_told(
+    vremove: Vremove, folder: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(grounding_dino, "LEAST", 1.1)
     weights = f"grounding-dino-tiny={folder}"
     said = vremove("mask", clip, "--text", "the dog", "--weights", weights, "-o", tmp_path / "m.mkv")
@@ -114,7 +120,9 @@ def test_a_phrase_that_nothing_matches_is_told(vremove, folder: Path, clip: Path
 @pytest.mark.parametrize(
     ("file", "content"), [("preprocessor_config.json", None), ("tokenizer.json", b"{"), ("config.json", b"[]")]
 )
-def test_a_detector_with_a_file_missing_or_damaged_is_told(vremove, files, clip, tmp_path, file, content) -> None:
+def test_a_detector_with_a_file_missing_or_damaged_is_told(
+    vremove: Vremove, files: dict[str, bytes], clip: Path, tmp_path: Path, file: str, content: bytes | None
+) -> None:
     for name, known in {**files, file: content}.items():
         if known is not None:
             (tmp_path / name).write_bytes(known)
@@ -124,7 +132,7 @@ def test_a_detector_with_a_file_missing_or_damaged_is_told(vremove, files, clip,
     assert f"the weights in {tmp_path} cannot be read" in said.stderr
 
 
-def test_a_number_that_is_no_match_is_told(vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_number_that_is_no_match_is_told(vremove: Vremove, folder: Path, clip: Path, tmp_path: Path) -> None:
     weights = f"grounding-dino-tiny={folder}"
     said = vremove("mask", clip, "--text", "dog", "--weights", weights, "--pick", 99, "-o", tmp_path / "m.mkv")
     assert said.status == 2
@@ -135,11 +143,16 @@ def test_a_number_that_is_no_match_is_told(vremove, folder: Path, clip: Path, tm
 def test_a_shot_is_given_up_after_some_looks(tmp_path: Path, frames: int) -> None:
     info = open_clip(str(drawn(tmp_path, red_disc, frames=frames))).info
     seen: list[np.ndarray] = []
-    assert _first_found(info, 0, (0, frames), lambda picture: seen.append(picture) or []) == []
+
+    def look(picture: np.ndarray) -> list[Detection]:
+        seen.append(picture)
+        return []
+
+    assert _first_found(info, 0, FrameRange(0, frames), look) == []
     assert min(frames, LOOKS // 2) <= len(seen) <= LOOKS
 
 
-def test_each_shot_is_looked_at(vremove, folder: Path, tmp_path: Path) -> None:
+def test_each_shot_is_looked_at(vremove: Vremove, folder: Path, tmp_path: Path) -> None:
     def picture(t: int, width: int, height: int) -> np.ndarray:
         return red_disc(t, width, height) if t < 8 else red_disc(t, width, height) // 5
 
@@ -160,7 +173,9 @@ def test_each_shot_is_looked_at(vremove, folder: Path, tmp_path: Path) -> None:
         (("--text", "dog " * 300), "name the object in a few"),
     ],
 )
-def test_wrong_uses_are_told(vremove, folder: Path, clip: Path, tmp_path: Path, args, says) -> None:
+def test_wrong_uses_are_told(
+    vremove: Vremove, folder: Path, clip: Path, tmp_path: Path, args: tuple[str, ...], says: str
+) -> None:
     said = vremove("mask", clip, *args, "--weights", f"grounding-dino-tiny={folder}", "-o", tmp_path / "o.mkv")
     assert said.status == 2
     assert says in said.stderr

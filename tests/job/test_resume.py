@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.clips import planes_of, write_clip, write_masks
+from support.clips import Frames, planes_of, write_clip, write_masks
 from vremove_cli import erase
 from vremove_cli.job import planner
 from vremove_cli.job.runner import run_finish, run_plan, run_work
@@ -25,7 +25,7 @@ SHORT_SEGMENTS = "import vremove_cli.job.planner as p; p.PLATE_SEGMENT = 6; from
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory):
+def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Frames]:
     """A clip of twelve segments, its masks, and the frames of an unbroken run."""
     place = tmp_path_factory.mktemp("job")
     clip = write_clip(place / "clip.mkv", codec="ffv1", frames=FRAMES, size=(96, 64), audio="flac")
@@ -34,7 +34,7 @@ def job(tmp_path_factory):
     return clip, masks, planes_of(place / "whole.mkv")
 
 
-def run(clip: Path, masks: Path, output: Path, *more: str) -> subprocess.Popen:
+def run(clip: Path, masks: Path, output: Path, *more: str) -> "subprocess.Popen[str]":
     """The real command in a process of its own, with short segments."""
     command = ["erase", str(clip), "--mask", str(masks), "-o", str(output), "--json", "--progress", "none", *more]
     return subprocess.Popen(
@@ -42,14 +42,14 @@ def run(clip: Path, masks: Path, output: Path, *more: str) -> subprocess.Popen:
     )
 
 
-def same(a, b) -> bool:
+def same(a: Frames, b: Frames) -> bool:
     return len(a) == len(b) and all(
         np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
     )
 
 
 @pytest.mark.slow
-def test_kill_at_random_moments_loses_nothing(job, tmp_path):
+def test_kill_at_random_moments_loses_nothing(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, whole = job
     output, workdir = tmp_path / "out.mkv", tmp_path / "out.mkv.vremove"
     chance = random.Random(4)
@@ -75,7 +75,7 @@ def test_kill_at_random_moments_loses_nothing(job, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
-def test_the_target_never_holds_half_a_file(job, tmp_path):
+def test_the_target_never_holds_half_a_file(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, _ = job
     output = tmp_path / "out.mkv"
     process = run(clip, masks, output)
@@ -88,7 +88,7 @@ def test_the_target_never_holds_half_a_file(job, tmp_path):
     assert process.returncode == 0
 
 
-def test_finished_tasks_are_reused_and_counted(job, tmp_path):
+def test_finished_tasks_are_reused_and_counted(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, _ = job
     made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     first = made.tasks[0].id
@@ -98,7 +98,7 @@ def test_finished_tasks_are_reused_and_counted(job, tmp_path):
     assert summary.done == len(made.tasks) - 1
 
 
-def test_two_processes_share_the_work(job, tmp_path):
+def test_two_processes_share_the_work(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, whole = job
     output = tmp_path / "out.mkv"
     both = [run(clip, masks, output, "--overwrite") for _ in range(2)]
@@ -109,7 +109,7 @@ def test_two_processes_share_the_work(job, tmp_path):
     assert not (tmp_path / "out.mkv.vremove").exists()
 
 
-def test_each_of_two_processes_writes_what_it_was_asked_for(job, tmp_path):
+def test_each_of_two_processes_writes_what_it_was_asked_for(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, _ = job
     output = tmp_path / "out.mkv"
     both = [run(clip, masks, output), run(clip, masks, output, "--write-mask", str(tmp_path / "mask.mkv"))]
@@ -119,7 +119,9 @@ def test_each_of_two_processes_writes_what_it_was_asked_for(job, tmp_path):
     assert (tmp_path / "mask.mkv").exists()
 
 
-def test_steps_equal_the_one_command(job, tmp_path, monkeypatch):
+def test_steps_equal_the_one_command(
+    job: tuple[Path, Path, Frames], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(planner, "PLATE_SEGMENT", CUT)
     clip, masks, whole = job
     made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
@@ -130,14 +132,14 @@ def test_steps_equal_the_one_command(job, tmp_path, monkeypatch):
     assert (tmp_path / "w").exists()
 
 
-def test_a_planned_folder_is_not_deleted(job, tmp_path):
+def test_a_planned_folder_is_not_deleted(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, _ = job
     run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     assert (tmp_path / "w" / "plan.json").exists()
 
 
-def test_a_lease_is_exclusive(tmp_path):
+def test_a_lease_is_exclusive(tmp_path: Path) -> None:
     place = WorkFolder(tmp_path)
     place.claim()
     with place.lease("task") as first, place.lease("task") as second:
@@ -145,7 +147,7 @@ def test_a_lease_is_exclusive(tmp_path):
         assert not second
 
 
-def test_a_lease_of_a_dead_process_is_taken_over(tmp_path):
+def test_a_lease_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     place = WorkFolder(tmp_path)
     place.claim()
     dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -156,7 +158,7 @@ def test_a_lease_of_a_dead_process_is_taken_over(tmp_path):
         assert mine
 
 
-def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path):
+def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path: Path) -> None:
     place = WorkFolder(tmp_path)
     place.claim()
     lease = tmp_path / "leases" / "task"
@@ -169,7 +171,7 @@ def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path):
         assert mine
 
 
-def test_the_input_must_not_change_under_a_plan(job, tmp_path):
+def test_the_input_must_not_change_under_a_plan(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     from vremove_cli.errors import MediaError
 
     _, masks, _ = job
@@ -180,7 +182,7 @@ def test_the_input_must_not_change_under_a_plan(job, tmp_path):
         run_work(str(tmp_path / "w"))
 
 
-def test_a_folder_with_other_things_in_it_is_refused_and_kept(job, tmp_path):
+def test_a_folder_with_other_things_in_it_is_refused_and_kept(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     from vremove_cli.errors import UsageError
 
     clip, masks, _ = job
@@ -191,7 +193,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_kept(job, tmp_path):
     assert (tmp_path / "projects" / "precious" / "x.txt").read_text() == "mine"
 
 
-def test_a_corrected_mask_is_a_new_job(job, tmp_path):
+def test_a_corrected_mask_is_a_new_job(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, _, _ = job
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     target = str(tmp_path / "out.mkv")
@@ -202,7 +204,7 @@ def test_a_corrected_mask_is_a_new_job(job, tmp_path):
     assert summary.done == 3
 
 
-def test_a_kept_job_writes_again_when_asked(job, tmp_path):
+def test_a_kept_job_writes_again_when_asked(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     from vremove_cli.job.exports import Exports
 
     clip, masks, _ = job
@@ -210,12 +212,12 @@ def test_a_kept_job_writes_again_when_asked(job, tmp_path):
     erase(str(clip), str(target), mask=str(masks), keep_work=True)
     target.write_bytes(b"something else")
     sheet = tmp_path / "sheet.png"
-    erase(str(clip), str(target), mask=str(masks), keep_work=True, overwrite=True, exports=Exports(preview=str(sheet)))
+    erase(str(clip), str(target), mask=str(masks), keep_work=True, overwrite=True, write_preview=str(sheet))
     assert sheet.exists()
     assert open_clip(str(target)).info.frames == FRAMES
 
 
-def test_clips_that_differ_only_in_their_ending_do_not_meet(tmp_path):
+def test_clips_that_differ_only_in_their_ending_do_not_meet(tmp_path: Path) -> None:
     masks = write_masks(tmp_path / "masks")
     for suffix in (".mp4", ".mov"):
         erase(str(write_clip(tmp_path / f"clip{suffix}")), mask=str(masks), keep_work=True)
@@ -223,7 +225,7 @@ def test_clips_that_differ_only_in_their_ending_do_not_meet(tmp_path):
     assert (tmp_path / "clip.clean.mov.vremove").is_dir()
 
 
-def test_an_interrupt_exits_130_and_can_be_gone_on_from(job, tmp_path):
+def test_an_interrupt_exits_130_and_can_be_gone_on_from(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
     clip, masks, whole = job
     process = run(clip, masks, tmp_path / "out.mkv")
     while not list(tmp_path.glob("out.mkv.vremove/done/mask*.json")):  # early: a busy machine may end it before we look

@@ -1,5 +1,9 @@
 """Stages of a remover: overlapping ones, anchors, and what it changed beside the object."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
 import cv2
 import numpy as np
 import pytest
@@ -7,13 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.clips import empty_scene, mask_of, planes_of, scene, write_clip, write_masks
+from support.command import Install
 from support.oracle import FRAMES, Oracle, closest, pair
 from vremove_cli import erase
 from vremove_cli.geometry import Array, Box
-from vremove_cli.job.exports import Exports
 from vremove_cli.job.task_graph import connected_groups
 from vremove_cli.media.ffv1 import read_gray
-from vremove_cli.removers.base import Fill, RemoverSpec, Stage
+from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
 from vremove_cli.removers.common.difference_mask import difference_mask
 from vremove_cli.removers.common.temporal_windows import (
     Window,
@@ -161,12 +165,12 @@ class Chained(Oracle):
 
     seen: list[tuple[str, list[int]]]
 
-    def stages(self, shot):
+    def stages(self, shot: ShotInfo) -> list[Stage]:
         anchors = Stage("anchors", 0, FRAMES, step=3)
         runs = [(0, 4), (3, 7), (6, FRAMES)]
         return [anchors, *(Stage(f"{a}", a, b, ("anchors",)) for a, b in runs)]
 
-    def run(self, stage, shot, inputs):
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         assert len(shot.frames) == len(stage.frames)
         for before, fill in inputs.items():
             assert before.id == "anchors"
@@ -182,7 +186,9 @@ class Chained(Oracle):
 
 
 @pytest.mark.parametrize("region", ["crop", "frame"])
-def test_overlapping_stages_with_anchors_give_the_truth(tmp_path, install, region):
+def test_overlapping_stages_with_anchors_give_the_truth(
+    tmp_path: Path, install: Install, region: Literal["crop", "frame"]
+) -> None:
     clip, truth = pair(tmp_path, pix_fmt="yuv420p")
     chained = Chained(truth, region, 16)
     chained.seen = []
@@ -194,16 +200,17 @@ def test_overlapping_stages_with_anchors_give_the_truth(tmp_path, install, regio
     assert max(closest(summary.output, truth)) <= 2
 
 
-def test_a_remover_sees_a_rotated_clip_upright(tmp_path, install):
+def test_a_remover_sees_a_rotated_clip_upright(tmp_path: Path, install: Install) -> None:
     """And what it makes comes back as the clip is stored."""
     clip, truth = pair(tmp_path, pix_fmt="yuv420p", rotation=90)
-    seen = []
+    seen: list[tuple[int, ...]] = []
 
     class Watching(Oracle):
-        def size(self, width, height):
+        def size(self, width: int, height: int) -> tuple[int, int] | None:
             seen.append((width, height))
+            return None
 
-        def run(self, stage, shot, inputs):
+        def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
             seen.append(shot.frames.shape[1:3])
             return super().run(stage, shot, inputs)
 
@@ -241,7 +248,7 @@ def test_masks_are_resized_by_the_share_of_each_pixel(tmp_path, install):
     for name, mask in (("erase.png", erase_mask), ("affected.png", affected)):
         cv2.imwrite(str(tmp_path / name), mask.astype(np.uint8) * 255)
     masks = {"mask": str(tmp_path / "erase.png"), "affected": str(tmp_path / "affected.png")}
-    erase(str(clip), remover="half", recover=False, grow=0, feather=0.0, effects="off", **masks)
+    erase(str(clip), remover="half", recover="off", grow=0, feather=0.0, effects="off", **masks)
     shares = [mask.reshape(32, 2, 48, 2).mean(axis=(1, 3)) for mask in (erase_mask, affected)]
     assert half.shot.frames.shape == (FRAMES, 32, 48, 3)
     assert np.array_equal(half.shot.erase_mask[3], shares[0] >= 160 / 255)
@@ -255,11 +262,11 @@ class Lighting(Oracle):
 
     share = 0.3
 
-    def __init__(self, truth):
+    def __init__(self, truth: Path) -> None:
         super().__init__(truth, "frame", 1)
         self.spec = RemoverSpec("lighting", "Apache-2.0", "frame", multiple=1, input="source")
 
-    def run(self, stage, shot, inputs):
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         made = super().run(stage, shot, inputs).frames
         where = np.zeros(made.shape[:3], bool)
         where[:, :, : int(self.share * made.shape[2])] = True
@@ -267,7 +274,7 @@ class Lighting(Oracle):
 
 
 @pytest.fixture
-def lit(tmp_path, install):
+def lit(tmp_path: Path, install: Install) -> tuple[Path, Lighting, dict[str, Any]]:
     clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", frames=FRAMES, picture=scene)
     truth = write_clip(tmp_path / "truth.mkv", codec="ffv1", frames=FRAMES, picture=empty_scene)
     lighting = Lighting(truth)
@@ -276,9 +283,11 @@ def lit(tmp_path, install):
     return clip, lighting, {"mask": str(masks), "remover": "lighting", "recover": False, "grow": 1}
 
 
-def test_what_a_remover_changed_beside_the_object_is_taken_and_written(tmp_path, lit):
+def test_what_a_remover_changed_beside_the_object_is_taken_and_written(
+    tmp_path: Path, lit: tuple[Path, Lighting, dict[str, Any]]
+) -> None:
     clip, _, asked = lit
-    summary = erase(str(clip), exports=Exports(effects=str(tmp_path / "effects.mkv")), **asked)
+    summary = erase(str(clip), write_effects=str(tmp_path / "effects.mkv"), **asked)
     result, source = planes_of(summary.output)[2][0].astype(int), planes_of(clip)[2][0].astype(int)
     assert np.abs(result[:, :27] - 126).max() <= 2
     assert np.array_equal(result[:, 40:][:, -10:], source[:, 40:][:, -10:])
@@ -289,13 +298,15 @@ def test_what_a_remover_changed_beside_the_object_is_taken_and_written(tmp_path,
     assert not effects[:, 32:].any()
 
 
-def test_effects_off_takes_only_the_hole(lit):
+def test_effects_off_takes_only_the_hole(lit: tuple[Path, Lighting, dict[str, Any]]) -> None:
     clip, _, asked = lit
     summary = erase(str(clip), effects="off", **asked)
     assert np.array_equal(planes_of(summary.output)[2][0][:5], planes_of(clip)[2][0][:5])
 
 
-def test_a_remover_that_changed_nearly_everything_is_not_believed(lit, monkeypatch):
+def test_a_remover_that_changed_nearly_everything_is_not_believed(
+    lit: tuple[Path, Lighting, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip, _, asked = lit
     monkeypatch.setattr(Lighting, "share", 0.9)
     said = []

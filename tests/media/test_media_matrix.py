@@ -72,10 +72,10 @@ def build(folder: Path, codec: str, feature: str) -> Path:
 
 
 @pytest.fixture(scope="module", params=CELLS, ids="-".join)
-def cell(request, tmp_path_factory):
+def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path, Path, Path]:
     """A clip and the result of erasing the square from it."""
     from vremove_cli import erase
-    from vremove_cli.job.exports import Exports
+    from vremove_cli.job.request import Exports
 
     codec, feature = request.param
     folder = tmp_path_factory.mktemp(f"{codec}-{feature}")
@@ -84,7 +84,7 @@ def cell(request, tmp_path_factory):
     masks = write_masks(folder / "masks", size=size)
     if feature == "rotated":
         _turn(masks)
-    beside = Exports(matte=str(folder / "matte.mkv"))
+    beside = Exports(write_matte=str(folder / "matte.mkv"))
     summary = erase(str(source), mask=str(masks), exports=beside, overwrite=True)
     result = Path(summary.output)
     return codec, feature, source, result, folder / "matte.mkv"
@@ -99,7 +99,7 @@ def _turn(masks: Path) -> None:
         cv2.imwrite(str(file), shown)
 
 
-def test_frame_count_and_times_are_equal(cell):
+def test_frame_count_and_times_are_equal(cell: tuple[str, str, Path, Path, Path]) -> None:
     _, _, source, result, _ = cell
     before, after = open_clip(str(source)).info, open_clip(str(result)).info
     assert [p * after.times.time_base for p in after.times.pts] == [
@@ -107,7 +107,7 @@ def test_frame_count_and_times_are_equal(cell):
     ]
 
 
-def test_size_format_and_tags_are_equal(cell):
+def test_size_format_and_tags_are_equal(cell: tuple[str, str, Path, Path, Path]) -> None:
     _, _, source, result, _ = cell
     before, after = open_clip(str(source)).info, open_clip(str(result)).info
     assert (after.width, after.height, after.matrix) == (before.width, before.height, before.matrix)
@@ -117,7 +117,7 @@ def test_size_format_and_tags_are_equal(cell):
     assert after.chapters == before.chapters
 
 
-def test_other_streams_are_copied_byte_for_byte(cell):
+def test_other_streams_are_copied_byte_for_byte(cell: tuple[str, str, Path, Path, Path]) -> None:
     _, feature, source, result, _ = cell
     if source.is_dir():
         assert sorted(p.name for p in result.iterdir()) == sorted(p.name for p in source.iterdir())
@@ -127,7 +127,7 @@ def test_other_streams_are_copied_byte_for_byte(cell):
     assert bool(packets_of(source, "audio")) == (feature in ("audio", "subtitles"))
 
 
-def test_the_square_is_gone(cell):
+def test_the_square_is_gone(cell: tuple[str, str, Path, Path, Path]) -> None:
     codec, _, source, result, matte = cell
     before, after = planes_of(source), planes_of(result)
     inside = _stored_mattes(source, matte)
@@ -140,7 +140,7 @@ def test_the_square_is_gone(cell):
     assert np.mean(change) > 12 * 2 ** (depth - 8), codec
 
 
-def test_lossless_codecs_keep_every_other_sample(cell):
+def test_lossless_codecs_keep_every_other_sample(cell: tuple[str, str, Path, Path, Path]) -> None:
     codec, _, source, result, matte = cell
     if codec not in ("ffv1", "png"):
         pytest.skip("a lossy encoder changes every sample a little")

@@ -1,6 +1,7 @@
 """Prompts, times and windows: pure functions, checked on whatever hypothesis finds."""
 
 from fractions import Fraction
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -22,24 +23,26 @@ names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True) | st.just
 
 
 @given(when=moments)
-def test_a_moment_prints_as_it_parses(when):
+def test_a_moment_prints_as_it_parses(when: When) -> None:
     assert parse_when(str(when)) == when
 
 
 @given(x=decimals, y=decimals, when=moments | st.none(), name=names, positive=st.booleans())
-def test_a_point_prints_as_it_parses(x, y, when, name, positive):
+def test_a_point_prints_as_it_parses(x: Fraction, y: Fraction, when: When | None, name: str, positive: bool) -> None:
     prompt = Prompt((x, y), when, name, positive)
     assert parse_prompt(str(prompt), "point", positive=positive) == prompt
 
 
 @given(x=decimals, y=decimals, w=decimals.filter(bool), h=decimals.filter(bool), when=moments | st.none(), name=names)
-def test_a_box_prints_as_it_parses(x, y, w, h, when, name):
+def test_a_box_prints_as_it_parses(
+    x: Fraction, y: Fraction, w: Fraction, h: Fraction, when: When | None, name: str
+) -> None:
     prompt = Prompt((x, y, x + w, y + h), when, name)
     assert parse_prompt(str(prompt), "box") == prompt
 
 
 @given(text=st.text(max_size=30), kind=st.sampled_from(["point", "box"]))
-def test_any_text_is_a_prompt_or_a_usage_error(text, kind):
+def test_any_text_is_a_prompt_or_a_usage_error(text: str, kind: Literal["point", "box"]) -> None:
     try:
         prompt = parse_prompt(text, kind)
     except UsageError as error:
@@ -49,12 +52,12 @@ def test_any_text_is_a_prompt_or_a_usage_error(text, kind):
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1:02.5", "62.5"), ("1:00:02", "3602"), ("4.5s", "4.5"), ("0s", "0")])
-def test_times_of_day_are_seconds(text, seconds):
+def test_times_of_day_are_seconds(text: str, seconds: str) -> None:
     assert parse_when(text) == When("seconds", Fraction(seconds))
 
 
 @given(gaps=st.lists(st.integers(1, 500), min_size=1, max_size=60), start=st.integers(-1000, 1000), i=st.data())
-def test_a_frames_own_time_names_it(gaps, start, i):
+def test_a_frames_own_time_names_it(gaps: list[int], start: int, i: st.DataObject) -> None:
     pts = [start]
     for gap in gaps:
         pts.append(pts[-1] + gap)
@@ -65,14 +68,14 @@ def test_a_frames_own_time_names_it(gaps, start, i):
 
 
 @given(pts=st.lists(st.none() | st.integers(0, 200), min_size=1, max_size=50), step=st.integers(0, 40))
-def test_repaired_times_increase(pts, step):
+def test_repaired_times_increase(pts: list[int | None], step: int) -> None:
     out = repaired(pts, step)
     assert len(out) == len(pts)
     assert all(b > a for a, b in zip(out, out[1:], strict=False))
 
 
 @given(count=st.integers(0, 5000), cuts=st.lists(st.integers(0, 5000), max_size=20), longest=st.integers(1, 300))
-def test_segments_cover_every_frame_once_and_cross_no_cut(count, cuts, longest):
+def test_segments_cover_every_frame_once_and_cross_no_cut(count: int, cuts: list[int], longest: int) -> None:
     runs = segments(count, cuts, longest)
     assert [t for a, b in runs for t in range(a, b)] == list(range(count))
     assert all(0 < b - a <= longest for a, b in runs)
@@ -80,7 +83,7 @@ def test_segments_cover_every_frame_once_and_cross_no_cut(count, cuts, longest):
 
 
 @given(count=st.integers(1, 2000), cuts=st.lists(st.integers(1, 1999), max_size=9), reach=st.integers(0, 90))
-def test_context_holds_the_segment_and_stays_in_its_shot(count, cuts, reach):
+def test_context_holds_the_segment_and_stays_in_its_shot(count: int, cuts: list[int], reach: int) -> None:
     for run in segments(count, cuts, 100):
         low, high = shot_context(FrameRange(*run), count, cuts, reach)
         assert 0 <= low <= run[0] < run[1] <= high <= count
@@ -90,7 +93,7 @@ def test_context_holds_the_segment_and_stays_in_its_shot(count, cuts, reach):
 
 
 @given(start=st.integers(0, 100), length=st.integers(1, 300), amount=st.integers(1, 12))
-def test_evenly_spread_numbers_are_inside_and_include_the_ends(start, length, amount):
+def test_evenly_spread_numbers_are_inside_and_include_the_ends(start: int, length: int, amount: int) -> None:
     out = spread_evenly(start, start + length, amount)
     assert out == sorted(set(out))
     assert out[0] == start
@@ -108,7 +111,7 @@ boxes = st.builds(
 
 
 @given(many=st.lists(boxes, min_size=1, max_size=8))
-def test_a_moving_crop_holds_every_box(many):
+def test_a_moving_crop_holds_every_box(many: list[Box]) -> None:
     crops = Crops.around(many)
     for i, box in enumerate(many):
         crop = crops.box(i)
@@ -126,7 +129,9 @@ def test_a_moving_crop_holds_every_box(many):
     height=st.integers(1, 9),
     data=st.data(),
 )
-def test_a_displayed_point_is_found_in_the_stored_picture(turn, width, height, data):
+def test_a_displayed_point_is_found_in_the_stored_picture(
+    turn: tuple[bool, bool, bool], width: int, height: int, data: st.DataObject
+) -> None:
     import numpy as np
 
     orientation = Orientation(*turn)

@@ -1,16 +1,20 @@
 """What is recovered is right, what is not is said, and what no frame shows is continued from the surroundings."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from support.clips import planes_of, write_clip
+from support.command import Vremove
 from support.stage import FRAMES, SIZE, actor, ground, mask_clip, picture
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.runner import run_erase
-from vremove_cli.job.stages.fill import plate_patches
+from vremove_cli.job.stages.plate import plate_patches
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.pixel_format import layout_of
 from vremove_cli.media.png import write_rgb_image
@@ -21,7 +25,7 @@ from vremove_cli.plate.heal import heal
 
 
 @pytest.fixture(scope="module")
-def moving(tmp_path_factory):
+def moving(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     place = tmp_path_factory.mktemp("moving")
     clip = write_clip(
         place / "clip.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=FRAMES, picture=lambda t, w, h: picture(t)
@@ -30,7 +34,7 @@ def moving(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory):
+def standing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An object that never moves, before a camera that does not either."""
     place = tmp_path_factory.mktemp("standing")
     clip = write_clip(
@@ -39,24 +43,25 @@ def standing(tmp_path_factory):
     return clip, mask_clip(place / "mask.mkv", lambda t: actor(0))
 
 
-def frame_of(path, t):
+def frame_of(path: Path | str, t: int) -> np.ndarray:
     (frame,) = open_clip(str(path)).frames(t, t + 1)
     return frame.rgb8().astype(int)
 
 
-def test_the_background_comes_back(moving, tmp_path):
+def test_the_background_comes_back(moving: tuple[Path, Path], tmp_path: Path) -> None:
     clip, mask = moving
     run_erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask))
     worst = max(np.abs(frame_of(tmp_path / "o.mkv", t) - ground(t))[actor(t)].mean() for t in range(FRAMES))
     assert worst < 6
 
 
-def test_pixels_called_recovered_are_right(moving, tmp_path):
+def test_pixels_called_recovered_are_right(moving: tuple[Path, Path], tmp_path: Path) -> None:
     clip, mask = moving
     work = tmp_path / "work"
     run_erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask), work=str(work), keep_work=True)
     right = total = 0
     for t, patch, sure in plate_patches(Plan.load(work / "plan.json"), WorkFolder(work), 0, FRAMES):
+        assert patch is not None
         box = patch[0]
         believed = recovered(sure) & (patch[2] == 255)
         wrong = np.abs(frame_of(tmp_path / "o.mkv", t) - ground(t)).max(axis=2)[box.slices]
@@ -65,7 +70,7 @@ def test_pixels_called_recovered_are_right(moving, tmp_path):
     assert right / total > 0.9
 
 
-def test_what_no_frame_shows_holds_still(standing, tmp_path):
+def test_what_no_frame_shows_holds_still(standing: tuple[Path, Path], tmp_path: Path) -> None:
     clip, mask = standing
     summary = run_erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask))
     assert summary.recovered == 0
@@ -74,7 +79,9 @@ def test_what_no_frame_shows_holds_still(standing, tmp_path):
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (4, -3)])
-def test_a_clean_picture_is_a_witness(standing, tmp_path, vremove, shift):
+def test_a_clean_picture_is_a_witness(
+    standing: tuple[Path, Path], tmp_path: Path, vremove: Vremove, shift: tuple[int, int]
+) -> None:
     clip, mask = standing
     world = ground(0, SIZE[0] + 20)
     moved = np.roll(world, shift, axis=(1, 0))[:, : SIZE[0]]
@@ -89,7 +96,9 @@ def test_a_clean_picture_is_a_witness(standing, tmp_path, vremove, shift):
     ("reference", "status", "words"),
     [("none.png", 3, "does not exist"), ("CLIP", 2, "has 40 frames"), ("PNG@99", 2, "99"), ("PNG@x", 2, "x")],
 )
-def test_a_bad_reference_is_refused(standing, vremove, tmp_path, reference, status, words):
+def test_a_bad_reference_is_refused(
+    standing: tuple[Path, Path], vremove: Vremove, tmp_path: Path, reference: str, status: int, words: str
+) -> None:
     clip, mask = standing
     write_rgb_image(tmp_path / "clean.png", ground(0))
     reference = reference.replace("CLIP", str(clip)).replace("PNG", str(tmp_path / "clean.png"))
@@ -99,7 +108,7 @@ def test_a_bad_reference_is_refused(standing, vremove, tmp_path, reference, stat
     assert not (tmp_path / "o.mkv").exists()
 
 
-def test_plate_and_patch_fit_together(moving, vremove, tmp_path):
+def test_plate_and_patch_fit_together(moving: tuple[Path, Path], vremove: Vremove, tmp_path: Path) -> None:
     clip, mask = moving
     plate, patch = tmp_path / "plate.mkv", tmp_path / "patch"
     done = vremove(
@@ -107,6 +116,7 @@ def test_plate_and_patch_fit_together(moving, vremove, tmp_path):
     )
     assert done.status == 0
     rgba = cv2.imread(str(patch / "000012.png"), cv2.IMREAD_UNCHANGED)
+    assert rgba is not None
     assert rgba.shape == (SIZE[1], SIZE[0], 4)
     alpha = rgba[..., 3:].astype(float) / 255
     over = picture(12) * (1 - alpha) + rgba[..., 2::-1] * alpha
@@ -115,14 +125,14 @@ def test_plate_and_patch_fit_together(moving, vremove, tmp_path):
     assert shown.shape[:2] == SIZE[::-1]
 
 
-def test_a_preview_colours_what_is_doubtful(standing, vremove, tmp_path):
+def test_a_preview_colours_what_is_doubtful(standing: tuple[Path, Path], vremove: Vremove, tmp_path: Path) -> None:
     clip, mask = standing
     vremove("erase", clip, "--mask", mask, "-o", tmp_path / "o.mkv", "--write-preview", tmp_path / "s.png")
-    sheet = cv2.imread(str(tmp_path / "s.png"))[..., ::-1].astype(int)
+    sheet = np.asarray(Image.open(tmp_path / "s.png").convert("RGB")).astype(int)
     assert ((sheet[..., 0] > 130) & (sheet[..., 1] < 150) & (sheet[..., 0] - sheet[..., 2] > 60)).sum() > 1000
 
 
-def test_a_gap_in_stripes_is_filled_with_stripes():
+def test_a_gap_in_stripes_is_filled_with_stripes() -> None:
     stripes = np.where(np.arange(120) // 6 % 2, 60, 190).astype(np.uint8)
     picture_ = np.repeat(stripes[None], 90, axis=0)
     gap = np.zeros(picture_.shape, bool)
@@ -131,7 +141,7 @@ def test_a_gap_in_stripes_is_filled_with_stripes():
     assert np.abs(healed.astype(int) - picture_)[gap].mean() < 4
 
 
-def test_healing_changes_nothing_else():
+def test_healing_changes_nothing_else() -> None:
     rng = np.random.default_rng(5)
     planes = tuple(rng.integers(0, 256, s).astype(np.uint8) for s in ((60, 80), (30, 40), (30, 40)))
     gap = np.zeros((60, 80), bool)
@@ -143,7 +153,7 @@ def test_healing_changes_nothing_else():
 
 @settings(max_examples=40, deadline=None)
 @given(pull=st.floats(0, 200), texture=st.floats(0, 200), more=st.floats(0, 50))
-def test_confidence_falls_with_pull_and_with_texture(pull, texture, more):
+def test_confidence_falls_with_pull_and_with_texture(pull: float, texture: float, more: float) -> None:
     hole = np.ones((1, 1), bool)
 
     def chance(a: float, b: float) -> float:
@@ -153,7 +163,7 @@ def test_confidence_falls_with_pull_and_with_texture(pull, texture, more):
     assert chance(pull, texture + more) <= chance(pull, texture)
 
 
-def test_stored_confidence_divides_into_three():
+def test_stored_confidence_divides_into_three() -> None:
     values = stored(np.array([0, 0.5, BELIEVED + 0.01, 1.0, 1.0]), np.array([True, True, True, True, False]))
     assert values.tolist()[-1] == NEVER
     assert recovered(values).tolist() == [False, False, True, True, False]
@@ -161,7 +171,7 @@ def test_stored_confidence_divides_into_three():
     assert not recovered(halved(values)).any()
 
 
-def test_the_smaller_size_helps_where_the_larger_fails():
+def test_the_smaller_size_helps_where_the_larger_fails() -> None:
     rng = np.random.default_rng(3)
     coarse = cv2.resize(rng.uniform(40, 210, (14, 22)).astype(np.float32), (500, 300), interpolation=cv2.INTER_CUBIC)
     world = np.clip(coarse, 0, 255).astype(np.uint8)
@@ -175,7 +185,7 @@ def test_the_smaller_size_helps_where_the_larger_fails():
     assert estimate_homography(nothing, nothing, nothing, nothing).tolist() == np.eye(3).tolist()
 
 
-def test_brightening_is_measured():
+def test_brightening_is_measured() -> None:
     rng = np.random.default_rng(4)
     a = cv2.GaussianBlur(rng.integers(40, 180, (120, 160)).astype(np.uint8), (0, 0), 1.5)
     box = np.zeros(a.shape, np.uint8)
@@ -183,7 +193,7 @@ def test_brightening_is_measured():
     assert abs(best_step(a, a + np.uint8(9), box, box).light - 9) < 0.6
 
 
-def test_chroma_is_left_alone_when_the_light_changes(tmp_path):
+def test_chroma_is_left_alone_when_the_light_changes(tmp_path: Path) -> None:
     def brighter(t: int, w: int, h: int) -> np.ndarray:
         return np.clip(picture(t).astype(int) + 2 * t - 30, 0, 255).astype(np.uint8)
 
@@ -198,7 +208,9 @@ def test_chroma_is_left_alone_when_the_light_changes(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--write-preview", "--write-mask", "-o"])
-def test_what_the_user_gave_is_never_written_over(standing, vremove, tmp_path, option):
+def test_what_the_user_gave_is_never_written_over(
+    standing: tuple[Path, Path], vremove: Vremove, tmp_path: Path, option: str
+) -> None:
     clip, mask = standing
     own = tmp_path / ("clean.png" if option == "--write-preview" else "own.mkv")
     if own.suffix == ".png":
@@ -214,7 +226,7 @@ def test_what_the_user_gave_is_never_written_over(standing, vremove, tmp_path, o
     assert own.read_bytes() == before
 
 
-def test_a_reference_where_nothing_is_erased_is_named(vremove, tmp_path):
+def test_a_reference_where_nothing_is_erased_is_named(vremove: Vremove, tmp_path: Path) -> None:
     clip = write_clip(
         tmp_path / "c.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=12, picture=lambda t, w, h: picture(t)
     )

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from support import hub as fake
 from support.clips import mask_of, scene, write_clip
+from support.command import Vremove
 from support.full_size import VOID
 from support.process import Cli
 from support.twins import golden, void_repos
@@ -25,11 +26,9 @@ from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.networks.cogvideox import rotary
 from vremove_cli.removers import registry
-from vremove_cli.removers.base import Settings, Shot, ShotInfo
-from vremove_cli.removers.common import placement
-from vremove_cli.removers.common.harmonise import harmonise
-from vremove_cli.removers.common.initial_latents import latents_of
-from vremove_cli.removers.common.resize import pad_mirrored, work_size
+from vremove_cli.removers.base import Fill, Settings, Shot, ShotInfo, Stage
+from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common.resize import harmonise, pad_mirrored, work_size
 from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.model import make_transformer
@@ -172,7 +171,7 @@ def test_its_licence_is_asked_for(hub: fake.Hub, tmp_path: Path) -> None:
     assert "--accept-license cogvideox-fun-5b" in line
 
 
-def test_a_plate_takes_no_affected_region(vremove, tmp_path: Path) -> None:
+def test_a_plate_takes_no_affected_region(vremove: Vremove, tmp_path: Path) -> None:
     clip, mask = clip_and_mask(tmp_path, 3)
     said = vremove("erase", clip, "--mask", mask, "--affected-mask", mask, "-o", tmp_path / "out.mkv")
     assert said.status == 2
@@ -199,7 +198,7 @@ def test_the_full_size_network_has_the_keys_and_shapes_that_are_expected() -> No
         ),
     ],
 )
-def test_wrong_keys_and_shapes_are_refused(change, says: str) -> None:
+def test_wrong_keys_and_shapes_are_refused(change: Callable[[dict[str, Any]], object], says: str) -> None:
     state = dict(make_transformer(VOID).state_dict())
     change(state)
     with pytest.raises(ModelError, match=says):
@@ -349,7 +348,7 @@ def test_a_folder_of_voids_own_layout_just_runs(cli: Cli) -> None:
     assert '"prompt": "an old table"' in report
 
 
-def test_such_a_folder_runs_with_a_remover_that_knows_nothing_of_falling(vremove, tmp_path: Path) -> None:
+def test_such_a_folder_runs_with_a_remover_that_knows_nothing_of_falling(vremove: Vremove, tmp_path: Path) -> None:
     folder = tmp_path / "sequence"
     folder.mkdir()
     write_clip(folder / "input_video.mp4", size=SIZE, frames=5, options={"crf": "4"})
@@ -364,7 +363,7 @@ def test_such_a_folder_runs_with_a_remover_that_knows_nothing_of_falling(vremove
     assert np.array_equal(out[3][4:20, 60:90], source[3][4:20, 60:90])  # what would have moved stays
 
 
-def test_a_quadmask_and_a_mask_are_one_too_many(vremove, tmp_path: Path) -> None:
+def test_a_quadmask_and_a_mask_are_one_too_many(vremove: Vremove, tmp_path: Path) -> None:
     clip, mask = clip_and_mask(tmp_path, 3)
     said = vremove("erase", clip, "--mask", mask, "--quadmask", mask, "-o", tmp_path / "out.mkv")
     assert said.status == 2
@@ -372,7 +371,7 @@ def test_a_quadmask_and_a_mask_are_one_too_many(vremove, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("option", "value"), [("--recover", "maybe"), ("--second-pass", "twice")])
-def test_unknown_values_are_told(vremove, tmp_path: Path, option: str, value: str) -> None:
+def test_unknown_values_are_told(vremove: Vremove, tmp_path: Path, option: str, value: str) -> None:
     clip, mask = clip_and_mask(tmp_path, 3)
     said = vremove("erase", clip, "--mask", mask, option, value, "-o", tmp_path / "out.mkv")
     assert said.status == 2
@@ -396,7 +395,7 @@ def test_what_is_pointed_at_as_affected_is_followed_and_made_anew(cli: Cli) -> N
     assert np.array_equal(out[4][:10, 70:], source[4][:10, 70:])
 
 
-def test_an_object_cannot_be_called_affected(vremove, tmp_path: Path) -> None:
+def test_an_object_cannot_be_called_affected(vremove: Vremove, tmp_path: Path) -> None:
     clip, _ = clip_and_mask(tmp_path, 3)
     said = vremove("erase", clip, "--point", "affected=5,5", "-o", tmp_path / "out.mkv")
     assert said.status == 2
@@ -411,7 +410,7 @@ def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypat
     void = remover.VoidRemover(networks)
     stages = void.stages(ShotInfo((FrameRange(0, 180),), (FrameRange(0, 180),), *SIZE))
     assert [(s.start, s.stop) for s in stages] == [(0, 101), (80, 180), (80, 101)]
-    fills = {}
+    fills: dict[Stage, Fill] = {}
     for stage in stages:
         fills[stage] = void.run(stage, shown(stage.frames), {s: fills[s] for s in stages if s.id in stage.needs})
     first, second, join = (fill.frames for fill in fills.values())
@@ -427,9 +426,9 @@ def test_parts_of_a_long_shot_fade_into_each_other(networks: Settings, monkeypat
 def test_a_short_memory_gives_nearly_the_same_in_tiles(networks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(remover.STEPS, "standard", (1, 1))
     whole = made_by_void(networks, 9)
-    monkeypatch.setattr(remover.placement, "choose_mode", lambda *_: placement.MemoryMode(tiled=True))
-    monkeypatch.setattr(remover.vae_tiling, "TILE", 8)
-    monkeypatch.setattr(remover.vae_tiling, "SHARED", 3)
+    monkeypatch.setattr(placement, "choose_mode", lambda *_: placement.MemoryMode(tiled=True))
+    monkeypatch.setattr(vae_tiling, "TILE", 8)
+    monkeypatch.setattr(vae_tiling, "SHARED", 3)
     parts = made_by_void(networks, 9)
     assert not np.array_equal(parts, whole)
     assert np.abs(parts - whole).mean() < 0.3 * whole.std()

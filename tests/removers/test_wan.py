@@ -28,7 +28,7 @@ from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.common.vram_estimate import vram_estimate
 from vremove_cli.removers.common.wan import conditioning, model
 from vremove_cli.removers.minimax.remover import MiniMaxRemover
-from vremove_cli.removers.rose.remover import RoseRemover
+from vremove_cli.removers.rose.remover import GUIDANCE, RoseRemover
 from vremove_cli.removers.undereraser import remover as undereraser
 from vremove_cli.removers.undereraser.remover import UnderEraserRemover
 from vremove_cli.removers.void.model import make_transformer as make_void
@@ -169,14 +169,14 @@ def test_a_size_that_cannot_be_is_told(text: str) -> None:
 def test_changes_of_the_users_own(tmp_path: Path) -> None:
     file = tmp_path / "mine@home.safetensors"
     file.touch()
-    asked = Request("a", "b", loras=(str(file), f"{file}@0.5"))
+    asked = Request("a", "b", lora=(str(file), f"{file}@0.5"))
     assert asked.own_loras == ((str(file), 1.0), (str(file), 0.5))
     with pytest.raises(UsageError, match="is not FILE@STRENGTH"):
-        _ = Request("a", "b", loras=(f"{file}@much",)).own_loras
+        _ = Request("a", "b", lora=(f"{file}@much",)).own_loras
     with pytest.raises(UsageError, match="is not FILE@STRENGTH"):
-        _ = Request("a", "b", loras=(f"{file}@nan",)).own_loras
+        _ = Request("a", "b", lora=(f"{file}@nan",)).own_loras
     with pytest.raises(UsageError, match="there is no file"):
-        _ = Request("a", "b", loras=("none.safetensors@1",)).own_loras
+        _ = Request("a", "b", lora=("none.safetensors@1",)).own_loras
 
 
 def test_a_plan_knows_where_changes_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,9 +330,14 @@ def test_the_users_own_changes_and_the_papers_input_change_the_result(make: Any,
 
 @pytest.mark.slow
 def test_a_prompt_guides_rose(make: Any) -> None:
-    plain, said = make(RoseRemover), make(RoseRemover, prompt="a table")
-    assert not np.array_equal(plain, said)
-    assert not np.array_equal(said, make(RoseRemover, prompt="a table", guidance=1.0))
+    """Away from what it makes without one, and the farther the stronger the guidance."""
+    plain = make(RoseRemover)
+    said = {g: make(RoseRemover, prompt="a table", guidance=g) for g in (None, 0.0, 1.0, GUIDANCE)}
+    assert np.array_equal(said[0.0], plain)
+    assert np.array_equal(said[None], said[GUIDANCE])
+    away = [np.abs(said[g] - plain).mean() for g in (1.0, GUIDANCE)]
+    assert 0 < away[0] < away[1]
+    assert not np.array_equal(make(RoseRemover, prompt="a red ball"), said[None])
     with pytest.raises(UsageError, match="does nothing without --prompt"):
         make(RoseRemover, guidance=2.0)
 
@@ -381,7 +386,9 @@ def test_the_budget_knows_the_networks_shape(name: str, network: Any) -> None:
 
 
 def test_less_memory_is_needed_when_weights_are_moved() -> None:
-    need = [vram_estimate(registry.make(n, Settings()).spec.network, (720, 480)) for n in ("rose", "undereraser")]
+    networks = [registry.make(name, Settings()).spec.network for name in ("rose", "undereraser")]
+    need = [vram_estimate(network, (720, 480)) for network in networks if network is not None]
+    assert len(need) == 2
     assert all(n.resident > n.fp8 > n.offload for n in need)
     assert need[0].resident < 20e9
     assert 32e9 < need[1].resident < 60e9

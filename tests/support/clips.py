@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 
 Picture = Callable[[int, int, int], np.ndarray]
+Frames = list[tuple[np.ndarray, ...]]
 
 
 def background(width: int, height: int) -> np.ndarray:
@@ -109,13 +111,13 @@ def write_clip(
     return path
 
 
-def _add_audio(container, codec: str):
+def _add_audio(container: Any, codec: str) -> Any:
     sound = container.add_stream(codec, rate=48000)
     sound.layout = "stereo"
     return sound
 
 
-def _write_sound(container, sound, seconds: float) -> None:
+def _write_sound(container: Any, sound: Any, seconds: float) -> None:
     size = sound.codec_context.frame_size or 1024
     rng = np.random.default_rng(1)
     kind = sound.codec_context.format.name
@@ -130,14 +132,14 @@ def _write_sound(container, sound, seconds: float) -> None:
     container.mux(sound.encode())
 
 
-def _add_subtitle(container, codec: str):
+def _add_subtitle(container: Any, codec: str) -> Any:
     text = container.add_mux_stream(codec)
     text.time_base = Fraction(1, 1000)
     text.metadata["language"] = "eng"
     return text
 
 
-def _write_text(container, text, codec: str) -> None:
+def _write_text(container: Any, text: Any, codec: str) -> None:
     for start, words in ((0, "first line"), (150, "second line")):
         data = words.encode()
         if codec == "mov_text":
@@ -177,7 +179,7 @@ def write_masks(folder: Path, *, frames: int = 10, size: tuple[int, int] = (96, 
     return folder
 
 
-def packets_of(path: Path, kind: str) -> list[tuple[object, bytes]]:
+def packets_of(path: Path | str, kind: str) -> list[tuple[Fraction | None, bytes]]:
     """(time in seconds, bytes) of every packet of all streams of a kind."""
     with av.open(str(path)) as container:
         streams = [s for s in container.streams if s.type == kind and s.codec_context is not None]
@@ -190,7 +192,7 @@ def packets_of(path: Path, kind: str) -> list[tuple[object, bytes]]:
         ]
 
 
-def planes_of(path: Path) -> list[tuple[np.ndarray, ...]]:
+def planes_of(path: Path | str) -> Frames:
     """The decoded components of every frame, as the tool itself sees them."""
     from vremove_cli.media.read import open_clip
 

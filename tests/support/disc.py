@@ -53,9 +53,11 @@ def truth(t: int) -> np.ndarray:
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return np.count_nonzero(a & b) / max(1, np.count_nonzero(a | b))
+    return float(np.count_nonzero(a & b)) / max(1, int(np.count_nonzero(a | b)))
 
 
-def drawn(folder: Path, picture: Callable[[int, int, int], np.ndarray], frames: int = FRAMES, name="clip.mkv") -> Path:
+def drawn(
+    folder: Path, picture: Callable[[int, int, int], np.ndarray], frames: int = FRAMES, name: str = "clip.mkv"
+) -> Path:
     """A lossless clip of pictures."""
     return write_clip(folder / name, codec="ffv1", size=SIZE, frames=frames, picture=picture)

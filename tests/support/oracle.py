@@ -1,13 +1,16 @@
 """A remover that paints the known truth, and clips with their truth."""
 
+from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from support.clips import empty_scene, planes_of, scene, write_clip
 from vremove_cli.geometry import Box
 from vremove_cli.media.read import open_clip
-from vremove_cli.removers.base import Fill, RemoverSpec, Stage
+from vremove_cli.removers.base import Fill, RemoverSpec, Shot, ShotInfo, Stage
 
 FRAMES = 10
 
@@ -15,17 +18,17 @@ FRAMES = 10
 class Oracle:
     """Paints the truth clip, exactly where it is asked to."""
 
-    def __init__(self, truth, region, multiple):
+    def __init__(self, truth: Path, region: Literal["crop", "frame"], multiple: int) -> None:
         self.truth = open_clip(str(truth))
         self.spec = RemoverSpec("oracle", "Apache-2.0", region, multiple, context=8)
 
-    def stages(self, shot):
-        return [Stage(f"{a:04d}", a, b) for a, b in shot.spans]
+    def stages(self, shot: ShotInfo) -> list[Stage]:
+        return [Stage(f"{a:04d}", a, b) for a, b in shot.runs]
 
-    def size(self, width, height):
+    def size(self, width: int, height: int) -> tuple[int, int] | None:
         return None
 
-    def run(self, stage, shot, inputs):
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         turn = self.truth.info.orientation
         width, height = turn.size(*shot.frames.shape[2:0:-1])  # of the region as it is stored
         box = Box(shot.x, shot.y, shot.x + width, shot.y + height)
@@ -35,7 +38,7 @@ class Oracle:
         return Fill(painted)
 
 
-def pair(tmp_path, **how):
+def pair(tmp_path: Path, **how: Any) -> tuple[Path, Path]:
     """A clip with the square and one without, both lossless."""
     base = Fraction(1, 1000)
     pts = list(range(0, 40 * FRAMES, 40))
@@ -45,7 +48,7 @@ def pair(tmp_path, **how):
     return clip, truth
 
 
-def closest(result, truth):
+def closest(result: Path | str, truth: Path) -> list[int]:
     """The largest difference of any sample, in the clip's levels, per component."""
     worst = [0, 0, 0]
     for a, b in zip(planes_of(result), planes_of(truth), strict=True):

@@ -48,7 +48,7 @@ def vae(config: dict[str, Any], state: Tensors) -> Any:
 def void_transformer(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     made = transformer(config["transformer"], part(tensors, "weights/"))
     given = torch.cat([tensors[f"in/{n}"] for n in ("noise", "mask_latents", "video_latents")], 2)
-    turns = cogvideox.rotary(made.config, given.shape[1], *given.shape[-2:], "cpu")
+    turns = cogvideox.rotary(made.config, given.shape[1], given.shape[-2], given.shape[-1], "cpu")
     yield from zip(("rope_cos", "rope_sin"), turns, strict=True)
     for k, time in enumerate(tensors["in/timesteps"]):
         text = tensors["in/text_embeds"]

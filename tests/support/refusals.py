@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from support.command import Vremove
+
 POINT = ("--point", "10,32")
 
 
@@ -15,7 +17,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def assert_refused(vremove, folder: Path, status: int, says: str, *arguments: object) -> None:
+def assert_refused(vremove: Vremove, folder: Path, status: int, says: str, *arguments: object) -> None:
     """Run the command and hold it to the contract for failures."""
     before = contents(folder)
     done = vremove(*arguments)

@@ -62,7 +62,7 @@ def sam2_model(name: str = "sam2_tiny") -> Any:
     from vremove_cli.weights.load import load_strict
 
     tensors, facts = golden(name)
-    model = Sam2VideoModel(sam2_config(facts["model"]))
+    model: Any = Sam2VideoModel(sam2_config(facts["model"]))
     hidden, memory = model.hidden_dim, model.mem_dim
     for layer in model.memory_attention.layers:  # transformers takes memories of 64 channels for granted here
         for part in ("k_proj", "v_proj"):
@@ -104,7 +104,7 @@ def red_finder(side: int = 256) -> Any:
         memory_encoder_hidden_size=hidden, mask_downsampler_embed_dim=hidden, memory_fuser_embed_dim=hidden,
         memory_fuser_intermediate_dim=128, memory_fuser_num_layers=1,
     )  # fmt: skip
-    model = Sam2VideoModel(config)
+    model: Any = Sam2VideoModel(config)
     with torch.no_grad():
         encoder, decoder = model.vision_encoder, model.mask_decoder
         see, idle, across = encoder.backbone.patch_embed.projection, encoder.backbone.blocks[0], encoder.neck.convs[3]
@@ -142,7 +142,7 @@ def dino_repo() -> dict[str, bytes]:
     import tempfile
 
     import torch
-    from transformers import (
+    from transformers import (  # type: ignore[attr-defined]
         BertConfig,
         BertTokenizerFast,
         GroundingDinoConfig,
@@ -160,7 +160,7 @@ def dino_repo() -> dict[str, bytes]:
     for at, word in enumerate(("the", "red", "disc", "ball", "dog"), 1040):
         words[at] = word
     config = GroundingDinoConfig(
-        backbone_config=SwinConfig(
+        backbone_config=SwinConfig(  # type: ignore[call-arg]
             image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
             out_features=["stage2", "stage3", "stage4"],
         ),
@@ -180,7 +180,11 @@ def dino_repo() -> dict[str, bytes]:
 
 
 def reasoner_repo(answer: str) -> dict[str, bytes]:
-    """The files of a tiny vision-language model (of LLaVA's kind) that was taught to answer one question in one way."""
+    """The files of a tiny vision-language model (of LLaVA's kind) that answers every question in one way.
+
+    Its weights are made by hand: the whole answer is one token, which follows every token but itself, and the end
+    follows the answer. Pictures and questions run through all layers and change nothing.
+    """
     import tempfile
 
     import torch
@@ -198,7 +202,7 @@ def reasoner_repo(answer: str) -> dict[str, bytes]:
 
     logging.disable_progress_bar()
     special = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
-    vocab = {s: i for i, s in enumerate([*special, "\n", *map(chr, range(32, 127))])}
+    vocab = {s: i for i, s in enumerate([*special, "\n", *map(chr, range(32, 127)), answer])}
     letters = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     letters.pre_tokenizer, letters.decoder = pre_tokenizers.Split("", "isolated"), decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(
@@ -213,7 +217,12 @@ def reasoner_repo(answer: str) -> dict[str, bytes]:
         "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %}\n",
     )  # fmt: skip
     torch.manual_seed(0)
-    text = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4}
+    text: dict[str, Any] = {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
     model = LlavaForConditionalGeneration(LlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28,
@@ -222,38 +231,17 @@ def reasoner_repo(answer: str) -> dict[str, bytes]:
         text_config=LlamaConfig(**text, vocab_size=len(vocab), max_position_embeddings=2048, tie_word_embeddings=False),
         image_token_index=vocab["<image>"], vision_feature_layer=-1, image_seq_length=4,
     ))  # fmt: skip
-    _taught(model, processor, answer)
+    with torch.no_grad():
+        inner = model.model.language_model
+        words, head, layer = inner.embed_tokens.weight, model.lm_head.weight, inner.layers[0]
+        for zero in (words, head, layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
+            zero.zero_()
+        words[:, 0], words[vocab[answer]] = 1, torch.eye(48)[1]
+        head[vocab[answer], 0], head[vocab["</s>"], 1] = 1, 1
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
         return _files_of(Path(folder))
-
-
-def _taught(model: Any, processor: Any, answer: str) -> None:
-    """Train a model on one picture and question until it gives the answer by heart."""
-    import torch
-    from PIL import Image
-
-    from vremove_cli.detection.vlm import _QUESTION, grid_for
-
-    rows, columns = grid_for(64, 96)
-    asked = [{"type": "image"}, {"type": "text", "text": _QUESTION.format(rows=rows, columns=columns)}]
-    text = processor.apply_chat_template([{"role": "user", "content": asked}], add_generation_prompt=True)
-    given = processor(text=text, images=[Image.new("RGB", (96, 64), (90, 120, 90))], return_tensors="pt")
-    reply = torch.tensor([[*processor.tokenizer(answer).input_ids, processor.tokenizer.eos_token_id]])
-    ids = torch.cat([given["input_ids"], reply], 1)
-    labels = torch.where(torch.arange(ids.shape[1]) < given["input_ids"].shape[1], -100, ids)
-    steps = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(500):
-        loss = model(
-            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=given["pixel_values"], labels=labels
-        ).loss
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-        if loss < 0.005:
-            break
-    model.eval()
 
 
 def edgetam_model(side: int = 128) -> Any:
@@ -280,7 +268,7 @@ def edgetam_model(side: int = 128) -> Any:
         perceiver_resampler_num_layers=1, memory_encoder_hidden_size=128, mask_downsampler_embed_dim=128,
         memory_fuser_embed_dim=128, memory_fuser_intermediate_dim=128, memory_fuser_num_layers=1,
     )  # fmt: skip
-    model = EdgeTamVideoModel(config)
+    model: Any = EdgeTamVideoModel(config)
     with torch.no_grad():
         model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(3)
         for head in model.mask_decoder.output_hypernetworks_mlps:

@@ -86,7 +86,9 @@ def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(clip: Path) -> Non
     start=st.integers(0, 50), length=st.integers(1, 80), origin=st.integers(0, 150), every=st.integers(2, 60),
     prompts=st.sets(st.integers(0, 150), max_size=4),
 )  # fmt: skip
-def test_keyframes_are_near_and_end_every_way(start, length, origin, every, prompts) -> None:
+def test_keyframes_are_near_and_end_every_way(
+    start: int, length: int, origin: int, every: int, prompts: set[int]
+) -> None:
     run, given_here = (start, start + length), dict.fromkeys(prompts | {origin}, POINT)
     keys = keyframes_of(FrameRange(*run), origin, given_here, every)
     assert keys <= set(range(*run))

@@ -1,8 +1,10 @@
 """Fetching, checking and deleting models, through the real command and a real server that speaks the Hub's protocol."""
 
+import errno
 import hashlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from support import hub as fake
 from support.process import Cli
+from vremove_cli.weights import hub as weights_hub
 from vremove_cli.weights.hub import hub_error
 
 BODY = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(40_000))  # 1.28 MB
@@ -176,30 +181,20 @@ def test_offline_uses_what_is_here(cli: Cli, hub: fake.Hub) -> None:
     assert "is here" in cli("pull", "sam2-tiny", HF_HUB_OFFLINE="1")[1]
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(cli: Cli, hub: fake.Hub, tmp_path: Path) -> None:
-    probe = (
-        "import shutil, sys, collections, runpy\n"
-        "shutil.disk_usage = lambda p: collections.namedtuple('U', 'total used free')(1, 1, 1000)\n"
-        "sys.argv = ['vremove', 'models', 'pull', 'sam2-tiny']\n"
-        "runpy.run_module('vremove_cli', run_name='__main__')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", probe], env=cli.env, capture_output=True, text=True)
-    assert done.returncode == 6
-    assert "MB are needed" in done.stderr
+def test_a_full_disk_is_told_before_anything_is_fetched(
+    cli: Cli, hub: fake.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=1, used=1, free=1000))
+    assert "MB are needed" in cli.fails("pull", "sam2-tiny")
     assert hub.fetched("model.safetensors") == []
 
 
-def test_a_limit_on_file_size_reads_like_a_full_disk(cli: Cli, hub: fake.Hub) -> None:
-    probe = (
-        "import errno, sys, runpy, vremove_cli.weights.hub as hub\n"
-        "def full(self, data): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "hub._Counted.write = full\n"
-        "sys.argv = ['vremove', 'models', 'pull', 'sam2-tiny']\n"
-        "runpy.run_module('vremove_cli', run_name='__main__')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", probe], env=cli.env, capture_output=True, text=True)
-    assert done.returncode == 6
-    assert "the disk is full" in done.stderr
+def test_a_limit_on_file_size_reads_like_a_full_disk(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(weights_hub._Counted, "write", full)
+    assert "the disk is full" in cli.fails("pull", "sam2-tiny")
 
 
 def test_a_cache_that_cannot_be_written_is_told(cli: Cli) -> None:
@@ -262,7 +257,9 @@ def test_rm_leaves_what_another_model_has_in_the_same_repository(cli: Cli, hub: 
 
 
 @pytest.mark.parametrize(("name", "pulled", "stays"), [("sam2-tiny", False, False), ("void-pass1", True, True)])
-def test_rm_takes_what_its_own_broken_off_pull_left(cli: Cli, hub: fake.Hub, name, pulled, stays) -> None:
+def test_rm_takes_what_its_own_broken_off_pull_left(
+    cli: Cli, hub: fake.Hub, name: str, pulled: bool, stays: bool
+) -> None:
     repo = cli.row(name)["repo"]
     if pulled:
         cli("pull", name)

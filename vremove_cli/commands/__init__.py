@@ -1,0 +1,1 @@
+"""The commands: one module each. They parse, call the job, and print."""

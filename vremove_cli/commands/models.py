@@ -1,33 +1,53 @@
 """vremove models: what models there are, and getting, checking and deleting them."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vremove_cli.commands import options as o
-from vremove_cli.commands.common import console, exits
-from vremove_cli.console import Console, human
+from vremove_cli.commands.signature import Given, PlainHelp, command, reporting
+from vremove_cli.console import Console, format_bytes
 from vremove_cli.errors import ModelError, UsageError
+from vremove_cli.job.options import Option, values_from
+from vremove_cli.job.request import Request
+
+if TYPE_CHECKING:
+    from vremove_cli.weights.catalogue import Model
 
 models = typer.Typer(
-    help="The models that vremove can fetch: list, show, pull, verify, rm, lock.",
+    help="List, show, pull, verify, rm and lock the models that vremove can fetch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Models, as `vremove models list` names.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as `vremove models list` names it.")]
-All = Annotated[bool, typer.Option("--all", help="Every model that was fetched.")]
+All = Annotated[bool, typer.Option("--all", metavar="", help="Take every model that was fetched.")]
 
 
-@models.command("list")
-def list_models(own: o.OwnModels = None, json: o.Json = False, debug: o.Debug = False) -> None:
-    """Name, task, size, licence, and whether a model is here and held to a commit."""
-    talk = console(json=json, debug=debug)
-    with exits(talk):
+def _has(*names: str) -> Any:
+    """Return a filter of options by name."""
+
+    def only(opt: Option) -> bool:
+        return opt.name in names
+
+    return only
+
+
+_LOOK = _has("models", "json", "debug")
+_FETCH = _has("models", "accept_license", "json", "progress", "quiet", "debug")
+
+
+@models.command("list", cls=PlainHelp)
+@command(Request, name="models_list", only=_LOOK)
+def list_models(given: Given) -> None:
+    """List the models: task, size, licence, whether cached and pinned to a commit, and the option that uses each.
+
+    vremove models list
+    """
+    with reporting(given) as console:
         from vremove_cli.weights.catalogue import catalogue
 
-        rows = [_facts(m) for m in catalogue(own).values()]
+        rows = [_facts(m) for m in catalogue(_own(given)).values()]
         lines = [("name", "task", "size", "licence", "here", "commit", "used by")]
         lines += [
             (r["name"], r["task"], _size(r), r["licence"], "yes" if r["cached"] else "no", _pinned(r), r["used_by"])
@@ -35,100 +55,101 @@ def list_models(own: o.OwnModels = None, json: o.Json = False, debug: o.Debug = 
         ]
         widths = [max(len(line[k]) for line in lines) for k in range(7)]
         table = ["  ".join(f"{v:{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-        talk.data(rows, "\n".join(table))
+        console.data(rows, "\n".join(table))
 
 
-@models.command()
-def show(name: Name, own: o.OwnModels = None, json: o.Json = False, debug: o.Debug = False) -> None:
-    """All that is known of one model."""
-    talk = console(json=json, debug=debug)
-    with exits(talk):
+@models.command(cls=PlainHelp)
+@command(Request, name="models_show", only=_LOOK)
+def show(name: Name, given: Given) -> None:
+    """Show all that is known of one model.
+
+    vremove models show sam2-tiny
+    """
+    with reporting(given) as console:
         from vremove_cli.weights.catalogue import catalogue, find
 
-        facts = _facts(find(name, catalogue(own)))
-        talk.data(facts, "\n".join(f"{k}: {_plain(v)}" for k, v in facts.items() if v not in ("", None, [], ())))
+        facts = _facts(find(name, catalogue(_own(given))))
+        console.data(facts, "\n".join(f"{k}: {_plain(v)}" for k, v in facts.items() if v not in ("", None, [], ())))
 
 
-@models.command()
+@models.command(cls=PlainHelp)
+@command(Request, name="models_pull", only=_FETCH)
 def pull(
+    given: Given,
     names: Names = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every model on the Hub that is free for any use.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")] = False,
-    accept: o.AcceptLicence = None,
-    own: o.OwnModels = None,
-    json: o.Json = False,
-    progress: o.ProgressMode = "auto",
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
+    everything: Annotated[
+        bool, typer.Option("--all", metavar="", help="Fetch every model on the Hub that is free for any use.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Say what would be fetched, and fetch nothing.")
+    ] = False,
 ) -> None:
-    """Fetch models. What was begun goes on where it broke off; what is here already is left alone."""
-    talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
-    with exits(talk):
-        wanted = _chosen(names, everything, own)
+    """Fetch models. A broken-off transfer continues; cached models are left alone.
+
+    vremove models pull sam2-tiny
+    """
+    with reporting(given) as console:
+        accepted = _accepted(given)
+        wanted = _chosen(names, everything, _own(given))
         if everything:
-            wanted = [m for m in wanted if m.repo and (m.commercial or {m.name, m.licence} & set(accept or ()))]
+            wanted = [m for m in wanted if m.repo and (m.commercial or {m.name, m.licence} & set(accepted))]
         done: list[dict[str, Any]] = []
         failed: list[str] = []
         for model in wanted:
             try:
-                done.append(_sized(talk, model, accept or []) if dry_run else _pulled(talk, model, accept or []))
+                done.append(_sized(console, model, accepted) if dry_run else _pulled(console, model, accepted))
             except ModelError as error:
                 if len(wanted) == 1:
                     raise
-                talk.complain(str(error))
+                console.complain(str(error))
                 failed.append(model.name)
-        talk.data(done, "\n".join(str(d.get("folder", f"{d['name']} {d.get('bytes')}")) for d in done))
+        console.data(done, "\n".join(str(d.get("folder", f"{d['name']} {d.get('bytes')}")) for d in done))
         if failed:
             problem = f"{len(failed)} of {len(wanted)} models could not be fetched ({', '.join(failed)})"
             raise ModelError(problem, "see above for each; the others are here")
 
 
-@models.command()
-def verify(
-    names: Names = None, everything: All = False, own: o.OwnModels = None, json: o.Json = False, debug: o.Debug = False
-) -> None:
-    """Compare the files of fetched models with the hashes they had when they were first fetched."""
-    talk = console(json=json, debug=debug)
-    with exits(talk):
+@models.command(cls=PlainHelp)
+@command(Request, name="models_verify", only=_LOOK)
+def verify(given: Given, names: Names = None, everything: All = False) -> None:
+    """Compare cached files with the hashes they had when they were first fetched.
+
+    vremove models verify sam2-tiny
+    """
+    with reporting(given) as console:
         from vremove_cli.weights import store
 
-        wanted = _held(names, everything, own)
-        wrong = {m.name: store.verify(m) for m in wanted}
-        talk.data(wrong, "\n".join(f"{n}: {', '.join(w) or 'all files are what they were'}" for n, w in wrong.items()))
+        wrong = {m.name: store.verify(m) for m in _fetched(names, everything, _own(given))}
+        console.data(wrong, "\n".join(f"{n}: {', '.join(w) or 'all files are unchanged'}" for n, w in wrong.items()))
         if bad := [n for n, w in wrong.items() if w]:
             first = wrong[bad[0]][0]
             raise ModelError(f"{bad[0]}: {first}", f"`vremove models rm {bad[0]}`, then pull it again")
 
 
-@models.command("rm")
-def remove(
-    names: Names = None, own: o.OwnModels = None, quiet: o.Quiet = False, json: o.Json = False, debug: o.Debug = False
-) -> None:
-    """Delete models' files from the cache; files that another model uses stay."""
-    talk = console(json=json, quiet=quiet, debug=debug)
-    with exits(talk):
+@models.command("rm", cls=PlainHelp)
+@command(Request, name="models_rm", only=_has("models", "json", "quiet", "debug"))
+def remove(given: Given, names: Names = None) -> None:
+    """Delete models' files from the cache; files that another model uses stay.
+
+    vremove models rm sam2-tiny
+    """
+    with reporting(given) as console:
         from vremove_cli.weights import store
         from vremove_cli.weights.catalogue import catalogue
 
-        wanted = _chosen(names, False, own)
-        freed = {m.name: store.remove(m, catalogue(own)) for m in wanted}
-        talk.data(freed, "\n".join(f"{n}: {human(size)} freed" for n, size in freed.items()))
+        wanted = _chosen(names, False, _own(given))
+        freed = {m.name: store.remove(m, catalogue(_own(given))) for m in wanted}
+        console.data(freed, "\n".join(f"{n}: {format_bytes(size)} freed" for n, size in freed.items()))
 
 
-@models.command()
-def lock(
-    names: Names = None,
-    everything: All = False,
-    accept: o.AcceptLicence = None,
-    own: o.OwnModels = None,
-    json: o.Json = False,
-    progress: o.ProgressMode = "auto",
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-) -> None:
-    """Hold models to the commit that their revision is now, and fetch it; without a name, print what is held."""
-    talk = console(json=json, progress=progress, quiet=quiet, debug=debug)
-    with exits(talk):
+@models.command(cls=PlainHelp)
+@command(Request, name="models_lock", only=_FETCH)
+def lock(given: Given, names: Names = None, everything: All = False) -> None:
+    """Pin models to the commit that their revision is now, and fetch it; without a name, print the pins.
+
+    vremove models lock sam2-tiny
+    """
+    with reporting(given) as console:
         from dataclasses import asdict
 
         from vremove_cli.job.model_fetch import fetch_progress
@@ -136,39 +157,51 @@ def lock(
         from vremove_cli.weights.lock import lock_path, pins
 
         if names or everything:
-            for model in _held(names, everything, own) if everything else _chosen(names, False, own):
-                with talk.watching() as event:
-                    store.relock(model, accept or (), fetch_progress(event))
-        held = pins()
-        text = "\n".join(f"{name} {pin.repo}@{pin.commit}" for name, pin in held.items())
-        talk.say(str(lock_path()))
-        talk.data({n: asdict(p) for n, p in held.items()}, text or "nothing is held yet")
+            own = _own(given)
+            for model in _fetched(names, everything, own) if everything else _chosen(names, False, own):
+                with console.watching() as event:
+                    store.relock(model, _accepted(given), fetch_progress(event))
+        pinned = pins()
+        text = "\n".join(f"{name} {pin.repo}@{pin.commit}" for name, pin in pinned.items())
+        console.say(str(lock_path()))
+        console.data({n: asdict(p) for n, p in pinned.items()}, text or "nothing is pinned yet")
 
 
-def _sized(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
+def _own(given: Given) -> str | None:
+    """Return the path of the user's own models.toml."""
+    found = values_from(Request, given.of(Request)).get("models")
+    return None if found is None else str(found)
+
+
+def _accepted(given: Given) -> tuple[str, ...]:
+    """Return the models and licences whose limits of use the user accepts."""
+    return tuple(values_from(Request, given.of(Request)).get("accept_license", ()))
+
+
+def _sized(console: Console, model: "Model", accepted: tuple[str, ...]) -> dict[str, Any]:
     """How much a pull would fetch."""
     from vremove_cli.weights import store
 
     store.check_licence(model, accepted)
     size = store.to_fetch(model)
-    talk.say(f"{model.name}: {human(size) + ' to fetch' if size else 'is here'}")
+    console.say(f"{model.name}: {format_bytes(size) + ' to fetch' if size else 'is here'}")
     return {"name": model.name, "bytes": size}
 
 
-def _pulled(talk: Console, model: Any, accepted: list[str]) -> dict[str, Any]:
+def _pulled(console: Console, model: "Model", accepted: tuple[str, ...]) -> dict[str, Any]:
     """Fetch a model; gives where it lies."""
     from vremove_cli.job.model_fetch import fetch_progress
     from vremove_cli.weights import store
 
     store.check_licence(model, accepted)
     here = store.find_cached(model) is not None
-    talk.say(f"{model.name}: is here" if here else f"{model.name}: {model.repo}, {model.licence}")
-    with talk.watching() as event:
+    console.say(f"{model.name}: is here" if here else f"{model.name}: {model.repo}, {model.licence}")
+    with console.watching() as event:
         found = store.pull(model, accepted, fetch_progress(event))
     return {"name": model.name, "folder": found.folder, "commit": found.commit}
 
 
-def _chosen(names: list[str] | None, everything: bool, own: str | None) -> list[Any]:
+def _chosen(names: list[str] | None, everything: bool, own: str | None) -> list["Model"]:
     """Models by name, or all."""
     from vremove_cli.weights.catalogue import catalogue, find
 
@@ -178,7 +211,7 @@ def _chosen(names: list[str] | None, everything: bool, own: str | None) -> list[
     return list(known.values()) if everything else [find(n, known) for n in dict.fromkeys(names or ())]
 
 
-def _held(names: list[str] | None, everything: bool, own: str | None) -> list[Any]:
+def _fetched(names: list[str] | None, everything: bool, own: str | None) -> list["Model"]:
     """Models by name, or all that were fetched."""
     from vremove_cli.weights.lock import pin_of
 
@@ -186,7 +219,7 @@ def _held(names: list[str] | None, everything: bool, own: str | None) -> list[An
     return chosen if names else [m for m in chosen if pin_of(m) is not None]
 
 
-def _facts(model: Any) -> dict[str, Any]:
+def _facts(model: "Model") -> dict[str, Any]:
     from dataclasses import asdict
 
     from vremove_cli.weights import store
@@ -199,7 +232,7 @@ def _facts(model: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _used_by(model: Any) -> str:
+def _used_by(model: "Model") -> str:
     """The option that runs a model."""
     from vremove_cli.removers import registry
     from vremove_cli.weights.catalogue import DETECTOR
@@ -215,7 +248,7 @@ def _used_by(model: Any) -> str:
 
 
 def _size(row: dict[str, Any]) -> str:
-    return human(row["megabytes"] * 1_000_000) if row["megabytes"] else "?"
+    return format_bytes(row["megabytes"] * 1_000_000) if row["megabytes"] else "?"
 
 
 def _pinned(row: dict[str, Any]) -> str:

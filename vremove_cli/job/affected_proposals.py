@@ -66,7 +66,11 @@ def affected_prompts(
         model = vlm.load_vlm(*place)
     out: list[Prompt] = []
     for sighting in _sightings(request, clip, span, prompts, mask):
-        out += _by_contact(sighting, clip, emit, len(out)) if model is None else _by_model(model, sighting, clip, emit, len(out))
+        out += (
+            _by_contact(sighting, clip, emit, len(out))
+            if model is None
+            else _by_model(model, sighting, clip, emit, len(out))
+        )
     if not out:
         emit(Note("affected: nothing is seen that will move; point at it with --affected-point if something will"))
     return out
@@ -145,7 +149,8 @@ def _by_model(
     frames, erased = _frames(sighting, clip)
     if not erased.any():
         return []
-    shown, out = clip.orientation.upright(frames[0].rgb), []
+    shown = clip.orientation.upright(frames[0].rgb)
+    out: list[Prompt] = []
     scale = clip.shown_size[0] / shown.shape[1]
     for name, box in vlm.ask_what_moves(model, shown, erased):
         emit(Note(f"affected: {name} on frame {sighting.frame}, at {_corners(box, scale)}"))

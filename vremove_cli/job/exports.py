@@ -13,9 +13,9 @@ from vremove_cli.geometry import Array, Box, Placed
 from vremove_cli.job.composite import all_effects, by_frame, patches, plate_patches
 from vremove_cli.job.erase_mask import affected_masks, effect_masks, erase_masks
 from vremove_cli.job.mask_store import UNCERTAIN, confidences, mask_results, object_masks
+from vremove_cli.job.object_prompts import UNNAMED
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Exports, Request
-from vremove_cli.job.object_prompts import UNNAMED
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.masks.io import check_target, write_masks
 from vremove_cli.media import sequence
@@ -134,7 +134,9 @@ def object_paths(output: str, names: list[str]) -> dict[str, str]:
     """Return a path for each object: `mask.ball.mkv` for `ball` and `mask.mkv`, the folder `masks-ball` for `masks`."""
     path = Path(output)
     if path.name in ("", ".."):
-        raise UsageError(f"'{output}' is not a name that objects' names can be added to", "write to .mkv or to a folder with a name")
+        raise UsageError(
+            f"'{output}' is not a name that objects' names can be added to", "write to .mkv or to a folder with a name"
+        )
     if path.suffix.lower() == ".mkv":
         return {n: str(path.with_name(f"{path.stem}.{n or UNNAMED}{path.suffix}")) for n in names}
     return {n: str(path.with_name(f"{path.name}-{n or UNNAMED}")) for n in names}

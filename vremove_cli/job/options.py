@@ -46,6 +46,7 @@ class Option:
         removers: Removers that use it; empty: it is not about removers.
         tracking: Whether `vremove mask` has it too.
         short: One-letter flag.
+        everywhere: Whether one environment variable sets it for all commands.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Option:
     removers: tuple[str, ...]
     tracking: bool
     short: str
+    everywhere: bool
 
     @property
     def flag(self) -> str:
@@ -104,6 +106,7 @@ def option(
     removers: tuple[str, ...] = (),
     tracking: bool = False,
     short: str = "",
+    everywhere: bool = False,
 ) -> Any:
     """Declare a dataclass field that is an option; see `Option` for the arguments."""
     facts = {
@@ -119,6 +122,7 @@ def option(
         "removers": removers,
         "tracking": tracking,
         "short": short,
+        "everywhere": everywhere,
     }
     return field(default=default, metadata={"option": facts})
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vremove_cli.compose import blend
-from vremove_cli.job.composite import Patch, PlateResult, by_frame, patches
+from vremove_cli.job.composite import PlateResult, by_frame, patches
 from vremove_cli.job.erase_mask import effect_notes, unused_reference_notes
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.exports import Sheet, write_side_files
 from vremove_cli.job.mask_store import doubt_notes
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Exports
+from vremove_cli.job.workdir.artifacts import Patch
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.media.write import open_writer
@@ -105,7 +106,9 @@ def _shares(plan: Plan, folder: WorkFolder) -> tuple[float, float, float]:
     return counts[0] / total, counts[1] / total, counts[2] / total
 
 
-def edited_frames(clip: Clip, changes: Iterator[tuple[int, Patch | None]], sheet: Sheet | None = None) -> Iterator[Frame]:
+def edited_frames(
+    clip: Clip, changes: Iterator[tuple[int, Patch | None]], sheet: Sheet | None = None
+) -> Iterator[Frame]:
     """Yield the clip's frames in order with the patches blended in; a frame without one passes untouched."""
     for frame, patch in zip(clip.frames(), by_frame(changes, clip.info.frames), strict=True):
         shown = sheet is not None and frame.index in sheet.wanted

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not ne
     from vremove_cli.media.encoder_choice import EncoderOptions
     from vremove_cli.removers.base import Settings
 
-_POINT, _BOX = "[NAME=][@WHEN:]X,Y", "[NAME=][@WHEN:]X0,Y0,X1,Y1"
+_POINT, _BOX = "X,Y", "X0,Y0,X1,Y1"  # NAME= and @WHEN: may stand before; the commands' help says so
 _LAYER = "FILE.mkv|FOLDER"
 
 
@@ -79,7 +79,7 @@ class Request:
         tracking=True,
     )  # fmt: skip
     text: str | None = option(
-        None, 'A phrase that names the object, such as "the dog".', panel=Panel.EVERYDAY, metavar="PHRASE",
+        None, 'Words for the object, as "the dog".', panel=Panel.EVERYDAY, metavar="PHRASE",
         tracking=True,
     )  # fmt: skip
     mask: str | None = option(
@@ -89,7 +89,7 @@ class Request:
         None, "First frame to edit.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
     )
     end: str | None = option(
-        None, "First frame not to edit any more.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
+        None, "First frame not to edit.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
     )
     effects: str = option(
         "auto", "Erase shadow and reflection, too.", panel=Panel.EVERYDAY, metavar="auto|off|FILE", path=True,
@@ -101,13 +101,20 @@ class Request:
     remover: str = option("auto", "What fills the hole.", panel=Panel.EVERYDAY, metavar="auto|plate|NAME")
 
     prompt: str = option(
-        "", "The scene without the object.", panel=Panel.NETWORKS, metavar="TEXT", removers=("rose", "undereraser", "void")
+        "",
+        "The scene without the object.",
+        panel=Panel.NETWORKS,
+        metavar="TEXT",
+        removers=("rose", "undereraser", "void"),
     )
     quality: Literal["draft", "standard", "best"] = option(
-        "standard", "How many denoising steps.", panel=Panel.NETWORKS, removers=("minimax", "rose", "undereraser", "void")
+        "standard",
+        "How many denoising steps.",
+        panel=Panel.NETWORKS,
+        removers=("minimax", "rose", "undereraser", "void"),
     )
     steps: int | None = option(
-        None, "Number of denoising steps (overrides --quality).", panel=Panel.NETWORKS, metavar="N", minimum=1,
+        None, "Denoising steps (overrides --quality).", panel=Panel.NETWORKS, metavar="N", minimum=1,
         maximum=1000, removers=("minimax", "rose", "undereraser", "void"),
     )  # fmt: skip
     size: str | None = option(
@@ -115,7 +122,7 @@ class Request:
         removers=("minimax", "rose", "undereraser", "void"),
     )  # fmt: skip
     guidance: float | None = option(
-        None, "Guidance scale: how much --prompt counts.", panel=Panel.NETWORKS, metavar="X", minimum=0, maximum=50,
+        None, "Guidance scale of --prompt.", panel=Panel.NETWORKS, metavar="X", minimum=0, maximum=50,
         removers=("rose", "void"),
     )  # fmt: skip
     lora: tuple[str, ...] = option(
@@ -129,7 +136,7 @@ class Request:
         "off", "Run VOID's refinement pass.", panel=Panel.NETWORKS, removers=("void",)
     )
     affected_mask: str | None = option(
-        None, "Mask of what moves once the object is gone.", panel=Panel.NETWORKS, metavar="FILE|FOLDER", path=True
+        None, "Mask of what will move.", panel=Panel.NETWORKS, metavar="FILE|FOLDER", path=True
     )
     affected_point: tuple[str, ...] = option(
         (), "A point on what will move.", panel=Panel.NETWORKS, metavar=_POINT, convert=_coordinates
@@ -143,46 +150,41 @@ class Request:
     quadmask: str | None = option(
         None, "VOID's mask of four values.", panel=Panel.NETWORKS, metavar="FILE|FOLDER", path=True
     )
-    recover: Literal["on", "off"] = option(
-        "on", "Recover what other frames show before generating.", panel=Panel.NETWORKS
-    )
+    recover: Literal["on", "off"] = option("on", "Take what other frames show first.", panel=Panel.NETWORKS)
     seed: int = option(0, "Seed of the noise.", panel=Panel.NETWORKS, metavar="N", minimum=0)
     device: Literal["auto", "cuda", "mps", "cpu"] = option(
         "auto", "Where networks run.", panel=Panel.NETWORKS, tracking=True
     )
     accept_license: tuple[str, ...] = option(
-        (), "Accept a model's or licence's limits of use.", panel=Panel.NETWORKS, metavar="NAME", tracking=True
-    )
+        (), "Accept the limits of a licence or model.", panel=Panel.NETWORKS, metavar="NAME", tracking=True,
+        everywhere=True,
+    )  # fmt: skip
     weights: tuple[str, ...] = option(
         (), "Your own checkpoint for a model.", panel=Panel.NETWORKS, metavar="NAME=FILE", tracking=True
     )
     models: str | None = option(
-        None, "Your own models.toml.", panel=Panel.NETWORKS, metavar="FILE", path=True, tracking=True
+        None, "Your own models.toml.", panel=Panel.NETWORKS, metavar="FILE", path=True, tracking=True, everywhere=True
     )
 
-    codec: str | None = option(
-        None, "Codec, such as h264, hevc, prores, ffv1.", panel=Panel.OUTPUT, metavar="NAME"
-    )
-    crf: int | None = option(
-        None, "Quality: lower is better.", panel=Panel.OUTPUT, metavar="N", minimum=0, maximum=63
-    )
+    codec: str | None = option(None, "h264, hevc, av1, prores, ffv1 ...", panel=Panel.OUTPUT, metavar="NAME")
+    crf: int | None = option(None, "Quality: lower is better.", panel=Panel.OUTPUT, metavar="N", minimum=0, maximum=63)
     preset: str | None = option(None, "Speed preset of the encoder.", panel=Panel.OUTPUT, metavar="NAME")
-    pix_fmt: str | None = option(None, "Pixel format, such as yuv420p10le.", panel=Panel.OUTPUT, metavar="NAME")
-    drop_streams: bool = option(False, "Drop streams that the container cannot hold.", panel=Panel.OUTPUT)
+    pix_fmt: str | None = option(None, "Pixel format, as yuv420p10le.", panel=Panel.OUTPUT, metavar="NAME")
+    drop_streams: bool = option(False, "Drop streams that do not fit the file.", panel=Panel.OUTPUT)
 
     pick: tuple[int, ...] = option((), "Which match of --text to erase.", metavar="N", tracking=True)
     all_matches: bool = option(False, "Erase all matches of --text.", tracking=True)
     invert_mask: bool = option(False, "Black in --mask is erased.", tracking=True)
-    static: bool = option(False, "The object is a logo or caption fixed to the screen.", tracking=True)
+    static: bool = option(False, "A logo or caption, fixed to the screen.", tracking=True)
     grow: int | Literal["auto"] = option(
         "auto", "Pixels to grow the mask by.", metavar="PX|auto", minimum=-200, maximum=500
     )
     feather: float = option(2.0, "Width of the soft border in pixels.", metavar="PX", minimum=0, maximum=100)
     reference: tuple[str, ...] = option((), "A clean picture of a frame.", metavar="FILE[@WHEN]", path=True)
     track_every: int | None = option(
-        None, "Distance of a network tracker's keyframes.", metavar="N", minimum=1, maximum=60, tracking=True
+        None, "Keyframe distance of network trackers.", metavar="N", minimum=1, maximum=60, tracking=True
     )
-    skip_errors: bool = option(False, "Repeat the last good frame for a damaged one.", tracking=True)
+    skip_errors: bool = option(False, "Repeat the last frame for a damaged one.", tracking=True)
 
     def check(self) -> None:
         """Raise `UsageError` for options that contradict each other or name files that do not exist."""
@@ -320,27 +322,19 @@ class Exports:
     """What to write beside the result; each field is an option."""
 
     write_preview: str | None = option(
-        None, "Sheet of before, mask and after, to check the result.", panel=Panel.EVERYDAY, metavar="SHEET.png",
+        None, "Sheet to check the result by.", panel=Panel.EVERYDAY, metavar="SHEET.png",
         path=True, tracking=True,
     )  # fmt: skip
-    write_mask: str | None = option(
-        None, "Mask of the objects.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
-    )
-    write_matte: str | None = option(
-        None, "Blend weights of the edit.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
-    )
+    write_mask: str | None = option(None, "Mask of the objects.", panel=Panel.OUTPUT, metavar=_LAYER, path=True)
+    write_matte: str | None = option(None, "Blend weights of the edit.", panel=Panel.OUTPUT, metavar=_LAYER, path=True)
     write_effects: str | None = option(
         None, "Mask of shadows and reflections.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
     )
     write_quadmask: str | None = option(
         None, "Mask of four values, for VOID.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
     )
-    write_plate: str | None = option(
-        None, "Clean plate, RGB.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
-    )
-    write_patch: str | None = option(
-        None, "Fill alone, RGBA.", panel=Panel.OUTPUT, metavar=_LAYER, path=True
-    )
+    write_plate: str | None = option(None, "Clean plate, RGB.", panel=Panel.OUTPUT, metavar=_LAYER, path=True)
+    write_patch: str | None = option(None, "Fill alone, RGBA.", panel=Panel.OUTPUT, metavar=_LAYER, path=True)
     write_cutout: str | None = option(
         None, "Object alone, RGBA.", panel=Panel.OUTPUT, metavar=_LAYER, path=True, tracking=True
     )

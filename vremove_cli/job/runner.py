@@ -274,10 +274,10 @@ def _work(
         if not checked and all(t.kind not in MASK_STAGES for t in left):
             _check_masks(plan, folder)
             checked = True
-        task = _first_done(plan, ready, folder, tally, emit)
-        if task is not None:
-            emit(TaskDone(task.id))
-            left.remove(task)
+        finished = _first_done(plan, ready, folder, tally, emit)
+        if finished is not None:
+            emit(TaskDone(finished.id))
+            left.remove(finished)
         else:
             if not folder.plan.exists():
                 raise VremoveError(f"the work folder {folder.path} has gone", "run the command again")
@@ -322,7 +322,9 @@ def _check_masks(plan: Plan, folder: WorkFolder) -> None:
     if plates and not any(r is None or r.recovered + r.doubtful + r.unseen for r in plates):
         raise nothing_to_erase("nothing is left of the mask after --grow shrank it")
     if full == frames:
-        raise nothing_to_erase("the mask covers the whole picture on every frame (white means erase; see --invert-mask)")
+        raise nothing_to_erase(
+            "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
+        )
 
 
 def _render_once(

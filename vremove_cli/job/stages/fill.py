@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from vremove_cli.compose import blend, paint, place, subsample_mask
+from vremove_cli.compose import blend, paint, place
 from vremove_cli.errors import VremoveError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
@@ -22,6 +22,7 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.pixel_format import Layout
 from vremove_cli.media.read import Clip, Frame
+from vremove_cli.plate.coarse import subsample_mask
 from vremove_cli.plate.hole import matte_of
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
@@ -220,13 +221,14 @@ def _write_fill(work: _Work, fill: Fill) -> PatchWriter:
     plan, task, region = work.plan, work.task, work.region
     plates = (p for _, p in plate_patches(plan, work.folder, *task.span))
     boxes = [  # computed first, and not kept with the masks: those of a long stage would fill the memory
-        _box_for(plan, _used(work, fill, i).where, plate and plate.patch, region) for i, plate in enumerate(plates)
+        _box_for(plan, _used(work, fill, i).where, None if plate is None else plate.patch, region)
+        for i, plate in enumerate(plates)
     ]
     frames = zip(Clip(plan.clip).frames(*task.span), plate_patches(plan, work.folder, *task.span), strict=True)
     path = work.folder.file("fill", f"{task.id}.mkv")
     with PatchWriter(path, plan.clip.layout, boxes, ("matte", "changed")) as writer:
         for i, (frame, (t, plate)) in enumerate(frames):
-            used, patch = _used(work, fill, i), plate and plate.patch
+            used, patch = _used(work, fill, i), None if plate is None else plate.patch
             planes = _patched(frame, region, patch)
             generated = np.ascontiguousarray(plan.clip.orientation.store(fill.frames[i]))
             if work.size is not None and used.where.any():

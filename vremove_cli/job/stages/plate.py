@@ -33,9 +33,7 @@ def run_plate(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> PlateRe
     progress = _Progress(plan, task, reach, emit)
     counts, to_fill = Counter[str](), NOWHERE
     nothing = np.zeros((0, 0), np.uint8)
-    with PatchWriter(
-        folder.file("plate", f"{task.id}.mkv"), plan.clip.layout, boxes, ("matte", "sure")
-    ) as writer:
+    with PatchWriter(folder.file("plate", f"{task.id}.mkv"), plan.clip.layout, boxes, ("matte", "sure")) as writer:
         for _, found in recover(
             Clip(plan.clip), task.span, reach, masks, plan.request.feather, pictures, wary=wary, tick=progress.tick
         ):

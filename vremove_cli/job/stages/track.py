@@ -109,6 +109,4 @@ MASK_STAGE = StageKind(
     depends_on=("invert_mask", "mask", "quadmask", "skip_errors"),
     reads=("clip", "mask"),
 )
-STAGE = StageKind(
-    "track", MaskResult, run_track, depends_on=("skip_errors", "static"), tracker=True, prompts="in span"
-)
+STAGE = StageKind("track", MaskResult, run_track, depends_on=("skip_errors", "static"), tracker=True, prompts="in span")

@@ -1,18 +1,22 @@
 """Dataclasses as JSON and back. A value that is read is validated against the dataclass's own annotations."""
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-@cache
+_ADAPTERS: dict[Any, Any] = {}
+
+
 def _adapter(kind: Any) -> Any:
+    """Return pydantic's adapter of a dataclass; making one takes milliseconds, so it is kept."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def to_json(value: object) -> Any:

@@ -1,0 +1,94 @@
+"""vremove plan, work and finish: the three steps of erase, for farms, CI shards and resuming."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vremove_cli.commands.signature import Given, Running, command, reporting
+from vremove_cli.console import summary_text
+from vremove_cli.job.request import Exports, Request
+
+Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
+
+
+@command(Request, Running, name="plan", settings_of="erase", only=lambda o: o.name not in ("overwrite", "keep_work"))
+def plan(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
+    given: Given,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="OUT", help="The result. \\[default: beside the input]")
+    ] = None,
+) -> None:
+    """Decide everything about a job and write it to a work folder; do nothing else.
+
+    vremove plan clip.mp4 --point 320,240 --work job
+
+    The settings of `vremove erase` count here, too.
+    """
+    with reporting(given) as console:
+        from vremove_cli.job.runner import run_plan
+
+        with console.watching() as event:
+            made, folder = run_plan(source, output, work=given.read(Running).work, on_event=event, **given.of(Request))
+        tasks = [{"id": t.id, "needs": list(t.needs)} for t in made.tasks]
+        console.data({"work": str(folder), "tasks": tasks, "notes": list(made.notes)}, str(folder))
+
+
+@command(name="work")
+def work(
+    folder: Folder,
+    given: Given,
+    task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Do only this task.")] = None,
+    list_tasks: Annotated[
+        bool, typer.Option("--list", metavar="", help="Name the tasks and whether they are done.")
+    ] = False,
+) -> None:
+    """Do the tasks of a plan that are left.
+
+    vremove work job
+    vremove work job --task plate-0003
+
+    Run it on as many machines as see the folder.
+    """
+    with reporting(given) as console:
+        from vremove_cli.job.plan import Plan
+        from vremove_cli.job.runner import run_work
+        from vremove_cli.job.workdir.folder import WorkFolder
+
+        if list_tasks:
+            place = WorkFolder(Path(folder))
+            states = {t.id: place.finished(t.id) for t in Plan.load(place.plan).tasks}
+            console.data(states, "\n".join(f"{'done' if done else 'left'} {name}" for name, done in states.items()))
+            return
+        with console.watching() as event:
+            tally = run_work(folder, task=task, on_event=event)
+        console.data(asdict(tally), f"{len(tally.done)} done, {len(tally.reused)} were done already")
+
+
+@command(Exports, Running, name="finish", only=lambda o: o.name not in ("work", "keep_work"))
+def finish(
+    folder: Folder,
+    given: Given,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="OUT", help="The result. \\[default: as planned]")
+    ] = None,
+) -> None:
+    """Write the result of a plan whose tasks are done.
+
+    vremove finish job -o clip.clean.mp4
+    """
+    with reporting(given) as console:
+        from vremove_cli.job.runner import run_finish
+
+        with console.watching() as event:
+            summary = run_finish(
+                folder,
+                output,
+                overwrite=given.read(Running).overwrite,
+                exports=given.read(Exports),
+                on_event=event,
+            )
+        console.say(summary_text(summary))
+        console.data(asdict(summary), summary.output)
