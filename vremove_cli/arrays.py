@@ -45,20 +45,34 @@ def ring(mask: Array, px: int) -> Array:
     return np.asarray(dilate_square(mask, px) & ~mask)
 
 
+def label_components(mask: Array, *, connectivity: Literal[4, 8] = 8) -> tuple[Array, Array]:
+    """Number the components of a mask.
+
+    Args:
+        mask: Mask (H, W), non-zero inside.
+        connectivity: Neighbours of a pixel, 4 or 8.
+
+    Returns:
+        Labels (H, W) int32, 0 for the background, and areas (N,) int32 in pixels by label.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
+    return labels, stats[:, cv2.CC_STAT_AREA]
+
+
 def keep_components(mask: Array, keep: Callable[[Array, Array], Array], *, connectivity: Literal[4, 8] = 8) -> Array:
     """Return the components of a mask that a criterion selects.
 
     Args:
         mask: Mask (H, W), non-zero inside.
-        keep: Criterion: takes the labels (H, W) int32 of the components, 0 for the background, and the areas (N,) int32
-            in pixels by label; returns the selection (N,) bool by label. Its answer for label 0 is ignored.
+        keep: Criterion: takes labels (H, W) and areas (N,), see `label_components`, and returns the selection (N,) bool
+            by label. Its answer for label 0 is ignored.
         connectivity: Neighbours of a pixel, 4 or 8.
 
     Returns:
         The selected components (H, W) bool.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
-    selected = np.array(keep(labels, stats[:, cv2.CC_STAT_AREA]), bool)
+    labels, areas = label_components(mask, connectivity=connectivity)
+    selected = np.array(keep(labels, areas), bool)
     selected[0] = False
     return np.asarray(selected[labels])
 
@@ -80,8 +94,8 @@ def split_largest_component(mask: Array) -> tuple[Array, list[Array]]:
         The largest component (H, W) bool, empty if the mask is, and the other components (H, W) bool. Of equally large
         ones, the first in raster order is the largest.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count == 1:
+    labels, areas = label_components(mask)
+    if len(areas) == 1:
         return np.zeros(mask.shape, bool), []
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return labels == largest, [labels == k for k in range(1, count) if k != largest]
+    largest = 1 + int(areas[1:].argmax())
+    return labels == largest, [labels == k for k in range(1, len(areas)) if k != largest]

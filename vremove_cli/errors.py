@@ -1,7 +1,15 @@
-"""What can go wrong, as one exit code and one sentence that says what to do next.
+"""Exit codes, and exceptions with a problem and an advice for the user.
 
-Every expected failure is a `VremoveError`: `problem` says what is wrong, `advice` says what to do. `explain` turns
-any other exception into the same pair, so that a user never meets a traceback unless `--debug` asks for one.
+Exception tree:
+
+    VremoveError            exit code 1
+        UsageError          2
+        MediaError          3
+        NothingError        4
+        ModelError          6
+
+Every expected failure is a `VremoveError`. `explain` turns any exception into an exit code and one sentence, so that a
+user sees a traceback with `--debug` only.
 """
 
 import errno
@@ -9,7 +17,19 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit status of every command."""
+    """Exit status of every command.
+
+    Attributes:
+        OK: The command succeeded.
+        ERROR: The work failed: a full disk, a damaged work folder, a defect of the tool.
+        USAGE: The command line, a prompt or a setting is wrong.
+        MEDIA: A file cannot be read or is not supported.
+        NOTHING: A prompt matched nothing, or the mask is empty.
+        MEMORY: Main memory or GPU memory is exhausted.
+        MODEL: A model is unknown, or its weights are not available.
+        BATCH: Some clips of a batch failed.
+        INTERRUPTED: Ctrl-C (128 + SIGINT).
+    """
 
     OK = 0
     ERROR = 1
@@ -23,7 +43,12 @@ class ExitCode(IntEnum):
 
 
 class VremoveError(Exception):
-    """An expected failure: `problem` (what is wrong) and `advice` (what to do next), both plain text."""
+    """An expected failure.
+
+    Attributes:
+        problem: What is wrong, as plain text.
+        advice: What the user can do next, as plain text; may be empty.
+    """
 
     code = ExitCode.ERROR
 
@@ -33,11 +58,9 @@ class VremoveError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.advice}".strip() if self.problem.endswith(".") else _join(self)
-
-
-def _join(error: VremoveError) -> str:
-    return f"{error.problem}: {error.advice}" if error.advice else error.problem
+        if self.problem.endswith("."):
+            return f"{self.problem} {self.advice}".strip()
+        return f"{self.problem}: {self.advice}" if self.advice else self.problem
 
 
 class UsageError(VremoveError):
@@ -47,13 +70,13 @@ class UsageError(VremoveError):
 
 
 class MediaError(VremoveError):
-    """A file cannot be read, or holds what the tool does not support."""
+    """A file cannot be read, or the tool does not support its content."""
 
     code = ExitCode.MEDIA
 
 
 class NothingError(VremoveError):
-    """The prompt matched nothing, or the mask is empty."""
+    """A prompt matched nothing, or the mask is empty."""
 
     code = ExitCode.NOTHING
 
@@ -65,7 +88,7 @@ class ModelError(VremoveError):
 
 
 def explain(error: BaseException) -> tuple[ExitCode, str]:
-    """Exit code and one sentence for any exception that reached the top."""
+    """Return an exit code and one sentence for the user, for any exception."""
     if isinstance(error, VremoveError):
         return error.code, str(error)
     if isinstance(error, KeyboardInterrupt):

@@ -1,49 +1,77 @@
-"""Long clips in pieces: pure functions of numbers."""
+"""Divide clips into ranges of frames. All functions are pure functions of numbers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class FrameRange(NamedTuple):
-    """Frames start <= t < stop, counted from 0."""
+    """Frames start <= t < stop, counted from 0.
+
+    Attributes:
+        start: First frame.
+        stop: Frame after the last one.
+    """
 
     start: int
     stop: int
 
     @property
     def length(self) -> int:
+        """Number of frames."""
         return self.stop - self.start
 
     def overlaps(self, other: "FrameRange") -> bool:
+        """Return whether the ranges have a frame in common."""
         return self.start < other.stop and other.start < self.stop
 
 
 def segments(count: int, cuts: Sequence[int] = (), longest: int = 120) -> list[FrameRange]:
-    """Half-open runs of frames that cover `count` frames once, in order; none crosses a cut or exceeds `longest`.
+    """Divide a clip into segments that cross no cut.
 
-    `cuts` are the first frames of new shots. A shot is divided evenly, so that no run is a short tail.
+    Args:
+        count: Number of frames.
+        cuts: First frames of new shots.
+        longest: Most frames of a segment.
+
+    Returns:
+        Ranges that cover every frame once, in order. A shot is divided evenly, so that no segment is a short rest.
+
+    Raises:
+        ValueError: If `count` is negative or `longest` is not positive.
     """
     if count < 0 or longest < 1:
         raise ValueError(f"count {count} and longest {longest} must be positive")
-    edges = [0, *sorted({c for c in cuts if 0 < c < count}), count]
-    runs = []
+    edges = _shot_edges(count, cuts)
+    ranges = []
     for start, stop in zip(edges, edges[1:], strict=False):
         pieces = -(-(stop - start) // longest)
-        for k in range(pieces):
-            runs.append(FrameRange(start + (stop - start) * k // pieces, start + (stop - start) * (k + 1) // pieces))
-    return runs
+        ends = [start + (stop - start) * k // pieces for k in range(pieces + 1)]
+        ranges += [FrameRange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return ranges
 
 
 def shot_context(span: FrameRange, count: int, cuts: Sequence[int], reach: int) -> FrameRange:
-    """A run widened by `reach` frames on both sides, inside its shot and the clip."""
-    edges = [0, *sorted({c for c in cuts if 0 < c < count}), count]
+    """Widen a range inside its shot.
+
+    Args:
+        span: Frames of one shot.
+        count: Number of frames of the clip.
+        cuts: First frames of new shots.
+        reach: Frames to add on both sides, as far as the shot has them.
+    """
+    edges = _shot_edges(count, cuts)
     low = max(e for e in edges if e <= span.start)
     high = min(e for e in edges if e >= span.stop)
     return FrameRange(max(low, span.start - reach), min(high, span.stop + reach))
 
 
+def _shot_edges(count: int, cuts: Sequence[int]) -> list[int]:
+    """Return the first frames of all shots, and the number of frames."""
+    return [0, *sorted({c for c in cuts if 0 < c < count}), count]
+
+
 def spread_evenly(start: int, stop: int, amount: int) -> list[int]:
-    """At most `amount` different numbers spread evenly over start <= n < stop, the ends included."""
+    """Return at most `amount` different numbers, spread evenly over start <= n < stop, the ends included."""
     if stop <= start:
         return []
     if amount == 1 or stop - start == 1:

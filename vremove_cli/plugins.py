@@ -4,7 +4,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from vremove_cli.errors import ModelError, UsageError, VremoveError
+from vremove_cli.errors import ModelError, UsageError
 
 REMOVERS, TRACKERS = "vremove.removers", "vremove.trackers"
 
@@ -45,7 +45,7 @@ def broken(group: str, name: str, why: str) -> ModelError:
     )
 
 
-def missing(group: str, name: str) -> VremoveError:
+def missing(group: str, name: str) -> ModelError:
     """Return the error for a plan made where a package was installed that is not installed here."""
     return ModelError(
         f"this plan needs the {_kind(group)} '{name}', which is not installed here",

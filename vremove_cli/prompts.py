@@ -1,7 +1,8 @@
-"""What a user points at: `[NAME=][@WHEN:]X,Y` and `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame.
+"""Parse the points and boxes by which a user names an object.
 
-WHEN is a frame (`120`, counted from 0), a time after the first frame (`4.5s`, `1:02.5`, `1:00:02`) or, in an image
-sequence, the number in the file's name (`#1001`). Without NAME a prompt belongs to the one unnamed object.
+A point is `[NAME=][@WHEN:]X,Y` and a box `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame. WHEN is a
+frame (`120`, counted from 0), a time after the first frame (`4.5s`, `1:02.5`, `1:00:02`) or, in an image sequence, the
+number in the file's name (`#1001`). Without NAME a prompt belongs to the one unnamed object.
 """
 
 import re
@@ -18,7 +19,12 @@ _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 @dataclass(frozen=True)
 class When:
-    """A moment: `frame` index, `seconds` after the first frame, or `file` number of an image sequence."""
+    """A moment of a clip.
+
+    Attributes:
+        unit: "frame" for a frame index, "seconds" after the first frame, or "file" for an image's number.
+        value: Value in that unit.
+    """
 
     unit: Literal["frame", "seconds", "file"]
     value: Fraction
@@ -31,7 +37,14 @@ class When:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A point (two numbers) or a box (four: x0, y0, x1, y1, x1 and y1 exclusive) on one frame of one object."""
+    """A point or a box on one object in one frame.
+
+    Attributes:
+        numbers: x and y of a point, or x0, y0, x1 and y1 of a box (x1 and y1 exclusive), in displayed pixels.
+        when: Moment of the frame; None for the first frame of the erased range.
+        name: Name of the object; empty for the unnamed one.
+        positive: Whether the point lies on the object, and not on its surroundings.
+    """
 
     numbers: tuple[Fraction, ...]
     when: When | None = None
@@ -40,10 +53,12 @@ class Prompt:
 
     @property
     def is_box(self) -> bool:
+        """Whether the prompt is a box."""
         return len(self.numbers) == 4
 
     @property
     def xy(self) -> tuple[float, ...]:
+        """The numbers as floats."""
         return tuple(float(n) for n in self.numbers)
 
     def __str__(self) -> str:
@@ -53,7 +68,7 @@ class Prompt:
 
 
 def _decimal(value: Fraction) -> str:
-    """A terminating decimal, exactly."""
+    """Return a fraction with a terminating decimal expansion as text, exactly."""
     if value.denominator == 1:
         return str(value.numerator)
     digits = 0
@@ -66,7 +81,14 @@ def _decimal(value: Fraction) -> str:
 
 
 def parse_when(text: str) -> When:
-    """`120`, `4.5s`, `1:02.5`, `1:00:02` or `#1001`; raises `UsageError` for anything else."""
+    """Parse a moment.
+
+    Args:
+        text: `120`, `4.5s`, `1:02.5`, `1:00:02` or `#1001`.
+
+    Raises:
+        UsageError: If the text has none of these forms.
+    """
     text = text.strip()
     if re.fullmatch(r"\d+", text):
         return When("frame", Fraction(text))
@@ -86,7 +108,16 @@ def parse_when(text: str) -> When:
 
 
 def parse_prompt(text: str, kind: Literal["point", "box"], *, positive: bool = True) -> Prompt:
-    """A prompt from its text; raises `UsageError` that shows the right form."""
+    """Parse a point or a box.
+
+    Args:
+        text: `[NAME=][@WHEN:]X,Y` for a point, `[NAME=][@WHEN:]X0,Y0,X1,Y1` for a box.
+        kind: Which of the two is expected.
+        positive: Whether a point lies on the object.
+
+    Raises:
+        UsageError: If the text has another form; the advice shows the right one.
+    """
     form = "[NAME=][@WHEN:]X,Y" if kind == "point" else "[NAME=][@WHEN:]X0,Y0,X1,Y1"
     rest, name, when = text.strip(), "", None
     if "=" in rest:
@@ -112,7 +143,16 @@ def _example(kind: str) -> str:
 
 
 def frame_of(when: When, times: FrameTimes, file_numbers: tuple[int, ...] | None = None) -> int:
-    """Index of the frame that a moment names; raises `UsageError` when the clip has no such frame."""
+    """Return the index of the frame at a moment.
+
+    Args:
+        when: The moment.
+        times: The clip's frame times.
+        file_numbers: Numbers of an image sequence's files; empty or None for a video.
+
+    Raises:
+        UsageError: If the clip has no frame at that moment.
+    """
     count = len(times.pts)
     if when.unit == "file":
         if not file_numbers:
@@ -133,12 +173,21 @@ def frame_of(when: When, times: FrameTimes, file_numbers: tuple[int, ...] | None
     return int(when.value)
 
 
-def inside(prompt: Prompt, width: int, height: int) -> None:
-    """Check a prompt against the displayed size; raises `UsageError` when it lies outside the frame."""
+def check_inside(prompt: Prompt, width: int, height: int) -> None:
+    """Check that a prompt begins inside the frame.
+
+    Args:
+        prompt: A point or a box.
+        width: Displayed width in pixels.
+        height: Displayed height in pixels.
+
+    Raises:
+        UsageError: If the point, or the box's upper left corner, lies outside the frame.
+    """
     x, y = prompt.xy[:2]
     if x >= width or y >= height:
-        what = "box" if prompt.is_box else "point"
+        kind = "box" if prompt.is_box else "point"
         raise UsageError(
-            f"the {what} {prompt} lies outside the frame, which is {width}x{height}",
+            f"the {kind} {prompt} lies outside the frame, which is {width}x{height}",
             "read coordinates off `vremove frame INPUT --grid -o grid.png`",
         )

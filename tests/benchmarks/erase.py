@@ -47,7 +47,8 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
 
 
 def main() -> None:
-    from vremove_cli.job.runner import run_finish, run_plan, run_work
+    from vremove_cli import finish
+    from vremove_cli.job.runner import run_plan, run_work
     from vremove_cli.media.ffv1 import read_gray
     from vremove_cli.media.read import open_clip
 
@@ -69,7 +70,7 @@ def main() -> None:
         run_work(job)
         start = time.perf_counter()
 
-        run_finish(job, write_mask=str(folder / "mask.mkv"))
+        finish(job, write_mask=folder / "mask.mkv")
         times = {**stage_times(Path(job)), "write": time.perf_counter() - start}
         ours = np.stack([f.rgb8() for f in open_clip(str(folder / "out.mp4")).frames()])
         masks = np.stack(list(read_gray(folder / "mask.mkv"))) > 0

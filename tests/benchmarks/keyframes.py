@@ -24,7 +24,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 from support.disc import FRAMES, drawn, handled_disc, hidden_disc, red_disc, truth
 from support.oracle_tracker import OracleTracker
 from vremove_cli.frame_ranges import FrameRange
-from vremove_cli.job.stages.track import SegmentView
+from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.media.read import open_clip
 from vremove_cli.tracking.base import ObjectPrompts
 from vremove_cli.tracking.flow.tracker import FlowTracker
@@ -58,12 +58,12 @@ def score(info: ClipInfo, masks: dict[int, np.ndarray], every: int) -> float:
         stop = min(info.frames, start + SEGMENT)
         view, order = SegmentView(info, FrameRange(start, stop)), range(start, stop)
         if every == 0:
-            steps = track_every_frame(FlowFromTruth(oracle), view.sights(order, None), state, prompts)
+            steps = track_every_frame(FlowFromTruth(oracle), view.frames(order, None), state, prompts)
         elif every == 1:
-            steps = track_every_frame(oracle, view.sights(order, oracle.input_size), state, prompts)
+            steps = track_every_frame(oracle, view.frames(order, oracle.input_size), state, prompts)
         else:
             keys = keyframes_of(FrameRange(start, stop), 0, prompts, every)
-            steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.input_size), state, prompts)
+            steps = track_with_keyframes(oracle, view.frame_pairs(order, keys, oracle.input_size), state, prompts)
         for t, tracked, state in steps:  # noqa: B007
             full = cv2.resize(tracked.mask, (info.width, info.height), interpolation=cv2.INTER_LINEAR) > 0.5
             total.append(overlap(full, masks[t]))

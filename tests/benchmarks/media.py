@@ -67,7 +67,7 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
 
 
 def speed(folder: Path, frames: int, rounds: int) -> None:
-    from vremove_cli.job.render import edited, render
+    from vremove_cli.job.render import edited_frames, render
     from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import run_plan, run_work
     from vremove_cli.job.workdir.folder import WorkFolder
@@ -82,7 +82,7 @@ def speed(folder: Path, frames: int, rounds: int) -> None:
     for _ in range(rounds):
         start = time.perf_counter()
         with open_writer(str(folder / "plain.mp4"), made.clip, made.encode, (), overwrite=True) as writer:
-            for frame in edited(Clip(made.clip), iter(())):
+            for frame in edited_frames(Clip(made.clip), iter(())):
                 writer.write(frame)
         times["decode -> encode"].append(time.perf_counter() - start)
         start = time.perf_counter()

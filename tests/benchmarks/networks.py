@@ -109,7 +109,7 @@ def speed(sizes: list[str], count: int, compiled: bool) -> None:
         tracker = Sam2Tracker(model, 1000)
 
         def sight(t: int) -> TrackerFrame:
-            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360), ForegroundEvidence.nothing(1, 1))
+            return TrackerFrame(t, pictures[t % 4], (1280, 720), (640, 360))
 
         state, _ = tracker.begin(sight(0), ObjectPrompts(points=((640.0, 360.0),)))
 

@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 from support.noise_warp_definition import plainly
-from vremove_cli.motion.noise_warp import Canvas, warped
+from vremove_cli.motion.noise_warp import Canvas, warp_noise
 
 
 def seconds(warp: Callable[..., Canvas], height: int, width: int, steps: int) -> float:
@@ -33,11 +33,11 @@ def seconds(warp: Callable[..., Canvas], height: int, width: int, steps: int) ->
 
 
 def main() -> None:
-    plain, vectorised = seconds(plainly, 60, 90, 2), seconds(warped, 60, 90, 20)
+    plain, vectorised = seconds(plainly, 60, 90, 2), seconds(warp_noise, 60, 90, 20)
     print(
         f"60x90: {plain:.3f} s a frame pixel by pixel, {vectorised:.4f} s vectorised ({plain / vectorised:.0f} times)"
     )
-    print(f"384x672: {seconds(warped, 384, 672, 4):.2f} s a frame vectorised")
+    print(f"384x672: {seconds(warp_noise, 384, 672, 4):.2f} s a frame vectorised")
 
 
 if __name__ == "__main__":

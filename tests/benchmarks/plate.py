@@ -27,15 +27,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support import stage
 from support.clips import write_clip
+from vremove_cli.job.composite import plate_patches
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.runner import run_erase
-from vremove_cli.job.stages.plate import plate_patches
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import open_clip
 from vremove_cli.motion.camera import estimate_homography
 from vremove_cli.motion.flow import filled_flow
 from vremove_cli.plate import recover as recovery
-from vremove_cli.plate.motion_field import MotionField, measure
+from vremove_cli.plate.motion_field import MotionField, measure_motion
 
 SIZE = (stage.SIZE[0] * 2, stage.SIZE[1] * 2)
 
@@ -90,17 +90,17 @@ class Ours:
         write_clip(source, pix_fmt="bgr0", picture=lambda t, w, h: clip[t], **lossless)
         write_clip(mask, pix_fmt="gray", picture=lambda t, w, h: np.repeat(masks[t][..., None] * 255, 3, 2), **lossless)
         if self._oracle:
-            vars(recovery)["measure"] = self._measure
+            vars(recovery)["measure_motion"] = self._measure
         try:
             run_erase(str(source), str(folder / "out.mkv"), mask=str(mask), grow=0, effects=self._effects,
                   work=str(folder / "work"), keep_work=True)  # fmt: skip
         finally:
-            vars(recovery)["measure"] = measure
+            vars(recovery)["measure_motion"] = measure_motion
         plan = Plan.load(folder / "work" / "plan.json")
-        for t, patch, sure in plate_patches(plan, WorkFolder(folder / "work"), 0, len(clip)):
-            if patch is not None:
+        for t, plate in plate_patches(plan, WorkFolder(folder / "work"), 0, len(clip)):
+            if plate is not None:
                 self.sure[t] = np.zeros(SIZE[::-1], np.uint8)
-                self.sure[t][patch[0].slices] = np.where(patch[2] == 255, sure, 0)
+                self.sure[t][plate.patch.box.slices] = np.where(plate.patch.matte == 255, plate.confidence, 0)
         return np.stack([f.rgb8() for f in open_clip(str(folder / "out.mkv")).frames()])
 
     def _measure(

@@ -20,6 +20,10 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT)]
+
+import vremove_cli
+from vremove_cli.option_types import MaskOptions
+
 SMALLEST = 200  # pixels of a true mask below which a frame is not counted
 
 
@@ -45,13 +49,13 @@ def drawn(folder: Path) -> dict[str, tuple[Path, np.ndarray]]:
     return out
 
 
-def prompts(mask: np.ndarray) -> dict[str, dict[str, list[str]]]:
+def prompts(mask: np.ndarray) -> dict[str, MaskOptions]:
     """A point in the middle of the first mask's thickest part, and the box round it, as options."""
     inner = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     y, x = np.unravel_index(inner.argmax(), inner.shape)
     rows, columns = np.nonzero(mask)
     box = f"{columns.min()},{rows.min()},{columns.max() + 1},{rows.max() + 1}"
-    return {"point": {"points": [f"{x},{y}"]}, "box": {"boxes": [box]}}
+    return {"point": {"point": f"{x},{y}"}, "box": {"box": box}}
 
 
 def overlaps(found: Iterator[np.ndarray], truth: np.ndarray) -> np.ndarray:
@@ -80,7 +84,7 @@ def quality(clips: dict[str, tuple[Path, np.ndarray]], folder: Path) -> None:
     print("| clip | from | J, first frame | J, mean | J, worst tenth |\n|---|---|---|---|---|")
     for name, (path, truth) in clips.items():
         for kind, options in prompts(truth[0]).items():
-            track(str(path), str(folder / "m.mkv"), overwrite=True, keep_work=False, **options)
+            vremove_cli.mask(str(path), str(folder / "m.mkv"), overwrite=True, keep_work=False, **options)
             row(name, f"one {kind}", overlaps((m > 127 for m in read_gray(folder / "m.mkv")), truth))
         row(name, "true mask, flow alone", overlaps(flow_alone(path, truth[0]), truth))
 
@@ -110,7 +114,7 @@ def speed(clips: dict[str, tuple[Path, np.ndarray]], folder: Path) -> None:
         clip = path if scale == 1 else enlarged(path, folder / "large.mp4", size)
         box = prompts(np.kron(truth[0], np.ones((scale, scale), bool)))["box"]
         started = time.perf_counter()
-        track(str(clip), str(folder / "m.mkv"), overwrite=True, keep_work=False, **box)
+        vremove_cli.mask(str(clip), str(folder / "m.mkv"), overwrite=True, keep_work=False, **box)
         ours = len(truth) / (time.perf_counter() - started)
         started = time.perf_counter()
         for _ in flow_alone(clip, np.kron(truth[0], np.ones((scale, scale), bool))):

@@ -81,7 +81,7 @@ def test_sidecar_says_how_it_was_made(vremove: Vremove, clip: Path, masks: Path)
     vremove("erase", clip, "--mask", masks, "--seed", "5")
     side = json.loads(clip.with_name("clip.clean.vremove.json").read_text())
     assert side["plan"]["request"]["seed"] == 5
-    assert side["plan"]["fingerprint"]
+    assert side["plan"]["fingerprints"]["clip"]
     assert side["plan"]["encode"]["encoder"] == "libx264"
 
 
@@ -182,11 +182,15 @@ def test_info_looks_at_what_cannot_be_erased_too(vremove: Vremove, tmp_path: Pat
 
 
 def test_the_parsers_complaints_are_one_sentence_too(vremove: Vremove, clip: Path) -> None:
-    done = vremove("erase", clip, "--crf", "lots", "--json")
-    assert done.status == 2
-    assert done.stderr.count("\n") == 1
-    assert "vremove erase --help" in done.stderr
-    assert json.loads(done.stdout)["exit"] == 2
+    for option, says in (
+        (("--crf", "lots"), "--crf lots is not a whole number"),
+        (("--crff", "1"), "vremove erase --help"),
+    ):
+        done = vremove("erase", clip, *option, "--json")
+        assert done.status == 2
+        assert done.stderr.count("\n") == 1
+        assert says in done.stderr
+        assert json.loads(done.stdout)["exit"] == 2
 
 
 def test_no_arguments_show_the_help(vremove: Vremove) -> None:

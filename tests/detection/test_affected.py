@@ -20,8 +20,8 @@ from vremove_cli.detection.vlm import ask_what_moves, draw_question, grid_for, l
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
-from vremove_cli.job.affected_proposals import affected_prompts, check
-from vremove_cli.job.request import Request
+from vremove_cli.job.affected_proposals import affected_prompts
+from vremove_cli.job.request import Request, request_from
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.media.read import open_clip
 from vremove_cli.removers.void.quadmask import Level
@@ -125,12 +125,12 @@ def test_what_a_model_is_shown_has_the_object_in_red_and_a_grid() -> None:
 @pytest.mark.parametrize("by", ["me", "vlm", "vlm:"])
 def test_an_unknown_way_is_told(by: str) -> None:
     with pytest.raises(UsageError, match="choose contact, or vlm:NAME"):
-        check(Request("a", "b", affected_by=by))
+        request_from("a", "b", {"affected_by": by})
 
 
 def test_pointing_and_asking_are_one_too_many() -> None:
     with pytest.raises(UsageError, match="use one or the other"):
-        check(Request("a", "b", affected_by="contact", affected_point=("1,1",)))
+        request_from("a", "b", {"affected_by": "contact", "affected_point": "1,1"})
 
 
 def test_an_inverted_mask_is_looked_at_inverted(tmp_path: Path) -> None:

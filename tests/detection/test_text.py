@@ -17,7 +17,7 @@ from support.twins import dino_repo
 from vremove_cli.detection import grounding_dino
 from vremove_cli.detection.grounding_dino import Detection, box_iou, boxes_in_pixels, suppress_duplicates
 from vremove_cli.frame_ranges import FrameRange
-from vremove_cli.job.text_prompts import LOOKS, _first_found
+from vremove_cli.job.text_prompts import LOOKS, _search
 from vremove_cli.media.read import open_clip
 
 REPO = "IDEA-Research/grounding-dino-tiny"
@@ -148,7 +148,7 @@ def test_a_shot_is_given_up_after_some_looks(tmp_path: Path, frames: int) -> Non
         seen.append(picture)
         return []
 
-    assert _first_found(info, 0, FrameRange(0, frames), look) == []
+    assert _search(info, 0, FrameRange(0, frames), look) == []
     assert min(frames, LOOKS // 2) <= len(seen) <= LOOKS
 
 

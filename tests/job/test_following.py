@@ -16,7 +16,7 @@ from support.disc import FRAMES, SIZE, centre, drawn, handle, handled_disc, hidd
 from vremove_cli.frame_ranges import FrameRange, segments
 from vremove_cli.job import planner
 from vremove_cli.job.render import Summary
-from vremove_cli.job.stages.track import SegmentView
+from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.job.task_graph import tracking_tasks
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.media.read import open_clip
@@ -41,7 +41,7 @@ def follow(path: Path, clicks: ObjectPrompts, *, backward: bool = False) -> dict
     info = open_clip(str(path)).info
     view = SegmentView(info, FrameRange(0, info.frames))
     order = range(info.frames - 1, -1, -1) if backward else range(info.frames)
-    steps = track_every_frame(FlowTracker(), view.sights(order, None), None, {order[0]: clicks})
+    steps = track_every_frame(FlowTracker(), view.frames(order, None), None, {order[0]: clicks})
     return {t: tracked for t, tracked, _ in steps}
 
 
@@ -232,7 +232,7 @@ def test_what_a_run_left_that_was_killed_while_it_cleared_up_is_not_taken(clip: 
 
 
 def test_a_correction_that_lies_on_nothing_sure_is_said(clip: Path, tmp_path: Path) -> None:
-    notes = track(str(clip), str(tmp_path / "m.mkv"), points=["60,95", "@9:310,170"]).notes
+    notes = vremove_cli.mask(str(clip), str(tmp_path / "m.mkv"), point=["60,95", "@9:310,170"]).notes
     assert any("look at frame 9" in n for n in notes)
 
 
@@ -252,7 +252,7 @@ def test_nothing_at_the_point_is_said_and_nothing_written(tmp_path: Path, vremov
     flat = drawn(tmp_path, lambda t, w, h: np.full((h, w, 3), (90, 120, 150), np.uint8), frames=8)
     done = vremove("erase", flat, "--point", "100,90", "-o", tmp_path / "out.mkv")
     assert done.status == 4
-    assert "nothing stands out at the point on frame 0: give a box round the object" in done.stderr
+    assert "nothing stands out at the point on frame 0: give a box around the object" in done.stderr
     assert not (tmp_path / "out.mkv").exists()
 
 
@@ -284,7 +284,9 @@ def test_an_object_larger_than_half_the_frame_is_no_object(tmp_path: Path) -> No
 
 def test_doubt_about_the_first_mask_is_said_before_the_work_is_done(tmp_path: Path) -> None:
     said: list[object] = []
-    track(str(drawn(tmp_path, twins, frames=4)), str(tmp_path / "m.mkv"), points=["60,95"], on_event=said.append)
+    vremove_cli.mask(
+        str(drawn(tmp_path, twins, frames=4)), str(tmp_path / "m.mkv"), point=["60,95"], on_event=said.append
+    )
     kinds = ["doubt" if DOUBTFUL in getattr(e, "text", "") else type(e).__name__ for e in said]
     assert kinds.index("doubt") < kinds.index("TaskDone")
 
@@ -307,7 +309,7 @@ def test_every_segment_is_followed_once_and_corrections_reach_half_way(
     for task in tasks:
         assert set(task.needs) <= known
         known.add(task.id)
-    for task in (t for t in tasks if t.kind == "mend"):
+    for task in (t for t in tasks if t.kind == "backward_correction"):
         assert task.origin is not None
         before = max(f for f in prompts if f < task.origin)
         assert (before + task.origin) / 2 < task.span[1] <= task.origin

@@ -16,7 +16,7 @@ from support.clips import Frames, planes_of, write_clip, write_masks
 from vremove_cli import erase
 from vremove_cli.job import planner
 from vremove_cli.job.runner import run_finish, run_plan, run_work
-from vremove_cli.job.workdir import folder
+from vremove_cli.job.workdir import lease
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import open_clip
 
@@ -152,7 +152,7 @@ def test_a_lease_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     place.claim()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    owner = {**folder._identity(), "pid": dead.pid}
+    owner = {**lease._identity(), "pid": dead.pid}
     (tmp_path / "leases" / "task").write_text(json.dumps(owner))
     with place.lease("task") as mine:
         assert mine
@@ -161,12 +161,12 @@ def test_a_lease_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
 def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path: Path) -> None:
     place = WorkFolder(tmp_path)
     place.claim()
-    lease = tmp_path / "leases" / "task"
-    lease.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
+    file = tmp_path / "leases" / "task"
+    file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
     with place.lease("task") as mine:
         assert not mine
-    long_ago = time.time() - 2 * folder.STALE
-    os.utime(lease, (long_ago, long_ago))
+    long_ago = time.time() - 2 * lease.STALE
+    os.utime(file, (long_ago, long_ago))
     with place.lease("task") as mine:
         assert mine
 
@@ -188,7 +188,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_kept(job: tuple[Path, P
     clip, masks, _ = job
     (tmp_path / "projects" / "precious").mkdir(parents=True)
     (tmp_path / "projects" / "precious" / "x.txt").write_text("mine")
-    with pytest.raises(UsageError, match="no work folder"):
+    with pytest.raises(UsageError, match="is not a work folder"):
         erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "projects"))
     assert (tmp_path / "projects" / "precious" / "x.txt").read_text() == "mine"
 
@@ -205,7 +205,6 @@ def test_a_corrected_mask_is_a_new_job(job: tuple[Path, Path, Frames], tmp_path:
 
 
 def test_a_kept_job_writes_again_when_asked(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
-    from vremove_cli.job.exports import Exports
 
     clip, masks, _ = job
     target = tmp_path / "out.mkv"

@@ -194,7 +194,7 @@ def test_overlapping_stages_with_anchors_give_the_truth(
     chained.seen = []
     install(chained)
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
-    summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
+    summary = erase(str(clip), mask=str(masks), remover="oracle", recover="off")
     assert [name for name, _ in chained.seen] == ["anchors", "0", "3", "6"]
     assert chained.seen[1:] == [("0", [3]), ("3", [3]), ("6", [3])]
     assert max(closest(summary.output, truth)) <= 2
@@ -218,7 +218,7 @@ def test_a_remover_sees_a_rotated_clip_upright(tmp_path: Path, install: Install)
     masks = write_masks(tmp_path / "masks", frames=FRAMES)
     for file in masks.iterdir():
         cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file), 0), cv2.ROTATE_90_COUNTERCLOCKWISE))
-    summary = erase(str(clip), mask=str(masks), remover="oracle", recover=False)
+    summary = erase(str(clip), mask=str(masks), remover="oracle", recover="off")
     assert seen == [(64, 96), (64, 96), (96, 64)]  # a width and height, planned and at work, then rows and columns
     assert max(closest(summary.output, truth)) <= 2
 
@@ -226,19 +226,19 @@ def test_a_remover_sees_a_rotated_clip_upright(tmp_path: Path, install: Install)
 class Half(Oracle):
     """Works at half the clip's size, and keeps what it was given."""
 
-    def __init__(self, truth):
+    def __init__(self, truth: Path) -> None:
         super().__init__(truth, "frame", 1)
         self.spec = RemoverSpec("half", "Apache-2.0", "frame", multiple=1, physics=True)
 
-    def size(self, width, height):
+    def size(self, width: int, height: int) -> tuple[int, int]:
         return width // 2, height // 2
 
-    def run(self, stage, shot, inputs):
+    def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         self.shot = shot
         return Fill(shot.frames)
 
 
-def test_masks_are_resized_by_the_share_of_each_pixel(tmp_path, install):
+def test_masks_are_resized_by_the_share_of_each_pixel(tmp_path: Path, install: Any) -> None:
     """A pixel is generated where any of it is in the hole, erased from 160/255 on, affected from half on."""
     clip, truth = pair(tmp_path, pix_fmt="yuv444p")
     half = Half(truth)
@@ -247,8 +247,10 @@ def test_masks_are_resized_by_the_share_of_each_pixel(tmp_path, install):
     erase_mask, affected = (cv2.resize(rng.random((16, 24)), (96, 64)) > 0.5 for _ in range(2))
     for name, mask in (("erase.png", erase_mask), ("affected.png", affected)):
         cv2.imwrite(str(tmp_path / name), mask.astype(np.uint8) * 255)
-    masks = {"mask": str(tmp_path / "erase.png"), "affected": str(tmp_path / "affected.png")}
-    erase(str(clip), remover="half", recover="off", grow=0, feather=0.0, effects="off", **masks)
+    erase(
+        clip, remover="half", recover="off", grow=0, feather=0.0, effects="off",
+        mask=tmp_path / "erase.png", affected_mask=tmp_path / "affected.png",
+    )  # fmt: skip
     shares = [mask.reshape(32, 2, 48, 2).mean(axis=(1, 3)) for mask in (erase_mask, affected)]
     assert half.shot.frames.shape == (FRAMES, 32, 48, 3)
     assert np.array_equal(half.shot.erase_mask[3], shares[0] >= 160 / 255)

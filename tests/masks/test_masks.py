@@ -46,7 +46,7 @@ def gray_frames(path: Path) -> list[np.ndarray]:
 
 
 def test_a_logo_in_a_box_is_found_to_stand_still(tmp_path: Path) -> None:
-    track(str(drawn(tmp_path, broadcast)), str(tmp_path / "m.mkv"), boxes=["230,12,300,52"])
+    vremove_cli.mask(str(drawn(tmp_path, broadcast)), str(tmp_path / "m.mkv"), box=["230,12,300,52"])
     found = [m > 127 for m in gray_frames(tmp_path / "m.mkv")]
     assert all((m == found[0]).all() for m in found)
     assert found[0][logo()].mean() > 0.95
@@ -62,7 +62,7 @@ def test_a_logo_gets_no_mask_on_frames_where_it_is_not(tmp_path: Path) -> None:
 
 
 def test_an_object_that_moves_is_not_taken_for_a_logo(tmp_path: Path) -> None:
-    track(str(drawn(tmp_path, red_disc)), str(tmp_path / "m.mkv"), boxes=["36,71,85,120"])
+    vremove_cli.mask(str(drawn(tmp_path, red_disc)), str(tmp_path / "m.mkv"), box=["36,71,85,120"])
     assert all(iou(m > 127, truth(t)) > 0.9 for t, m in enumerate(gray_frames(tmp_path / "m.mkv")))
 
 
@@ -110,9 +110,9 @@ def test_a_shadow_is_the_background_in_another_light() -> None:
 
 
 def test_a_single_frame_tells_nothing_of_motion() -> None:
-    seen = BackgroundModel({0: view(0, *SIZE)}).standout(0)
-    assert not seen.moves.any()
-    assert seen.trusted(truth(0)) == 0.0
+    seen = BackgroundModel({0: view(0, *SIZE)}).evidence(0)
+    assert not seen.motion.any()
+    assert seen.reliability(truth(0)) == 0.0
 
 
 def test_a_dropout_of_one_frame_is_closed() -> None:
@@ -207,7 +207,7 @@ def test_the_masks_of_objects_go_to_folders(two: Path, tmp_path: Path, vremove: 
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--mask", "clip"), "a mask knows no objects"), (("--point", "ball=60,95", "-o", "."), "is no name")],
+    [(("--mask", "clip"), "a mask knows no objects"), (("--point", "ball=60,95", "-o", "."), "is not a name")],
     ids=["of a mask", "without a name"],
 )
 def test_masks_of_objects_that_cannot_be_are_refused(

@@ -75,7 +75,6 @@ def build(folder: Path, codec: str, feature: str) -> Path:
 def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path, Path, Path]:
     """A clip and the result of erasing the square from it."""
     from vremove_cli import erase
-    from vremove_cli.job.request import Exports
 
     codec, feature = request.param
     folder = tmp_path_factory.mktemp(f"{codec}-{feature}")
@@ -84,8 +83,8 @@ def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     masks = write_masks(folder / "masks", size=size)
     if feature == "rotated":
         _turn(masks)
-    beside = Exports(write_matte=str(folder / "matte.mkv"))
-    summary = erase(str(source), mask=str(masks), exports=beside, overwrite=True)
+    matte = str(folder / "matte.mkv")
+    summary = erase(str(source), mask=str(masks), write_matte=matte, overwrite=True)
     result = Path(summary.output)
     return codec, feature, source, result, folder / "matte.mkv"
 

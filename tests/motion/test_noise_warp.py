@@ -6,7 +6,7 @@ import pytest
 
 from support.noise_warp_definition import plainly
 from vremove_cli.geometry import Array
-from vremove_cli.motion.noise_warp import Canvas, noises, warped
+from vremove_cli.motion.noise_warp import Canvas, warp_noise, warped_noise_frames
 from vremove_cli.removers.void.warped_noise import downsample_noise, warped_noise
 
 SIDE = 160
@@ -24,7 +24,7 @@ FLOWS = {
 
 def last(flow: Array, steps: int = 6) -> Array:
     """The noise (C, H, W) after some steps of one flow."""
-    *_, noise = noises(iter([flow.astype(np.float32)] * steps), 6, (SIDE, SIDE), seed=1)
+    *_, noise = warped_noise_frames(iter([flow.astype(np.float32)] * steps), 6, (SIDE, SIDE), seed=1)
     return noise
 
 
@@ -56,13 +56,13 @@ def test_made_smaller_it_is_unit_noise_still(kind: str) -> None:
 
 def test_whole_steps_carry_noise_as_it_is() -> None:
     flow = np.stack([np.full((SIDE, SIDE), 4.0), np.full((SIDE, SIDE), 2.0)]).astype(np.float32)
-    first, second = noises(iter([flow]), 3, (SIDE, SIDE), seed=2)
+    first, second = warped_noise_frames(iter([flow]), 3, (SIDE, SIDE), seed=2)
     same = np.isclose(second[:, 2:-2, 4:-4], first[:, :-4, :-8], atol=1e-6)
     assert same.mean() > 0.99  # a few values are drawn twice, and count as copies
 
 
 def test_without_motion_nothing_changes() -> None:
-    first, *_, final = noises(iter([FLOWS["zero"]] * 5), 3, (SIDE, SIDE), seed=3)
+    first, *_, final = warped_noise_frames(iter([FLOWS["zero"]] * 5), 3, (SIDE, SIDE), seed=3)
     assert np.isclose(first, final, atol=1e-6).mean() > 0.99
 
 
@@ -74,7 +74,7 @@ def test_it_equals_its_definition(kind: str) -> None:
     one = other = Canvas(rng.standard_normal((3, side, side), np.float32), np.ones((side, side), np.float32))
     for _ in range(3):
         fresh = rng.standard_normal((3, side, 2 * side), np.float32)
-        one, other = warped(one, flow, fresh), plainly(other, flow, fresh)
+        one, other = warp_noise(one, flow, fresh), plainly(other, flow, fresh)
         assert np.allclose(one.noise, other.noise, atol=1e-4)
         assert np.allclose(one.weight, other.weight, atol=1e-4)
 

@@ -10,8 +10,8 @@ from support.command import Vremove
 from support.stage import FRAMES, SIZE, actor, companion, mask_clip, masks, picture, shadow
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.read import open_clip
-from vremove_cli.plate import effects as finding
 from vremove_cli.plate.effects import Measures, find_effects, judge
+from vremove_cli.plate.median_plate import MAX_OFFSET, MAX_SOURCES, MIN_OFFSET, source_frames
 
 
 def stage(**how: bool) -> np.ndarray:
@@ -22,9 +22,13 @@ def stage(**how: bool) -> np.ndarray:
 def shaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     place = tmp_path_factory.mktemp("shaded")
     clip = write_clip(
-        place / "clip.mkv", codec="ffv1", pix_fmt="bgr0", size=SIZE, frames=FRAMES,
+        place / "clip.mkv",
+        codec="ffv1",
+        pix_fmt="bgr0",
+        size=SIZE,
+        frames=FRAMES,
         picture=lambda t, w, h: picture(t, shaded=True),
-    )  # fmt: skip
+    )
     mask = mask_clip(place / "mask.mkv", actor)
     return clip, mask
 
@@ -84,10 +88,10 @@ def test_the_verdict_names_its_reason(measures: Measures, words: str) -> None:
 
 def test_witnesses_are_within_reach_and_none_is_asked_twice() -> None:
     for t in (0, 3, 20, 99):
-        chosen = finding._witnesses(t, 100)
+        chosen = source_frames(t, 100)
         assert len(chosen) == len(set(chosen))
-        assert finding.WITNESSES - 2 <= len(chosen) <= finding.WITNESSES
-        assert all(0 <= s < 100 and finding.NEAREST <= abs(s - t) <= finding.FARTHEST for s in chosen)
+        assert MAX_SOURCES - 2 <= len(chosen) <= MAX_SOURCES
+        assert all(0 <= s < 100 and MIN_OFFSET <= abs(s - t) <= MAX_OFFSET for s in chosen)
 
 
 def test_object_and_shadow_go_in_one_command(shaded: tuple[Path, Path], vremove: Vremove, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from vremove_cli.compose import blend
 from vremove_cli.geometry import Box
 from vremove_cli.media.colour import Colour, from_rgb, to_rgb
 from vremove_cli.media.pixel_format import layout_of
-from vremove_cli.motion.laplace_fill import membrane
+from vremove_cli.motion.laplace_fill import laplace_fill
 from vremove_cli.plate.poisson import solve_poisson
 
 FORMATS = [
@@ -128,4 +128,4 @@ def test_a_membrane_continues_a_ramp() -> None:
     ramp = np.tile(np.linspace(0, 10, 60, dtype=np.float32), (50, 1))[..., None]
     hole = np.zeros((50, 60), bool)
     hole[15:35, 20:40] = True
-    assert np.abs(membrane(np.where(hole[..., None], 0, ramp), hole) - ramp).max() < 0.6
+    assert np.abs(laplace_fill(np.where(hole[..., None], 0, ramp), hole) - ramp).max() < 0.6

@@ -12,15 +12,23 @@ from PIL import Image
 from support.clips import planes_of, write_clip
 from support.command import Vremove
 from support.stage import FRAMES, SIZE, actor, ground, mask_clip, picture
+from vremove_cli.job.composite import plate_patches
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.runner import run_erase
-from vremove_cli.job.stages.plate import plate_patches
 from vremove_cli.job.workdir.folder import WorkFolder
+from vremove_cli.media.picture_export import write_rgb_image
 from vremove_cli.media.pixel_format import layout_of
-from vremove_cli.media.png import write_rgb_image
 from vremove_cli.media.read import open_clip
-from vremove_cli.motion.camera import best_step, estimate_homography
-from vremove_cli.plate.confidence import BELIEVED, NEVER, confidence, halved, recovered, stored, unseen
+from vremove_cli.motion.camera import estimate_camera_motion, estimate_homography
+from vremove_cli.plate.confidence import (
+    NEVER_SEEN,
+    RECOVERED_FROM,
+    encode_confidence,
+    halve_confidence,
+    predict_confidence,
+    recovered_mask,
+    unrecovered_mask,
+)
 from vremove_cli.plate.heal import heal
 
 
@@ -60,10 +68,10 @@ def test_pixels_called_recovered_are_right(moving: tuple[Path, Path], tmp_path: 
     work = tmp_path / "work"
     run_erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask), work=str(work), keep_work=True)
     right = total = 0
-    for t, patch, sure in plate_patches(Plan.load(work / "plan.json"), WorkFolder(work), 0, FRAMES):
-        assert patch is not None
-        box = patch[0]
-        believed = recovered(sure) & (patch[2] == 255)
+    for t, plate in plate_patches(Plan.load(work / "plan.json"), WorkFolder(work), 0, FRAMES):
+        assert plate is not None
+        box = plate.patch.box
+        believed = recovered_mask(plate.confidence) & (plate.patch.matte == 255)
         wrong = np.abs(frame_of(tmp_path / "o.mkv", t) - ground(t)).max(axis=2)[box.slices]
         right, total = right + int((wrong <= 12)[believed].sum()), total + int(believed.sum())
     assert total > 5000
@@ -157,18 +165,20 @@ def test_confidence_falls_with_pull_and_with_texture(pull: float, texture: float
     hole = np.ones((1, 1), bool)
 
     def chance(a: float, b: float) -> float:
-        return float(confidence(np.array([a], np.float32), np.array([b], np.float32), hole)[0])
+        return float(predict_confidence(np.array([a], np.float32), np.array([b], np.float32), hole)[0])
 
     assert 0 <= chance(pull + more, texture) <= chance(pull, texture) <= 1
     assert chance(pull, texture + more) <= chance(pull, texture)
 
 
 def test_stored_confidence_divides_into_three() -> None:
-    values = stored(np.array([0, 0.5, BELIEVED + 0.01, 1.0, 1.0]), np.array([True, True, True, True, False]))
-    assert values.tolist()[-1] == NEVER
-    assert recovered(values).tolist() == [False, False, True, True, False]
-    assert unseen(values).tolist() == [True, True, False, False, True]
-    assert not recovered(halved(values)).any()
+    values = encode_confidence(
+        np.array([0, 0.5, RECOVERED_FROM + 0.01, 1.0, 1.0]), np.array([True, True, True, True, False])
+    )
+    assert values.tolist()[-1] == NEVER_SEEN
+    assert recovered_mask(values).tolist() == [False, False, True, True, False]
+    assert unrecovered_mask(values).tolist() == [True, True, False, False, True]
+    assert not recovered_mask(halve_confidence(values)).any()
 
 
 def test_the_smaller_size_helps_where_the_larger_fails() -> None:
@@ -179,8 +189,8 @@ def test_the_smaller_size_helps_where_the_larger_fails() -> None:
     nothing = np.zeros(a.shape, np.uint8)
     box = nothing.copy()
     box[80:120, 140:180] = 255
-    step = best_step(a, b, box, nothing)
-    corner = step.matrix @ np.array([160, 100, 1.0])
+    motion = estimate_camera_motion(a, b, box, nothing)
+    corner = motion.homography @ np.array([160, 100, 1.0])
     assert np.abs(corner[:2] / corner[2] - (120, 94)).max() < 1.0
     assert estimate_homography(nothing, nothing, nothing, nothing).tolist() == np.eye(3).tolist()
 
@@ -190,16 +200,14 @@ def test_brightening_is_measured() -> None:
     a = cv2.GaussianBlur(rng.integers(40, 180, (120, 160)).astype(np.uint8), (0, 0), 1.5)
     box = np.zeros(a.shape, np.uint8)
     box[50:70, 70:90] = 255
-    assert abs(best_step(a, a + np.uint8(9), box, box).light - 9) < 0.6
+    assert abs(estimate_camera_motion(a, a + np.uint8(9), box, box).brightness - 9) < 0.6
 
 
 def test_chroma_is_left_alone_when_the_light_changes(tmp_path: Path) -> None:
     def brighter(t: int, w: int, h: int) -> np.ndarray:
         return np.clip(picture(t).astype(int) + 2 * t - 30, 0, 255).astype(np.uint8)
 
-    clip = write_clip(
-        tmp_path / "c.mkv", codec="ffv1", pix_fmt="yuv444p", size=SIZE, frames=30, picture=brighter
-    )  # fmt: skip
+    clip = write_clip(tmp_path / "c.mkv", codec="ffv1", pix_fmt="yuv444p", size=SIZE, frames=30, picture=brighter)
     mask = mask_clip(tmp_path / "m.mkv", actor, 30)
     run_erase(str(clip), str(tmp_path / "o.mkv"), mask=str(mask))
     expected = np.clip(ground(26).astype(int) + 2 * 26 - 30, 0, 255)

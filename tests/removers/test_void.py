@@ -28,7 +28,9 @@ from vremove_cli.networks.cogvideox import rotary
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, Settings, Shot, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
-from vremove_cli.removers.common.resize import harmonise, pad_mirrored, work_size
+from vremove_cli.removers.common.harmonise import harmonise
+from vremove_cli.removers.common.initial_latents import latents_of
+from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.void import remover
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.model import make_transformer
@@ -106,7 +108,7 @@ def test_both_passes_give_back_the_clip(cli: Cli, frames: int) -> None:
         "--effects", "off", "--prompt", "a table", "--steps", 4,
         "-o", f"out-{frames}.mp4", "--crf", 4,
     )  # fmt: skip
-    assert "remover: void (as asked)" in said
+    assert "remover: void (by --remover)" in said
     out, source = frames_of(cli.home / f"out-{frames}.mp4"), frames_of(clip)
     assert len(out) == frames
     assert packets_of(cli.home / f"out-{frames}.mp4") == packets_of(clip)

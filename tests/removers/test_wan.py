@@ -185,7 +185,7 @@ def test_a_plan_knows_where_changes_lie(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     asked = make_request("clip.mp4", "out.mp4", {"loras": ("mine.safetensors@0.5",), "remover": "rose"})
-    assert asked.loras == (f"{tmp_path / 'mine.safetensors'}@0.5",)
+    assert asked.lora == (f"{tmp_path / 'mine.safetensors'}@0.5",)
 
 
 def test_a_gpu_that_is_full_is_told_as_such() -> None:
@@ -247,7 +247,7 @@ def test_a_clip_comes_back_whole(
     clip, mask = pair(cli, frames, size, "ffv1")
     target = cli.home / f"{name}-{frames}.mkv"
     _, said = cli("erase", clip, "--mask", mask, *asked(name, drive), "--size", work, "-o", target)
-    assert f"remover: {name} (as asked)" in said
+    assert f"remover: {name} (by --remover)" in said
     out, source = decoded(target), decoded(clip)
     assert out.shape == source.shape
     assert sound(target) == sound(clip)

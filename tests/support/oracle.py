@@ -23,7 +23,7 @@ class Oracle:
         self.spec = RemoverSpec("oracle", "Apache-2.0", region, multiple, context=8)
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        return [Stage(f"{a:04d}", a, b) for a, b in shot.runs]
+        return [Stage(f"{a:04d}", a, b) for a, b in shot.spans]
 
     def size(self, width: int, height: int) -> tuple[int, int] | None:
         return None

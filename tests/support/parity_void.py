@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vremove_cli.motion.noise_warp import Canvas, warped
+from vremove_cli.motion.noise_warp import Canvas, warp_noise
 from vremove_cli.networks import cogvideox
 from vremove_cli.removers.common.initial_latents import latents_of
 from vremove_cli.removers.common.resize import pad_mirrored
@@ -98,13 +98,13 @@ def void_noise_warp(tensors: Tensors, config: dict[str, Any]) -> Outputs:
 
     canvas = first("step")
     for k, flow in enumerate(tensors["in/step/flow"].numpy()):
-        canvas = warped(canvas, flow, tensors[f"in/step/fresh_{k}"].numpy())
+        canvas = warp_noise(canvas, flow, tensors[f"in/step/fresh_{k}"].numpy())
         yield f"step/state_{k}", state(canvas)
     canvas = first("full")
     shrink = config["full"]["downscale_factor"]
     out = [warped_noise.downsample_noise(canvas.noise, shrink)]
     for k, flow in enumerate(tensors["in/full/flow"].numpy()):
-        canvas = warped(
+        canvas = warp_noise(
             canvas,
             warped_noise.upsample_flow(flow, config["full"]["resize_flow"]),
             tensors[f"in/full/fresh_{k}"].numpy(),

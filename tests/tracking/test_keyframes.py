@@ -12,7 +12,7 @@ from support.disc import FRAMES, drawn, hidden_disc, iou, red_disc, truth
 from support.oracle_tracker import OracleTracker
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
-from vremove_cli.job.stages.track import SegmentView
+from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.media.read import open_clip
 from vremove_cli.tracking.base import ABSENT, ObjectPrompts, TrackerState, TrackResult
 from vremove_cli.tracking.keyframes import KeyframedState, keyframes_of, track_with_keyframes
@@ -31,7 +31,7 @@ def follow(
     info = open_clip(str(path)).info
     view = SegmentView(info, FrameRange(0, info.frames))
     keys = keyframes_of(FrameRange(0, info.frames), min(prompts) if order.step > 0 else max(prompts), prompts, every)
-    steps = track_with_keyframes(oracle, view.pairs(order, keys, oracle.input_size), None, prompts)
+    steps = track_with_keyframes(oracle, view.frame_pairs(order, keys, oracle.input_size), None, prompts)
     return {t: tracked for t, tracked, _ in steps}
 
 
@@ -72,12 +72,12 @@ def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(clip: Path) -> Non
     info = open_clip(str(clip)).info
     view, oracle = SegmentView(info, FrameRange(0, info.frames)), OracleTracker(whole())
     keys = set(range(0, FRAMES, 6)) | {FRAMES - 1}
-    first = list(track_with_keyframes(oracle, view.pairs(range(13), keys, oracle.input_size), None, {0: POINT}))
+    first = list(track_with_keyframes(oracle, view.frame_pairs(range(13), keys, oracle.input_size), None, {0: POINT}))
     live = first[-1][2]
     assert isinstance(live, KeyframedState)
     masks = []
     for state in (live, TrackerState(dict(live.arrays))):
-        rest = track_with_keyframes(oracle, view.pairs(range(13, FRAMES), keys, oracle.input_size), state, {})
+        rest = track_with_keyframes(oracle, view.frame_pairs(range(13, FRAMES), keys, oracle.input_size), state, {})
         masks.append([tracked.mask for _, tracked, _ in rest])
     assert all(np.array_equal(a, b) for a, b in zip(*masks, strict=True))
 

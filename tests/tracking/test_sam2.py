@@ -155,7 +155,7 @@ def test_a_way_back_on_other_keyframes_forgets_what_it_was_turned_against(model:
     state, _ = tracker.correct(sight(17), state, ObjectPrompts(((40, 50),)))
     for t in (12, 8):  # of frame 10 only the pointer is left by then
         state, _ = tracker.propagate(sight(t), state)
-    assert [m.at for m in state.memories] == [0, 17, 12, 8]  # type: ignore[attr-defined]
+    assert [m.index for m in state.memories] == [0, 17, 12, 8]  # type: ignore[attr-defined]
 
 
 def test_several_boxes_are_one_object(model: Any) -> None:

@@ -23,7 +23,7 @@ def _installation() -> dict[str, str]:
     import platform
     import shutil
 
-    from vremove_cli.media.ffmpeg_info import library_versions, missing_encoders
+    from vremove_cli.media.encoder_context import library_versions, missing_encoders
 
     missing = missing_encoders()
     return {

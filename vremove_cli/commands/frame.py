@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vremove_cli.atomic import refuse_existing
 from vremove_cli.commands.signature import Given, Running, command, reporting
 from vremove_cli.errors import UsageError
 
@@ -25,13 +26,12 @@ def frame(
         target = Path(output)
         if target.suffix.lower() != ".png":
             raise UsageError(f"{output} must be a .png", "name it frame.png")
-        if target.exists() and not given.read(Running).overwrite:
-            raise UsageError(f"{output} exists already", "add --overwrite to replace it")
+        refuse_existing(output, overwrite=given.read(Running).overwrite)
         if target.exists() and target.resolve().parent in (Path(source).resolve(), Path(source).resolve().parent):
             _refuse_input(target, source)
         if not target.absolute().parent.is_dir():
             raise UsageError(f"the folder {target.absolute().parent} does not exist", "make it first")
-        from vremove_cli.media.png import write_rgb_image
+        from vremove_cli.media.picture_export import write_rgb_image
         from vremove_cli.media.read import open_clip
         from vremove_cli.preview import with_grid
         from vremove_cli.prompts import frame_of, parse_when

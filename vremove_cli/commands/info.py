@@ -22,7 +22,7 @@ def info(
     with reporting(given) as console:
         from vremove_cli.media.probe import scan
 
-        facts = _facts(scan(source, look_only=True))
+        facts = _facts(scan(source, allow_interlaced=True))
         console.data(facts, "\n".join(f"{k}: {v}" for k, v in facts.items()))
 
 

@@ -139,5 +139,5 @@ def all_effects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int
         masks = load_masks(path, table, frames[0] - task.span.start, frames[-1] + 1 - task.span.start)
         for t, mask in enumerate(masks, frames[0]):
             if not mask.empty:
-                out[t] = out[t].united(mask) if t in out else mask
+                out[t] = out[t].union(mask) if t in out else mask
     return out

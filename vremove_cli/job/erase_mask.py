@@ -65,13 +65,13 @@ def erase_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int
     """Return all that is erased (0 or 255) on frames low <= t < high: grown objects and their effects."""
     out = grown_objects(plan, folder, low, high)
     for t, effect in effect_masks(plan, folder, low, high).items():
-        out[t] = out[t].united(effect) if t in out else effect
+        out[t] = out[t].union(effect) if t in out else effect
     return out
 
 
 def grown_objects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Return the objects' masks (0 or 255), grown, of frames low <= t < high."""
-    found = {t: mask.inside() for t, mask in object_masks(plan, folder, low, high).items()}
+    found = {t: mask.binarize() for t, mask in object_masks(plan, folder, low, high).items()}
     pixels = _growth(plan, found)
     size = (plan.clip.width, plan.clip.height)
     out = {}
@@ -102,7 +102,7 @@ def affected_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[
     if plan.affected is None:
         tracked = object_masks(plan, folder, low, high, affected=True)
         objects = object_masks(plan, folder, low, high) if tracked else {}
-        return {t: _with_fall(plan, mask.inside(), objects.get(t)) for t, mask in tracked.items()}
+        return {t: _with_fall(plan, mask.binarize(), objects.get(t)) for t, mask in tracked.items()}
     select = is_affected if plan.request.quadmask else None
     masks = enumerate(MaskFile(plan.affected, plan.clip, what="affected", select=select).read(low, high), low)
     return {t: Placed.tight(mask) for t, mask in masks if mask.any()}
@@ -113,5 +113,5 @@ def _with_fall(plan: Plan, moved: Placed, erased: Placed | None) -> Placed:
     if erased is None or moved.empty:
         return moved
     size, orientation = (plan.clip.width, plan.clip.height), plan.clip.orientation
-    lowest = bounds(orientation.display(erased.inside().full(*size))).y1 - 1
+    lowest = bounds(orientation.display(erased.binarize().full(*size))).y1 - 1
     return Placed.tight(orientation.store(extend_down(orientation.display(moved.full(*size)), lowest)))

@@ -75,8 +75,9 @@ def estimate(plan: Plan) -> Estimate:
     )
 
 
-def check_disk(plan: Plan, work: Path) -> None:
-    """Raise `VremoveError` when the work files or the result will not fit on their disks."""
+def check_resources(plan: Plan, work: Path) -> None:
+    """Raise `VremoveError` for a size that the remover cannot work at, and for files that will not fit on their disks."""
+    _vram(plan)  # raises for a size that the remover cannot work at
     work_bytes, result_bytes = _disk(plan)
     for place, size, advice in (
         (work, work_bytes, "free some space, or put the work on another disk with --work"),

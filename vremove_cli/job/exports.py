@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vremove_cli.atomic import refuse_existing
 from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import spread_evenly
@@ -20,10 +21,9 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.masks.io import check_target, write_masks
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.png import write_rgb_image
+from vremove_cli.media.picture_export import write_layers, write_rgb_image
 from vremove_cli.media.read import Clip, Frame
-from vremove_cli.media.rgba_export import write_layers
-from vremove_cli.plate.confidence import unseen
+from vremove_cli.plate.confidence import unrecovered_mask
 from vremove_cli.preview import CELL, Row, outlined, sheet, tinted, with_grid
 from vremove_cli.removers.void.quadmask import draw_quadmask
 
@@ -50,15 +50,14 @@ def check_exports(exports: Exports, request: Request, *, overwrite: bool) -> Non
         if not os.access(folder, os.W_OK):
             raise UsageError(f"{folder} may not be written", "choose another folder")
     for layer in exports.layers:
-        check_target(layer, overwrite=overwrite)
+        check_target(layer, overwrite=overwrite, option="its --write option")
         is_folder = Path(layer).is_dir()
         if Path(layer).exists() and is_folder == (Path(layer).suffix.lower() == ".mkv"):
             raise UsageError(f"{layer} is a {'folder' if is_folder else 'file'}", "choose another name")
     if exports.write_preview:
         if Path(exports.write_preview).suffix.lower() != ".png":
             raise UsageError(f"the preview {exports.write_preview} must be a .png", "name it sheet.png")
-        if Path(exports.write_preview).exists() and not overwrite:
-            raise UsageError(f"{exports.write_preview} exists already", "add --overwrite to replace it")
+        refuse_existing(exports.write_preview, overwrite=overwrite, option="--write-preview")
 
 
 def _among_pictures(target: Path, source: str) -> bool:
@@ -204,7 +203,7 @@ def _marked(plan: Plan, folder: WorkFolder, t: int, rgb: Array) -> Array:
         for _, plate in plate_patches(plan, folder, t, t + 1):
             if plate is not None:
                 effect = effect_masks(plan, folder, t, t + 1).get(t, Placed.nothing())
-                doubt = Placed(plate.patch.box, unseen(plate.confidence).astype(np.uint8))
+                doubt = Placed(plate.patch.box, unrecovered_mask(plate.confidence).astype(np.uint8))
                 rgb = tinted(rgb, display(doubt.full(*size)), display(effect.full(*size)))
     mask = object_masks(plan, folder, t, t + 1).get(t)
     return rgb if mask is None else outlined(rgb, display(mask.full(*size)))

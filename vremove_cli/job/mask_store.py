@@ -103,7 +103,7 @@ def union_of_masks(
         path = folder.file(room, f"{task.id}.mkv")
         for t, mask in enumerate(load_masks(path, table, first - task.span.start, last - task.span.start), first):
             if not mask.empty:
-                out[t] = out[t].united(mask) if t in out else mask
+                out[t] = out[t].union(mask) if t in out else mask
     return out
 
 

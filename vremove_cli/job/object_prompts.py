@@ -6,7 +6,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.request import Request
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.prompts import Prompt, frame_of, inside, parse_prompt
+from vremove_cli.prompts import Prompt, check_inside, frame_of, parse_prompt
 from vremove_cli.tracking.base import ObjectPrompts
 
 UNNAMED = "object"  # name of the object without a name
@@ -95,7 +95,7 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
     """
     out: PromptsByObject = {}
     for prompt in prompts:
-        inside(prompt, *clip.shown_size)
+        check_inside(prompt, *clip.shown_size)
         frame = _frame_for(prompt, prompts, clip, span)
         if not span.start <= frame < span.stop:
             raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from vremove_cli.atomic import refuse_existing
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.job.exports import check_exports
 from vremove_cli.job.request import Exports, Request, request_from
@@ -116,14 +117,13 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
     if target.resolve() in {Path(p).resolve() for p in request.given_files}:
         raise UsageError(f"{target} is a mask or a clean picture", "choose another output with -o")
     report = report_path(target)
-    if report.exists() and not overwrite and not _is_report(report):
-        raise UsageError(f"{report} exists already", "add --overwrite to replace it, or choose another output with -o")
+    if not _is_report(report):
+        refuse_existing(report, overwrite=overwrite)
     if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
         return
     if target.resolve() == Path(request.input).resolve():
         raise UsageError(f"{target} is the input itself", "choose another output with -o")
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output with -o")
+    refuse_existing(target, overwrite=overwrite)
     if target.is_dir():
         raise UsageError(f"{target} is a folder", "name a file with -o")
 

@@ -14,7 +14,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.job.options import Panel, option, values_from
 
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
-    from vremove_cli.media.encoder_choice import EncoderOptions
+    from vremove_cli.media.encoder_options import EncoderOptions
     from vremove_cli.removers.base import Settings
 
 _POINT, _BOX = "X,Y", "X0,Y0,X1,Y1"  # NAME= and @WHEN: may stand before; the commands' help says so
@@ -205,7 +205,7 @@ class Request:
     @property
     def encoder_options(self) -> "EncoderOptions":
         """What the user wants of the encoder."""
-        from vremove_cli.media.encoder_choice import EncoderOptions
+        from vremove_cli.media.encoder_options import EncoderOptions
 
         return EncoderOptions(self.codec, self.crf, self.preset, self.pix_fmt)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.composite import PlateResult
-from vremove_cli.job.estimate import check_disk
+from vremove_cli.job.estimate import check_resources
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.exports import (
     check_exports,
@@ -31,7 +31,7 @@ from vremove_cli.job.task_graph import Task
 from vremove_cli.job.workdir.folder import WorkFolder, write_json
 from vremove_cli.masks.io import write_masks
 from vremove_cli.media.encoder_choice import container_of
-from vremove_cli.media.write import check_free
+from vremove_cli.media.write import check_output
 from vremove_cli.removers import registry
 
 
@@ -158,8 +158,8 @@ def run_erase(
     folder = WorkFolder(Path(work) if work else default_work_folder(request.output))
     with folder.occupied(keep=keep_work):
         plan = open_plan(folder, request, on_event)
-        check_free(request.output, plan.clip, plan.encode, overwrite=overwrite)
-        check_disk(plan, folder.path)
+        check_output(request.output, plan.clip, plan.encode, overwrite=overwrite)
+        check_resources(plan, folder.path)
         tally = _work(plan, folder, None, on_event)
         _check_masks(plan, folder)
         summary = _render_once(plan, folder, exports, overwrite, clock, on_event)

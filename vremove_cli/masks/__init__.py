@@ -1,0 +1,1 @@
+"""Mask files, and what is done to masks after tracking."""

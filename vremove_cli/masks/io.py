@@ -6,14 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vremove_cli.atomic import refuse_existing
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import CONTAINERS
 from vremove_cli.media.ffv1 import GRAY, write_lossless
-from vremove_cli.media.png import write_gray_image
+from vremove_cli.media.picture_export import write_folder, write_gray_image
 from vremove_cli.media.read import Clip, Frame
-from vremove_cli.media.rgba_export import into_folder
 
 
 class MaskFile:
@@ -44,11 +44,19 @@ class MaskFile:
                 f"export the {what} for every frame of the clip, or give one image for all",
             )
         if own.shown_size != info.shown_size:
-            had, gets = ("x".join(map(str, s)) for s in (own.shown_size, info.shown_size))
-            self.notes.append(f"the {what} is {had} and was scaled to the clip's {gets}")
+            original, target = ("x".join(map(str, s)) for s in (own.shown_size, info.shown_size))
+            self.notes.append(f"the {what} is {original} and was scaled to the clip's {target}")
 
     def read(self, start: int, stop: int) -> Iterator[Array]:
-        """Masks (H, W) uint8, 0 or 255, of frames start <= i < stop, in the clip's stored orientation."""
+        """Read masks.
+
+        Args:
+            start: First frame.
+            stop: Frame after the last one.
+
+        Yields:
+            Masks (H, W) uint8, 0 or 255, in the clip's stored orientation.
+        """
         if self._single:
             (frame,) = self._clip.frames(0, 1)
             mask = self._fit(frame)
@@ -59,6 +67,7 @@ class MaskFile:
             yield self._fit(frame)
 
     def _fit(self, frame: Frame) -> Array:
+        """Return a frame of the mask as 0 or 255, at the clip's size and in its stored orientation."""
         shown = self._clip.info.orientation.display(_alpha(frame) if self._alpha else _level(frame))
         size = self._info.shown_size
         if shown.shape[::-1] != size:
@@ -72,25 +81,26 @@ class MaskFile:
 
 
 def _alpha_speaks(clip: Clip) -> bool:
-    """Whether the alpha channel of a mask is what it says: some of it, somewhere, is not opaque."""
-    some = {0, clip.info.frames // 2, clip.info.frames - 1}
-    return any(_alpha(f).min() < 255 for t in sorted(some) for f in clip.frames(t, t + 1))
+    """Return whether a mask is in its alpha channel: whether any of three frames is not fully opaque."""
+    samples = {0, clip.info.frames // 2, clip.info.frames - 1}
+    return any(_alpha(f).min() < 255 for t in sorted(samples) for f in clip.frames(t, t + 1))
 
 
 def _alpha(frame: Frame) -> Array:
+    """Return the alpha channel (H, W) uint8."""
     return frame.raw.reformat(format="rgba").to_ndarray()[..., 3]
 
 
 def _level(frame: Frame) -> Array:
-    """White to black as 255 to 0 (H, W) uint8."""
+    """Return the gray levels (H, W) uint8, 0 for black and 255 for white, whatever the clip's range."""
     gray = frame.gray()
     if frame.layout.model == "yuv" and not frame.tags.full(frame.layout):
         gray = np.clip((gray.astype(np.float32) - 16) * (255 / 219), 0, 255).astype(np.uint8)
     return gray
 
 
-def check_target(output: str, *, overwrite: bool) -> None:
-    """Raise `UsageError` when masks cannot be written to `output`."""
+def check_target(output: str, *, overwrite: bool, option: str = "-o") -> None:
+    """Raise `UsageError` when masks cannot be written to `output`, the path that `option` names."""
     target = Path(output)
     suffix = target.suffix.lower()
     if suffix and suffix not in (".mkv", ".png") and suffix in CONTAINERS:
@@ -99,14 +109,22 @@ def check_target(output: str, *, overwrite: bool) -> None:
         raise UsageError(
             f"'{target.name}' is no place for pictures", "write to .mkv (lossless) or to a folder of PNG files"
         )
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already", "add --overwrite to replace it, or choose another output")
+    refuse_existing(target, overwrite=overwrite, option=option)
 
 
 def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrite: bool) -> None:
-    """Write masks (H, W) uint8 in stored orientation, one for every frame of the clip, as they are displayed.
+    """Write masks, turned as the clip is displayed.
 
-    `.mkv` gives FFV1 gray at the clip's own times, any other name a folder of PNG files named by frame number.
+    Args:
+        output: Path: `.mkv` for FFV1 gray with the clip's timestamps, otherwise a folder for PNG files named by frame
+            number.
+        masks: Masks (H, W) uint8 in stored orientation, one for every frame of the clip.
+        info: The clip.
+        overwrite: Whether to replace what exists.
+
+    Raises:
+        UsageError: Masks cannot be written to this path.
+        MediaError: Writing failed.
     """
     check_target(output, overwrite=overwrite)
     target = Path(output)
@@ -115,7 +133,7 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
         write_lossless(target, ((m,) for m in shown), GRAY, *info.shown_size, times=info.times)
         return
     try:
-        into_folder(target, shown, info, write_gray_image)
+        write_folder(target, shown, info, write_gray_image)
     except OSError as error:
         raise MediaError(
             f"the masks could not be written ({error})", "check the disk, or choose another place"

@@ -1,4 +1,4 @@
-"""What is known of a clip once it has been scanned: `ClipInfo`, and its form as JSON."""
+"""The result of a scan: `ClipInfo`, and its form as JSON."""
 
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
@@ -9,12 +9,20 @@ from vremove_cli.media.colour import Colour
 from vremove_cli.media.pixel_format import Layout, layout_of
 from vremove_cli.media.timing import FrameTimes
 
-SEQUENCE = "image sequence"
+SEQUENCE = "image sequence"  # the container of images, beside FFmpeg's names
 
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """A stream that is not the edited one: its index in the file, type, codec and language."""
+    """A stream of the file besides the edited one.
+
+    Attributes:
+        index: Index in the file.
+        type: FFmpeg's name of the media type: "audio", "subtitle", "data", "attachment" or "video".
+        codec: FFmpeg's name of the codec; the MIME type of an attachment.
+        language: ISO 639-2 code; empty where the file has none.
+        picture: Whether it is cover art.
+    """
 
     index: int
     type: str
@@ -29,12 +37,34 @@ class StreamInfo:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """A scanned clip. Sizes are of stored (coded) pixels; `orientation` turns them for display.
+    """A scanned clip. Sizes are of stored (coded) pixels.
 
-    `pix_fmt` is what the decoder gives, `edit_fmt` the sibling that is edited. `cuts` are first frames of new shots,
-    `keyframes` the frames a decoder can start at, `repeated` the frames that could not be decoded and show the one
-    before. `files` are the names of an image sequence. `hdr` holds static HDR metadata in x265's notation;
-    `rich_tags` says that the file has tags with a name space, as QuickTime writes them.
+    Attributes:
+        path: Path of the file, or folder or pattern of an image sequence.
+        container: FFmpeg's name of the demuxer, or `SEQUENCE`.
+        codec: FFmpeg's name of the video codec.
+        profile: FFmpeg's name of the codec's profile; may be empty.
+        tag: Four-character code of the codec, such as "avc1"; may be empty.
+        width: Stored width in pixels.
+        height: Stored height in pixels.
+        pix_fmt: Pixel format that the decoder gives.
+        edit_fmt: Its sibling that is edited (`pixel_format.SIBLINGS`); often the same.
+        colour: Colour tags.
+        matrix: Display matrix, nine fixed-point numbers in row order; empty for the identity.
+        aspect: Aspect ratio of a pixel; 0 where the file does not say.
+        hdr: Static HDR metadata in x265's notation, by option name ("master-display", "max-cll").
+        dynamic_hdr: Whether frames carry dynamic HDR metadata (HDR10+, Dolby Vision, HDR Vivid).
+        stream: Index of the edited stream in the file.
+        streams: The other streams.
+        rich_tags: Whether the file has tags with reverse domain names, as QuickTime writes them.
+        chapters: Number of chapters.
+        times: Presentation times of all frames.
+        cuts: Indices of the first frames of new shots.
+        keyframes: Indices of the frames at which decoding may start.
+        repeated: Indices of frames that could not be decoded and show the frame before.
+        files: Paths of an image sequence's files, one for every frame; else empty.
+        file_numbers: Numbers in the names of those files.
+        notes: Sentences for the user.
     """
 
     path: str
@@ -65,27 +95,32 @@ class ClipInfo:
 
     @property
     def frames(self) -> int:
+        """Number of frames."""
         return len(self.times.pts)
 
     @property
     def layout(self) -> Layout:
+        """Layout of the format that is edited."""
         return layout_of(self.edit_fmt)
 
     @property
     def is_sequence(self) -> bool:
+        """Whether the clip is an image sequence."""
         return self.container == SEQUENCE
 
     @property
     def orientation(self) -> Orientation:
-        found = Orientation.from_matrix(self.matrix) if self.matrix else Orientation()
-        return found or Orientation()
+        """How stored pixels are turned for display."""
+        orientation = Orientation.from_matrix(self.matrix) if self.matrix else Orientation()
+        return orientation or Orientation()
 
     @property
     def shown_size(self) -> tuple[int, int]:
-        """Displayed width and height, in which prompts and masks are given."""
+        """Displayed width and height; prompts and masks refer to displayed pixels."""
         return self.orientation.size(self.width, self.height)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the clip as JSON data; fractions become strings."""
         data = asdict(self)
         data["aspect"] = str(self.aspect)
         data["times"]["time_base"] = str(self.times.time_base)
@@ -93,12 +128,13 @@ class ClipInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "ClipInfo":
+        """Return the clip that `to_json` wrote."""
         times = data["times"]
-        plain = {f.name: data[f.name] for f in fields(cls)}
+        values = {f.name: data[f.name] for f in fields(cls)}
         lists = ("matrix", "cuts", "keyframes", "repeated", "files", "file_numbers", "notes")
         return cls(
             **{
-                **plain,
+                **values,
                 **{name: tuple(data[name]) for name in lists},
                 "aspect": Fraction(data["aspect"]),
                 "colour": Colour(**data["colour"]),

@@ -1,6 +1,10 @@
-"""Between a clip's own components and full-range RGB, in numpy: matrix, range and chroma siting exactly as tagged.
+"""Convert between a clip's own components and full-range R'G'B', by the clip's matrix, range and chroma siting.
 
 RGB here is R'G'B' in the clip's own primaries and transfer curve, float32, nominally in [0, 1] and not clipped.
+
+Y'CbCr follows ITU-T H.273, section 8.3: with luma weights Kr and Kb,
+Y' = Kr R' + (1 - Kr - Kb) G' + Kb B', Cb = (B' - Y') / (2 (1 - Kb)) and Cr = (R' - Y') / (2 (1 - Kr)).
+Limited range puts black at code 16, with 219 codes for luma and 224 for chroma, times 2**(bits - 8).
 """
 
 from dataclasses import dataclass
@@ -12,16 +16,33 @@ from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array
 from vremove_cli.media.pixel_format import Layout
 
-# Luma weights (Kr, Kb) by the matrix codes of ITU-T H.273, table 4.
-_LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
-         9: (0.2627, 0.0593)}  # fmt: skip
-UNSPECIFIED = 2
-FULL_RANGE = 2
+# MatrixCoefficients of ITU-T H.273, table 4.
+IDENTITY, BT709, UNSPECIFIED, RESERVED, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL = 0, 1, 2, 3, 4, 5, 6, 7, 9
+# Luma weights (Kr, Kb) of the same table. BT.601 is code 5 (625 lines) and 6 (525 lines).
+_LUMA_WEIGHTS = {
+    BT709: (0.2126, 0.0722),
+    FCC: (0.30, 0.11),
+    BT470BG: (0.299, 0.114),
+    SMPTE170M: (0.299, 0.114),
+    SMPTE240M: (0.212, 0.087),
+    BT2020_NCL: (0.2627, 0.0593),
+}
+HD_LINES = 720  # from this height in pixels on, an untagged clip is taken for BT.709
+LIMITED_RANGE, FULL_RANGE = 1, 2  # FFmpeg's AVColorRange
+# Chroma upsampling is iterated this often; at most 1/16 of the finest chroma detail then remains unexplained.
+_CHROMA_CORRECTIONS = 3
 
 
 @dataclass(frozen=True)
 class Colour:
-    """Colour tags as H.273 codes: primaries, transfer, matrix; `range` 1 is limited, 2 is full, 0 unspecified."""
+    """Colour tags of a clip.
+
+    Attributes:
+        primaries: ColourPrimaries of ITU-T H.273, table 2.
+        transfer: TransferCharacteristics of H.273, table 3.
+        matrix: MatrixCoefficients of H.273, table 4.
+        range: 0 unspecified, 1 limited, 2 full (FFmpeg's AVColorRange).
+    """
 
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
@@ -29,37 +50,52 @@ class Colour:
     range: int = 0
 
     def full(self, layout: Layout) -> bool:
+        """Return whether samples of a layout use the full range of codes; RGB and gray always do."""
         return self.range == FULL_RANGE or "yuvj" in layout.name or layout.model != "yuv"
 
     def luma_weights(self, height: int) -> tuple[float, float]:
-        """(Kr, Kb); where the clip does not say, BT.709 from 720 lines up and BT.601 below."""
-        if self.matrix in (0, UNSPECIFIED, 3):
-            return _LUMA[1] if height >= 720 else _LUMA[6]
-        if self.matrix not in _LUMA:
+        """Return the luma weights (Kr, Kb).
+
+        Args:
+            height: Height of the stored frame in pixels. An untagged clip is BT.709 from `HD_LINES` on, BT.601 below.
+
+        Raises:
+            MediaError: If the matrix is not a weighted sum of R', G' and B' (such as ICtCp).
+        """
+        if self.matrix in (IDENTITY, UNSPECIFIED, RESERVED):
+            return _LUMA_WEIGHTS[BT709 if height >= HD_LINES else SMPTE170M]
+        if self.matrix not in _LUMA_WEIGHTS:
             raise MediaError(
                 f"colour matrix {self.matrix} is not supported", "convert the clip to BT.709 or BT.2020 first"
             )
-        return _LUMA[self.matrix]
+        return _LUMA_WEIGHTS[self.matrix]
 
     def centred(self, layout: Layout) -> bool:
-        """Whether chroma lies midway between luma columns (JPEG) rather than on the left one (MPEG)."""
+        """Return whether chroma lies midway between luma columns (JPEG) and not on the left one (MPEG-2)."""
         return "yuvj" in layout.name
 
 
 def to_rgb(parts: tuple[Array, ...], layout: Layout, colour: Colour, frame_height: int) -> Array:
-    """RGB (h, w, 3) float32 from the components of a crop, each (h', w') in the layout's dtype.
+    """Convert the components of a crop to R'G'B'.
 
-    The crop's origin must lie on a whole chroma sample. `frame_height` decides an untagged matrix.
+    Args:
+        parts: Components, each (h', w') in the layout's dtype. The crop's origin lies on a whole chroma sample.
+        layout: Their layout.
+        colour: The clip's colour tags.
+        frame_height: Height of the stored frame in pixels, which decides an untagged matrix.
+
+    Returns:
+        R'G'B' (h, w, 3) float32, nominally in [0, 1], not clipped.
     """
     samples = [p.astype(np.float32) for p in parts]
     if layout.model == "gray":
         return np.repeat(samples[0][..., None] / layout.peak, 3, axis=2)
     if layout.model == "rgb":
         return np.stack(samples, axis=-1) / np.float32(layout.peak)
-    low, span, chroma_span = _levels(layout, colour)
+    black, luma_span, chroma_span = _code_range(layout, colour)
     centred = colour.centred(layout)
     height, width = samples[0].shape
-    y = (samples[0] - low) / span
+    y = (samples[0] - black) / luma_span
     middle = np.float32(1 << (layout.bits - 1))
     cb, cr = (
         _upsample(c - middle, layout.sub_x, layout.sub_y, centred)[:height, :width] / chroma_span for c in samples[1:]
@@ -71,23 +107,45 @@ def to_rgb(parts: tuple[Array, ...], layout: Layout, colour: Colour, frame_heigh
 
 
 def from_rgb(rgb: Array, layout: Layout, colour: Colour, frame_height: int) -> tuple[Array, ...]:
-    """Components (h', w') in the layout's dtype from RGB (h, w, 3): the inverse of `to_rgb`, rounded and clipped."""
+    """Convert R'G'B' to a clip's components: the inverse of `to_rgb`, rounded and clipped to the codes.
+
+    Args:
+        rgb: R'G'B' (h, w, 3) float32, nominally in [0, 1].
+        layout: Layout of the result.
+        colour: The clip's colour tags.
+        frame_height: Height of the stored frame in pixels, which decides an untagged matrix.
+
+    Returns:
+        Components, each (h', w') in the layout's dtype. Gray is BT.709 luma.
+    """
     if layout.model == "gray":
-        return (_quantise(rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32) * layout.peak, layout),)
+        kr, kb = _LUMA_WEIGHTS[BT709]
+        return (_quantise(rgb @ np.array([kr, 1 - kr - kb, kb], np.float32) * layout.peak, layout),)
     if layout.model == "rgb":
         return tuple(_quantise(rgb[..., c] * layout.peak, layout) for c in range(3))
-    low, span, chroma_span = _levels(layout, colour)
+    black, luma_span, chroma_span = _code_range(layout, colour)
     kr, kb = colour.luma_weights(frame_height)
     y = kr * rgb[..., 0] + (1 - kr - kb) * rgb[..., 1] + kb * rgb[..., 2]
     chroma = ((rgb[..., 2] - y) / (2 * (1 - kb)), (rgb[..., 0] - y) / (2 * (1 - kr)))
     middle = np.float32(1 << (layout.bits - 1))
     centred = colour.centred(layout)
-    smaller = (_downsample(c, layout.sub_x, layout.sub_y, centred) for c in chroma)
-    return (_quantise(y * span + low, layout), *(_quantise(c * chroma_span + middle, layout) for c in smaller))
+    subsampled = (_downsample(c, layout.sub_x, layout.sub_y, centred) for c in chroma)
+    return (
+        _quantise(y * luma_span + black, layout),
+        *(_quantise(c * chroma_span + middle, layout) for c in subsampled),
+    )
 
 
 def gray8(parts: tuple[Array, ...], layout: Layout) -> Array:
-    """An 8-bit luma-like plane (H, W) for analysis."""
+    """Return a gray picture for analysis: luma, or BT.601 luma of RGB.
+
+    Args:
+        parts: Components, each (h', w') in the layout's dtype.
+        layout: Their layout.
+
+    Returns:
+        (h, w) uint8. The range is the clip's own: limited-range luma is not stretched.
+    """
     if layout.model == "rgb":
         red, green, blue = (_to_8bit(p, layout) for p in parts)
         return cv2.cvtColor(cv2.merge([red, green, blue]), cv2.COLOR_RGB2GRAY)
@@ -100,12 +158,12 @@ def _to_8bit(plane: Array, layout: Layout) -> Array:
     return (plane >> (layout.bits - 8)).astype(np.uint8)
 
 
-def _levels(layout: Layout, colour: Colour) -> tuple[np.float32, np.float32, np.float32]:
-    """Code value of black, luma span and chroma span."""
+def _code_range(layout: Layout, colour: Colour) -> tuple[np.float32, np.float32, np.float32]:
+    """Return the code of black, the codes from black to white, and the codes from the least to the largest chroma."""
     if colour.full(layout):
         return np.float32(0), np.float32(layout.peak), np.float32(layout.peak)
     unit = 1 << (layout.bits - 8)
-    return np.float32(16 * unit), np.float32(219 * unit), np.float32(224 * unit)
+    return np.float32(16 * unit), np.float32(219 * unit), np.float32(224 * unit)  # H.273, section 8.3
 
 
 def _quantise(values: Array, layout: Layout) -> Array:
@@ -113,7 +171,10 @@ def _quantise(values: Array, layout: Layout) -> Array:
 
 
 def _downsample(full: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
-    """Low-pass and decimate: [1 2 1]/4 where chroma sits on a luma column, a box where it sits between samples."""
+    """Low-pass and decimate chroma by 2**sub_x and 2**sub_y.
+
+    The kernel is [1 2 1]/4 where a chroma sample lies on a luma column, a box where it lies between samples.
+    """
     out = full
     if sub_y:
         out = _box(out, 1 << sub_y)
@@ -126,27 +187,28 @@ def _downsample(full: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
 
 
 def _box(rows: Array, n: int) -> Array:
-    """Mean of n rows at a time; a last group that is short repeats its last row."""
+    """Return the means of groups of n rows; a short last group repeats its last row."""
     missing = -rows.shape[0] % n
     padded = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows
     return padded.reshape(-1, n, rows.shape[1]).mean(axis=1)
 
 
 def _upsample(small: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
-    """Linear interpolation at the right siting, then corrected until `_downsample` gives back what it was made from.
+    """Interpolate chroma so that `_downsample` of the result returns (nearly) the source.
 
-    Three corrections leave at most 1/16 of the finest chroma detail unexplained, so a fill that passes through RGB
-    keeps the source's chroma.
+    Linear interpolation is corrected by the residual of its downsampling (iterative back-projection), so that a crop
+    that passes through RGB keeps its chroma.
     """
     if not (sub_x or sub_y):
         return small
     full = _linear(small, sub_x, sub_y, centred)
-    for _ in range(3):
+    for _ in range(_CHROMA_CORRECTIONS):
         full = full + _linear(small - _downsample(full, sub_x, sub_y, centred), sub_x, sub_y, centred)
     return full
 
 
 def _linear(small: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
+    """Interpolate chroma linearly at its siting."""
     height, width = small.shape
     out = np.ascontiguousarray(small)
     if sub_y:

@@ -1,20 +1,70 @@
-"""How a frame is handed to an encoder: the frozen specification, pixel format, colour tags, context."""
+"""The encoders of the bundled FFmpeg: what they hold, and how a frame is handed to one.
+
+An `EncodeSpec` freezes the choice; pixel format, colour tags and codec context follow from it and the clip.
+"""
 
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import av
+
+from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.colour import Colour
+from vremove_cli.media.colour import (
+    BT470BG,
+    BT709,
+    BT2020_NCL,
+    FCC,
+    FULL_RANGE,
+    HD_LINES,
+    IDENTITY,
+    LIMITED_RANGE,
+    SMPTE170M,
+    SMPTE240M,
+    Colour,
+)
 from vremove_cli.media.pixel_format import SIBLINGS, Layout, layout_of
 
-BT709 = 1
 _LOSSLESS = ("ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa")
+# PyAV's names (av.video.reformatter.Colorspace) of the matrix codes of H.273.
+_MATRIX_NAMES = {
+    BT709: "ITU709",
+    FCC: "FCC",
+    BT470BG: "ITU601",
+    SMPTE170M: "ITU601",
+    SMPTE240M: "SMPTE240M",
+    BT2020_NCL: "BT2020",
+}
+_MAX_CONVERSIONS = 6  # pixel formats that are tried when samples must be converted
+# Encoders that `missing_encoders` looks for.
+_REQUIRED = (
+    "libx264",
+    "libx265",
+    "libsvtav1",
+    "libvpx-vp9",
+    "prores_ks",
+    "dnxhd",
+    "ffv1",
+    "png",
+    "tiff",
+    "mjpeg",
+    "gif",
+)
+MAX_RATE_DENOMINATOR = 60000  # of the frame rate given to an encoder; twice that of 30000/1001 Hz
 
 
 @dataclass(frozen=True)
 class EncodeSpec:
-    """Everything that decides the encoded bits, frozen in the plan."""
+    """Everything that decides the encoded bits, frozen in the plan.
+
+    Attributes:
+        container: FFmpeg's name of the muxer, or `clip.SEQUENCE`.
+        encoder: FFmpeg's name of the encoder.
+        pix_fmt: Pixel format that the encoder gets.
+        options: Options of the encoder.
+        threads: Threads of the encoder.
+    """
 
     container: str
     encoder: str
@@ -24,9 +74,11 @@ class EncodeSpec:
 
     @property
     def lossless(self) -> bool:
+        """Whether the encoder keeps every sample."""
         return self.encoder in _LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
 
     def to_json(self) -> dict[str, Any]:
+        """Return the specification as JSON data."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -34,23 +86,71 @@ class EncodeSpec:
         return f"{self.encoder} {self.pix_fmt}{quality}"
 
 
-def layout_for(pix_fmt: str) -> Layout:
-    """The layout of a format, or of the sibling that stands for it."""
+def sibling_layout(pix_fmt: str) -> Layout:
+    """Return the layout of a pixel format or of its sibling; raises `MediaError` as `layout_of` does."""
     return layout_of(SIBLINGS.get(pix_fmt, pix_fmt))
 
 
+def encoder_formats(encoder: str) -> list[str] | None:
+    """Return the pixel formats of an encoder, empty where it does not list them; None if there is no such encoder."""
+    try:
+        return [f.name for f in av.Codec(encoder, "w").video_formats or []]
+    except av.codec.codec.UnknownCodecError:
+        return None
+
+
+def nearest(pix_fmt: str, formats: list[str]) -> list[str]:
+    """Sort pixel formats by how little of another they lose.
+
+    Args:
+        pix_fmt: The source's pixel format.
+        formats: Pixel formats of an encoder.
+
+    Returns:
+        At most six formats. A lost alpha channel weighs most, then lost colour, depth, chroma resolution, and a change
+        between R'G'B' and Y'CbCr.
+    """
+    source = sibling_layout(pix_fmt)
+
+    def loss(name: str) -> tuple[bool, bool, int, int, bool, int]:
+        layout = sibling_layout(name)
+        loses_alpha = source.alpha and not layout.alpha
+        loses_colour = layout.model == "gray" != source.model
+        chroma = layout.sub_x + layout.sub_y - (source.sub_x + source.sub_y)
+        depth = source.bits - layout.bits
+        changes_model = layout.model != source.model
+        return (loses_alpha, loses_colour, max(depth, 0), max(chroma, 0), changes_model, abs(depth) + abs(chroma))
+
+    usable = []
+    for name in formats:
+        try:
+            usable.append((loss(name), name))
+        except MediaError:
+            continue
+    return [name for _, name in sorted(usable)][:_MAX_CONVERSIONS]
+
+
 def output_colour(info: ClipInfo, pix_fmt: str) -> Colour:
-    """The colour tags of the result: the source's own, unless samples change between RGB and YCbCr."""
-    had, gets = info.layout.model, layout_for(pix_fmt).model
-    if had == "rgb" and gets == "yuv":
-        return replace(info.colour, matrix=BT709, range=2 if "yuvj" in pix_fmt else 1)
-    if had == "yuv" and gets == "rgb":
-        return replace(info.colour, matrix=0, range=2)
-    return replace(info.colour, range=2) if "yuvj" in pix_fmt else info.colour
+    """Return the colour tags of the output: the clip's own, unless samples change between R'G'B' and Y'CbCr."""
+    source, target = info.layout.model, sibling_layout(pix_fmt).model
+    if source == "rgb" and target == "yuv":
+        return replace(info.colour, matrix=BT709, range=FULL_RANGE if "yuvj" in pix_fmt else LIMITED_RANGE)
+    if source == "yuv" and target == "rgb":
+        return replace(info.colour, matrix=IDENTITY, range=FULL_RANGE)
+    return replace(info.colour, range=FULL_RANGE) if "yuvj" in pix_fmt else info.colour
 
 
-def to_format(raw: Any, info: ClipInfo, pix_fmt: str) -> Any:
-    """A decoded frame in the result's pixel format and tags; the same object when nothing changes."""
+def to_format(raw: av.VideoFrame, info: ClipInfo, pix_fmt: str) -> av.VideoFrame:
+    """Convert a decoded frame to the output's pixel format and colour tags.
+
+    Args:
+        raw: A frame in the clip's edit format.
+        info: The clip.
+        pix_fmt: Pixel format of the output.
+
+    Returns:
+        The same object if it has the format already.
+    """
     if raw.format.name == pix_fmt:
         return raw
     tags = output_colour(info, pix_fmt)
@@ -58,8 +158,8 @@ def to_format(raw: Any, info: ClipInfo, pix_fmt: str) -> Any:
         format=pix_fmt,
         src_colorspace=_matrix_name(info.colour, info),
         dst_colorspace=_matrix_name(tags, info),
-        src_color_range=2 if info.colour.full(info.layout) else 1,
-        dst_color_range=2 if tags.full(layout_for(pix_fmt)) else 1,
+        src_color_range=FULL_RANGE if info.colour.full(info.layout) else LIMITED_RANGE,
+        dst_color_range=FULL_RANGE if tags.full(sibling_layout(pix_fmt)) else LIMITED_RANGE,
     )
     out.color_primaries, out.color_trc = tags.primaries, tags.transfer
     out.colorspace, out.color_range = tags.matrix, tags.range
@@ -67,17 +167,21 @@ def to_format(raw: Any, info: ClipInfo, pix_fmt: str) -> Any:
 
 
 def _matrix_name(tags: Colour, info: ClipInfo) -> str:
-    wide = info.height >= 720
-    return {1: "ITU709", 5: "ITU601", 6: "ITU601", 4: "FCC", 7: "SMPTE240M", 9: "BT2020"}.get(
-        tags.matrix, "ITU709" if wide else "ITU601"
-    )
+    return _MATRIX_NAMES.get(tags.matrix, "ITU709" if info.height >= HD_LINES else "ITU601")
 
 
-def set_up(context: Any, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:
-    """Give an encoder context the picture's size, format, timing and colour tags."""
+def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:
+    """Set an encoder's picture size, pixel format, timing, options and colour tags.
+
+    Args:
+        context: Codec context that is not open yet.
+        spec: The encoder's specification.
+        info: The clip.
+        time_base: Seconds in a tick of the frames' times.
+    """
     context.width, context.height, context.pix_fmt = info.width, info.height, spec.pix_fmt
     context.time_base = time_base
-    context.framerate = info.times.rate.limit_denominator(60000)
+    context.framerate = info.times.rate.limit_denominator(MAX_RATE_DENOMINATOR)
     context.options = dict(spec.options)
     context.thread_count = spec.threads
     if info.aspect:
@@ -85,3 +189,24 @@ def set_up(context: Any, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) 
     tags = output_colour(info, spec.pix_fmt)
     context.color_primaries, context.color_trc = tags.primaries, tags.transfer
     context.colorspace, context.color_range = tags.matrix, tags.range
+
+
+def opens(spec: EncodeSpec, info: ClipInfo) -> bool:
+    """Return whether an encoder accepts a specification."""
+    context = av.CodecContext.create(spec.encoder, "w")
+    configure_encoder(context, spec, info, info.times.time_base)
+    try:
+        context.open()
+    except (av.error.FFmpegError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def library_versions() -> str:
+    """Return the versions of the FFmpeg libraries, such as `libavcodec 62.28.100`."""
+    return ", ".join(f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items()))
+
+
+def missing_encoders() -> list[str]:
+    """Return the names of encoders that the tool uses and this build of FFmpeg lacks."""
+    return [name for name in _REQUIRED if encoder_formats(name) is None]

@@ -1,7 +1,8 @@
-"""Where the samples of a pixel format lie, so that planes can be read and edited in place.
+"""Describe where the samples of a pixel format lie in memory, so that planes are read and edited in place.
 
-A format is edited as a few `Component`s: Y, Cb, Cr or R, G, B or gray. Alpha is not among them, so nothing ever
-writes it. Formats without such a layout (nv12, packed 4:2:2, palettes) are first brought, without loss, to a sibling.
+A format is edited as components: Y, Cb, Cr or R, G, B or gray. Alpha is no component, so it is never written. Formats
+without such a layout (nv12, packed 4:2:2, palettes) are first converted, without loss, to a sibling that has one.
+Names are FFmpeg's (libavutil/pixdesc.c).
 """
 
 from dataclasses import dataclass
@@ -14,29 +15,106 @@ import numpy as np
 from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array
 
-# Formats whose samples can be rearranged into a planar or byte-wise sibling without changing one of them.
+# Formats and the planar or byte-wise sibling that holds the same sample values in another arrangement.
 SIBLINGS = {
-    "nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p", "nv42": "yuv444p",
-    "p010le": "yuv420p10le", "p012le": "yuv420p12le", "p016le": "yuv420p16le", "p210le": "yuv422p10le",
-    "p212le": "yuv422p12le", "p216le": "yuv422p16le", "p410le": "yuv444p10le", "p412le": "yuv444p12le",
-    "p416le": "yuv444p16le", "yuyv422": "yuv422p", "uyvy422": "yuv422p", "yvyu422": "yuv422p",
-    "y210le": "yuv422p10le", "y212le": "yuv422p12le", "pal8": "bgra", "monob": "gray", "monow": "gray",
-    "rgb8": "rgb24", "bgr8": "rgb24", "rgb4_byte": "rgb24", "bgr4_byte": "rgb24", "rgb565le": "rgb24",
-    "rgb555le": "rgb24", "x2rgb10le": "gbrp10le", "x2bgr10le": "gbrp10le",
-}  # fmt: skip
+    "nv12": "yuv420p",
+    "nv21": "yuv420p",
+    "nv16": "yuv422p",
+    "nv24": "yuv444p",
+    "nv42": "yuv444p",
+    "p010le": "yuv420p10le",
+    "p012le": "yuv420p12le",
+    "p016le": "yuv420p16le",
+    "p210le": "yuv422p10le",
+    "p212le": "yuv422p12le",
+    "p216le": "yuv422p16le",
+    "p410le": "yuv444p10le",
+    "p412le": "yuv444p12le",
+    "p416le": "yuv444p16le",
+    "yuyv422": "yuv422p",
+    "uyvy422": "yuv422p",
+    "yvyu422": "yuv422p",
+    "y210le": "yuv422p10le",
+    "y212le": "yuv422p12le",
+    "pal8": "bgra",
+    "monob": "gray",
+    "monow": "gray",
+    "rgb8": "rgb24",
+    "bgr8": "rgb24",
+    "rgb4_byte": "rgb24",
+    "bgr4_byte": "rgb24",
+    "rgb565le": "rgb24",
+    "rgb555le": "rgb24",
+    "x2rgb10le": "gbrp10le",
+    "x2bgr10le": "gbrp10le",
+}
 
-# Packed formats: order of the channels in a pixel ("x" is padding).
+# Pixel formats that hold the same sample values in another arrangement.
+SAME_SAMPLES = {
+    "yuvj420p": ("yuv420p",),
+    "yuvj422p": ("yuv422p",),
+    "yuvj444p": ("yuv444p",),
+    "yuvj440p": ("yuv440p",),
+    "yuv420p": ("yuvj420p",),
+    "yuv422p": ("yuvj422p",),
+    "yuv444p": ("yuvj444p",),
+    "gbrp": ("rgb24", "bgr24", "bgr0"),
+    "rgb24": ("gbrp", "bgr24", "bgr0"),
+    "bgr24": ("gbrp", "rgb24", "bgr0"),
+    "bgr0": ("gbrp", "rgb24", "bgr24"),
+    "rgb0": ("gbrp", "rgb24", "bgr0"),
+    "0rgb": ("gbrp", "rgb24", "bgr0"),
+    "rgba": ("bgra", "argb"),
+    "bgra": ("rgba", "argb"),
+    "argb": ("rgba", "bgra"),
+    "rgb48be": ("rgb48le", "gbrp16le"),
+    "rgb48le": ("rgb48be", "gbrp16le"),
+    "gbrp16le": ("rgb48le", "rgb48be"),
+    "rgba64be": ("rgba64le",),
+    "rgba64le": ("rgba64be",),
+    "gray16be": ("gray16le",),
+    "gray16le": ("gray16be",),
+}
+
+# Packed formats and the order of the channels in a pixel ("x" is padding).
 _PACKED = {
-    "rgb24": "rgb", "bgr24": "bgr", "rgba": "rgba", "bgra": "bgra", "argb": "argb", "abgr": "abgr",
-    "rgb0": "rgbx", "bgr0": "bgrx", "0rgb": "xrgb", "0bgr": "xbgr", "ya8": "ya",
-    "rgb48le": "rgb", "rgb48be": "rgb", "bgr48le": "bgr", "bgr48be": "bgr", "rgba64le": "rgba", "rgba64be": "rgba",
-    "bgra64le": "bgra", "bgra64be": "bgra", "ya16le": "ya", "ya16be": "ya",
-}  # fmt: skip
+    "rgb24": "rgb",
+    "bgr24": "bgr",
+    "rgba": "rgba",
+    "bgra": "bgra",
+    "argb": "argb",
+    "abgr": "abgr",
+    "rgb0": "rgbx",
+    "bgr0": "bgrx",
+    "0rgb": "xrgb",
+    "0bgr": "xbgr",
+    "ya8": "ya",
+    "rgb48le": "rgb",
+    "rgb48be": "rgb",
+    "bgr48le": "bgr",
+    "bgr48be": "bgr",
+    "rgba64le": "rgba",
+    "rgba64be": "rgba",
+    "bgra64le": "bgra",
+    "bgra64be": "bgra",
+    "ya16le": "ya",
+    "ya16be": "ya",
+}
+
+_SIZE = 64  # pixels; any multiple of the largest subsampling shows a format's plane sizes
 
 
 @dataclass(frozen=True)
 class Component:
-    """One colour component: its plane, its first sample and step within a row, and log2 subsampling."""
+    """Where one colour component lies.
+
+    Attributes:
+        plane: Index of its plane in the frame.
+        offset: Samples before its first one in a row.
+        step: Samples from one of its samples to the next.
+        sub_x: log2 of the horizontal subsampling.
+        sub_y: log2 of the vertical subsampling.
+    """
 
     plane: int
     offset: int
@@ -47,7 +125,17 @@ class Component:
 
 @dataclass(frozen=True)
 class Layout:
-    """A pixel format as editable components. `bits` is the depth of a sample, `dtype` its numpy type."""
+    """A pixel format as editable components.
+
+    Attributes:
+        name: FFmpeg's name of the format.
+        model: "yuv" for Y'CbCr, "rgb" or "gray".
+        bits: Depth of a sample in bits.
+        dtype: Numpy's name of a sample's type, byte order included.
+        components: Y, Cb, Cr or R, G, B or gray, in this order.
+        alpha: Whether the format has an alpha channel.
+        lossless_name: The pixel format in which FFV1 stores the same components.
+    """
 
     name: str
     model: Literal["yuv", "rgb", "gray"]
@@ -59,19 +147,22 @@ class Layout:
 
     @property
     def peak(self) -> int:
+        """The largest code value."""
         return (1 << self.bits) - 1
 
     @property
     def sub_x(self) -> int:
+        """log2 of the horizontal chroma subsampling; 0 without chroma planes."""
         return self.components[-1].sub_x
 
     @property
     def sub_y(self) -> int:
+        """log2 of the vertical chroma subsampling; 0 without chroma planes."""
         return self.components[-1].sub_y
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """Indices of the components that share a sampling grid: luma apart from subsampled chroma."""
+        """Indices of the components by sampling grid: subsampled chroma has a group of its own."""
         if self.sub_x or self.sub_y:
             return (0,), (1, 2)
         return (tuple(range(len(self.components))),)
@@ -85,10 +176,17 @@ class Layout:
 
 @cache
 def layout_of(name: str) -> Layout:
-    """Layout of a pixel format; raises `MediaError` for a format that cannot be edited sample by sample."""
-    fmt = av.VideoFormat(name, 64, 64)
+    """Return the layout of a pixel format.
+
+    Args:
+        name: FFmpeg's name of the format.
+
+    Raises:
+        MediaError: If the samples cannot be edited one by one: floating-point or linear light, Bayer patterns, packed
+            bits, components of different depth.
+    """
+    fmt = av.VideoFormat(name, _SIZE, _SIZE)
     colour = [c for c in fmt.components if not c.is_alpha]
-    alpha = len(colour) < len(fmt.components)
     bits = colour[0].bits if colour else 0
     if "f16" in name or "f32" in name or not colour:
         raise MediaError(
@@ -101,21 +199,22 @@ def layout_of(name: str) -> Layout:
     model: Literal["yuv", "rgb", "gray"] = "rgb" if fmt.is_rgb else ("gray" if len(colour) == 1 else "yuv")
     if name in _PACKED:
         order = _PACKED[name]
-        wanted = "rgb" if model == "rgb" else "y"
-        parts = tuple(Component(0, order.index(c), len(order)) for c in wanted)
+        channels = "rgb" if model == "rgb" else "y"
+        components = tuple(Component(0, order.index(c), len(order)) for c in channels)
     elif len({c.plane for c in colour}) == len(colour):
-        parts = tuple(Component(c.plane, 0, 1, _log2(64 // c.width), _log2(64 // c.height)) for c in colour)
+        components = tuple(Component(c.plane, 0, 1, _log2(_SIZE // c.width), _log2(_SIZE // c.height)) for c in colour)
     else:
         raise MediaError(f"pixel format {name} is not supported", "convert the clip to 10-bit yuv422p or to PNG first")
-    return Layout(name, model, bits, dtype, parts, alpha, _lossless(name, model, bits))
+    alpha = len(colour) < len(fmt.components)
+    return Layout(name, model, bits, dtype, components, alpha, _lossless_name(name, model, bits))
 
 
 def _log2(n: int) -> int:
     return n.bit_length() - 1
 
 
-def _lossless(name: str, model: str, bits: int) -> str:
-    """The FFV1 format that holds the same components."""
+def _lossless_name(name: str, model: str, bits: int) -> str:
+    """Return the pixel format in which FFV1 stores the same components."""
     if model == "rgb":
         return "bgr0" if bits == 8 else f"gbrp{bits}le"
     if model == "gray":
@@ -124,14 +223,23 @@ def _lossless(name: str, model: str, bits: int) -> str:
 
 
 def views(frame: av.VideoFrame, layout: Layout) -> tuple[Array, ...]:
-    """The components of a frame as strided views into its memory, each (H', W') in the layout's dtype."""
+    """Return the components of a frame as views into its memory.
+
+    Args:
+        frame: A frame in the layout's pixel format.
+        layout: Its layout.
+
+    Returns:
+        Arrays (H', W') in the layout's dtype, strided where the format is packed. H' and W' are the frame's size on
+        the component's sampling grid, rounded up.
+    """
     size = np.dtype(layout.dtype).itemsize
     out = []
-    for part in layout.components:
-        plane = frame.planes[part.plane]
-        width = -(-frame.width >> part.sub_x)
-        height = -(-frame.height >> part.sub_y)
+    for component in layout.components:
+        plane = frame.planes[component.plane]
+        width = -(-frame.width >> component.sub_x)
+        height = -(-frame.height >> component.sub_y)
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height]
-        samples = rows[:, : width * part.step * size].view(layout.dtype)
-        out.append(samples[:, part.offset :: part.step])
+        samples = rows[:, : width * component.step * size].view(layout.dtype)
+        out.append(samples[:, component.offset :: component.step])
     return tuple(out)

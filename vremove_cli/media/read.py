@@ -1,68 +1,110 @@
-"""Reading frames: `open_clip` gives a `Clip`, whose `frames(start, stop)` decodes any run of frames exactly."""
+"""Read frames: `open_clip` returns a `Clip`, whose `frames(start, stop)` decodes exactly the frames of that range."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array, Box, take
 from vremove_cli.media import colour
 from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.container import open_input, read_image, unreadable
 from vremove_cli.media.pixel_format import Layout, views
-from vremove_cli.media.probe import STRICT, Progress, open_input, read_image, scan, unreadable
+from vremove_cli.media.probe import STRICT, Progress, scan
 
 
 @dataclass
 class Frame:
-    """A decoded frame in its edit format. `raw` is PyAV's frame, which only this room and the writer touch."""
+    """A decoded frame in the clip's edit format, in stored orientation.
+
+    Attributes:
+        index: Number of the frame in the clip, from 0.
+        raw: PyAV's frame, for this package only.
+        layout: Layout of the edit format.
+        tags: Colour tags of the clip.
+    """
 
     index: int
-    raw: Any
+    raw: av.VideoFrame
     layout: Layout
     tags: colour.Colour
 
     def planes(self) -> tuple[Array, ...]:
-        """The components (H', W') as read-only use of the decoder's memory."""
+        """Return the components, each (H', W') in the layout's dtype, as views into the decoder's memory.
+
+        They must not be written: the decoder may still refer to them.
+        """
         return views(self.raw, self.layout)
 
     def editable(self) -> tuple[Array, ...]:
-        """The components (H', W') as views that may be written: the decoder's own copy stays as it is."""
+        """Return the components, each (H', W'), as views that may be written; the decoder's memory is copied first."""
         self.raw.make_writable()
         return views(self.raw, self.layout)
 
     def crop(self, box: Box) -> tuple[Array, ...]:
-        """The components in a box, each (h', w'), edges repeated where the box reaches over the frame."""
-        parts = zip(self.planes(), self.layout.components, strict=True)
-        return tuple(take(p, box.scale(c.sub_x, c.sub_y)) for p, c in parts)
+        """Return the components in a box.
+
+        Args:
+            box: A box in stored pixels whose origin lies on a whole chroma sample. It may reach over the frame.
+
+        Returns:
+            Arrays (h', w') in the layout's dtype. Outside the frame its edge is repeated.
+        """
+        planes = zip(self.planes(), self.layout.components, strict=True)
+        return tuple(take(p, box.scale(c.sub_x, c.sub_y)) for p, c in planes)
 
     def gray(self) -> Array:
-        """Luma for analysis, (H, W) uint8."""
+        """Return luma for analysis, (H, W) uint8, in the clip's own range."""
         return colour.gray8(self.planes(), self.layout)
 
     def rgb8(self, size: tuple[int, int] | None = None) -> Array:
-        """The picture for analysis and previews, (H, W, 3) uint8, or brought to a (width, height)."""
+        """Return the picture for analysis and previews.
+
+        Args:
+            size: Width and height of the result; None for the frame's own.
+
+        Returns:
+            Full-range R'G'B' (height, width, 3) uint8, scaled by area means or bicubic interpolation.
+        """
         width, height = size or (self.raw.width, self.raw.height)
-        smaller = width <= self.raw.width and height <= self.raw.height
-        way = "AREA" if smaller else "BICUBIC"
-        return self.raw.reformat(width, height, format="rgb24", interpolation=way).to_ndarray()
+        shrinks = width <= self.raw.width and height <= self.raw.height
+        interpolation = "AREA" if shrinks else "BICUBIC"
+        return self.raw.reformat(width, height, format="rgb24", interpolation=interpolation).to_ndarray()
 
     def rgb(self, box: Box) -> Array:
-        """R'G'B' of a box, (h, w, 3) float32, exact to the clip's tags."""
+        """Return R'G'B' of a box, (h, w, 3) float32, nominally in [0, 1], exact to the clip's tags."""
         return colour.to_rgb(self.crop(box), self.layout, self.tags, self.raw.height)
 
 
 class Clip:
-    """A scanned clip that can be read from any frame. It holds no open file between calls of `frames`."""
+    """A scanned clip that is read from any frame. No file stays open between calls of `frames`.
+
+    Attributes:
+        info: The scan's result.
+    """
 
     def __init__(self, info: ClipInfo) -> None:
         self.info = info
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Decode frames start <= i < stop in display order; raises `MediaError` when the file no longer has them."""
+        """Decode frames start <= i < stop in display order.
+
+        Args:
+            start: Index of the first frame.
+            stop: Index after the last frame; None for the end of the clip.
+
+        Yields:
+            The frames, in stored orientation.
+
+        Raises:
+            MediaError: If the file changed since the scan and has the frames no more.
+        """
         stop = self.info.frames if stop is None else min(stop, self.info.frames)
         if start >= stop:
             return
@@ -74,17 +116,17 @@ class Clip:
             yield self._wrap(i, read_image(Path(self.info.files[i])))
 
     def _video(self, start: int, stop: int) -> Iterator[Frame]:
-        """Start at the keyframe before `start`; when the container lands elsewhere, go back further, then to zero."""
+        """Decode from the keyframe before `start`; if a seek misses it, from earlier ones, and at last from frame 0."""
         keys = self.info.keyframes
-        at = bisect_right(keys, start) - 1
-        starts = [keys[k] for k in (at, at - 1, at - 4) if k >= 0 and keys[k] > 0]
+        nearest = bisect_right(keys, start) - 1
+        begins = [keys[k] for k in (nearest, nearest - 1, nearest - 4) if k >= 0 and keys[k] > 0]
         done = start
-        for begin in [*starts, 0]:
+        for begin in [*begins, 0]:
             try:
-                for frame in self._run(begin, done, stop):
+                for frame in self._decode_from(begin, done, stop):
                     yield frame
                     done = frame.index + 1
-            except _Landed:
+            except _SeekError:
                 continue
             if done >= stop:
                 return
@@ -92,69 +134,76 @@ class Clip:
             f"{self.info.path} ends at frame {done} of {self.info.frames}", "the file changed: plan the work again"
         )
 
-    def _run(self, begin: int, start: int, stop: int) -> Iterator[Frame]:
-        """Decode from keyframe `begin`, give start <= i < stop; raises `_Landed` when frames are not where expected."""
-        times, repeated = self.info.times, set(self.info.repeated)
+    def _decode_from(self, begin: int, start: int, stop: int) -> Iterator[Frame]:
+        """Decode from keyframe `begin` and yield start <= i < stop.
+
+        Raises:
+            _SeekError: If the frames are not where the scan found them.
+        """
         try:
             with open_input(self.info.path) as container:
-                stream = container.streams[self.info.stream]
-                stream.thread_type = "SLICE" if repeated else "AUTO"  # as the scan found them
+                stream = cast(VideoStream, container.streams[self.info.stream])
+                stream.thread_type = "SLICE" if self.info.repeated else "AUTO"  # as in the scan
                 stream.codec_context.options = STRICT
                 if begin:
-                    container.seek(times.pts[begin], stream=stream, backward=True)
-                position = begin
-                last = None
-                for raw in _frames(container, stream):
-                    index = self._index(raw, position, begin)
-                    if index is None:
-                        continue
-                    while position < index and position in repeated and last is not None:
-                        if start <= position < stop:
-                            yield self._wrap(position, _copy(last))
-                        position += 1
-                    if position >= stop:
-                        return
-                    if index != position or (begin and raw.is_corrupt):
-                        raise _Landed
-                    last = _copy(raw) if index + 1 in repeated else None
+                    container.seek(self.info.times.pts[begin], stream=stream, backward=True)
+                for index, raw in self._numbered(_decode(container, stream), begin):
                     if index >= start:
                         yield self._wrap(index, raw)
-                    position = index + 1
-                    if position >= stop:
+                    if index + 1 >= stop:
                         return
-                while position in repeated and position < stop and last is not None:
-                    yield self._wrap(position, _copy(last))
-                    position += 1
         except av.error.FFmpegError as error:
             raise unreadable(self.info.path, error) from error
 
-    def _index(self, raw: Any, position: int, begin: int) -> int | None:
-        """Number of a decoded frame: by its time after a seek, by counting from the clip's start otherwise.
+    def _numbered(self, raws: Iterator[av.VideoFrame], begin: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield every frame with its index from `begin` on; frames lost to damage repeat the one before."""
+        repeated = set(self.info.repeated)
+        position, last = begin, None
+        for raw in raws:
+            index = self._index(raw, position, begin)
+            if index is None:
+                continue
+            while position < index and position in repeated and last is not None:
+                yield position, _copy(last)
+                position += 1
+            if index != position or (begin and raw.is_corrupt):
+                raise _SeekError
+            last = _copy(raw) if index + 1 in repeated else None
+            yield index, raw
+            position = index + 1
+        while position in repeated and last is not None:
+            yield position, _copy(last)
+            position += 1
 
-        None for a frame that lies before the keyframe asked for (a container may land early).
+    def _index(self, raw: av.VideoFrame, position: int, begin: int) -> int | None:
+        """Return a decoded frame's index: by its time after a seek, else by counting from frame 0.
+
+        None means a frame before the keyframe: a container may seek to an earlier one.
         """
         pts = self.info.times.pts
         if not begin and not self.info.repeated:
             return position
-        at = bisect_right(pts, raw.pts) - 1
-        if at < 0 or pts[at] != raw.pts:
-            raise _Landed
-        return None if at < position else at
+        index = bisect_right(pts, raw.pts) - 1
+        if index < 0 or pts[index] != raw.pts:
+            raise _SeekError
+        return None if index < position else index
 
-    def _wrap(self, index: int, raw: Any) -> Frame:
+    def _wrap(self, index: int, raw: av.VideoFrame) -> Frame:
+        """Return a `Frame` in the edit format, top row first, at its own time."""
         if raw.format.name != self.info.edit_fmt:
             raw = _reformat(raw, self.info.edit_fmt)
-        if any(p.line_size < 0 for p in raw.planes):  # bottom-up rows: swscale turns them on a way there and back
+        if any(p.line_size < 0 for p in raw.planes):  # bottom-up rows: two conversions by swscale turn them
             raw = _reformat(_reformat(raw, "gbrp"), self.info.edit_fmt)
         raw.pts, raw.time_base = self.info.times.pts[index], self.info.times.time_base
         return Frame(index, raw, self.info.layout, self.info.colour)
 
 
-class _Landed(Exception):
-    """A seek did not land where the index says."""
+class _SeekError(Exception):
+    """A seek did not reach the frame that the scan found there."""
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
+def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Decode all frames from where the container stands; packets that cannot be decoded are skipped."""
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
@@ -164,15 +213,15 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
             continue
 
 
-def _reformat(raw: Any, name: str) -> Any:
-    tags = (raw.color_primaries, raw.color_trc, raw.colorspace, raw.color_range)
-    out = raw.reformat(format=name, src_color_range=raw.color_range, dst_color_range=raw.color_range)
-    out.color_primaries, out.color_trc, out.colorspace, out.color_range = tags
+def _reformat(raw: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
+    """Convert to another pixel format; range and colour tags stay."""
+    out = raw.reformat(format=pix_fmt, src_color_range=raw.color_range, dst_color_range=raw.color_range)
+    _copy_tags(raw, out)
     return out
 
 
-def _copy(raw: Any) -> Any:
-    """An own frame with the same samples."""
+def _copy(raw: av.VideoFrame) -> av.VideoFrame:
+    """Copy a frame's samples and tags, so that the copy can be edited apart."""
     out = av.VideoFrame(raw.width, raw.height, raw.format.name)
     for target, source in zip(out.planes, raw.planes, strict=True):
         width = min(target.line_size, source.line_size)
@@ -182,14 +231,24 @@ def _copy(raw: Any) -> Any:
             data[y * target.line_size : y * target.line_size + width] = rows[
                 y * source.line_size : y * source.line_size + width
             ]
-    out.color_primaries, out.color_trc = raw.color_primaries, raw.color_trc
-    out.colorspace, out.color_range = raw.colorspace, raw.color_range
+    _copy_tags(raw, out)
     return out
 
 
-def open_clip(path: str, *, skip_errors: bool = False, progress: Progress | None = None) -> Clip:
-    """Scan a video file, an image sequence or a folder of images and return it ready to read.
+def _copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
+    target.color_primaries, target.color_trc = source.color_primaries, source.color_trc
+    target.colorspace, target.color_range = source.colorspace, source.color_range
 
-    Raises `MediaError` for anything that cannot be edited faithfully, with what to do about it.
+
+def open_clip(path: str, *, skip_errors: bool = False, progress: Progress | None = None) -> Clip:
+    """Scan a clip and return it ready to be read.
+
+    Args:
+        path: A video file, an image, a folder of images or a pattern such as `shot.%04d.png`.
+        skip_errors: Whether a frame that cannot be decoded repeats the one before it instead of raising an error.
+        progress: Called with the frames done and the frames expected (0 where the file does not say).
+
+    Raises:
+        MediaError: If the clip cannot be read or edited faithfully.
     """
     return Clip(scan(path, skip_errors=skip_errors, progress=progress))

@@ -1,4 +1,4 @@
-"""Numbered images on disk: `shot.%04d.png`, `shot.####.png`, a folder of them, or one picture."""
+"""Find and name numbered images: `shot.%04d.png`, `shot.####.png`, a folder of them, or one image."""
 
 import re
 from dataclasses import dataclass
@@ -7,29 +7,42 @@ from pathlib import Path
 from vremove_cli.errors import MediaError
 
 IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".tga", ".webp")
-_HOLE = re.compile(r"%0?(\d*)d|#+")
+_PLACEHOLDER = re.compile(r"%0?(\d*)d|#+")
 _LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """The files of a sequence in the order of their numbers."""
+    """The files of an image sequence.
+
+    Attributes:
+        files: Paths in the order of their numbers.
+        numbers: The last number in each file's name; 0 for a single image.
+    """
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...]
 
     @property
     def gaps(self) -> int:
+        """How many numbers between the first and the last have no file."""
         return self.numbers[-1] - self.numbers[0] + 1 - len(self.numbers)
 
 
 def is_sequence(path: str) -> bool:
-    """Whether a path means images rather than a video file."""
+    """Return whether a path is a folder or has the suffix of an image."""
     return Path(path).is_dir() or Path(path).suffix.lower() in IMAGES
 
 
 def find(path: str) -> Sequence:
-    """The images that a folder, a pattern or a single picture means; raises `MediaError` when there are none."""
+    """Find the images of a sequence.
+
+    Args:
+        path: A folder, a pattern with one placeholder for the number, or an image.
+
+    Raises:
+        MediaError: If there are none, if they are of several sequences or kinds, or if the folder is not readable.
+    """
     try:
         return _find(path, Path(path))
     except PermissionError as error:
@@ -38,48 +51,55 @@ def find(path: str) -> Sequence:
         ) from error
 
 
-def _find(path: str, place: Path) -> Sequence:
-    if place.is_dir():
-        names = [p for p in place.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
-        return _numbered(names, path)
-    if has_number(path) and not place.exists():
-        form = re.compile("".join(_pattern_piece(p) for p in _split(place.name)) + "$")
-        folder = place.parent
-        names = [p for p in folder.iterdir() if form.match(p.name)] if folder.is_dir() else []
-        return _numbered(names, path)
-    if not place.exists():
+def _find(path: str, source: Path) -> Sequence:
+    if source.is_dir():
+        files = [p for p in source.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
+        return _numbered(files, path)
+    if has_number(path) and not source.exists():
+        pattern = _file_pattern(source.name)
+        folder = source.parent
+        files = [p for p in folder.iterdir() if pattern.match(p.name)] if folder.is_dir() else []
+        return _numbered(files, path)
+    if not source.exists():
         raise MediaError(f"{path} does not exist", "check the path")
-    return Sequence((place,), (0,))
+    return Sequence((source,), (0,))
 
 
 def output_name(pattern: str, source: Path, number: int) -> Path:
-    """The file that a frame goes to: into a folder under the source's own name, or where a pattern says."""
-    place = Path(pattern)
-    hole = _HOLE.search(place.name) if has_number(pattern) else None
-    if hole is None:
-        return place / source.name
-    digits = int(hole.group(1) or 0) if hole.group(0).startswith("%") else len(hole.group(0))
-    return place.with_name(place.name[: hole.start()] + str(number).rjust(digits, "0") + place.name[hole.end() :])
+    """Return the path of a frame's image.
+
+    Args:
+        pattern: The user's output: a folder, or a pattern with a placeholder for the number.
+        source: The frame's source file, whose name is kept in a folder.
+        number: The frame's number.
+    """
+    target = Path(pattern)
+    placeholder = _PLACEHOLDER.search(target.name) if has_number(pattern) else None
+    if placeholder is None:
+        return target / source.name
+    text = placeholder.group(0)
+    digits = int(placeholder.group(1) or 0) if text.startswith("%") else len(text)
+    before, after = target.name[: placeholder.start()], target.name[placeholder.end() :]
+    return target.with_name(before + str(number).rjust(digits, "0") + after)
 
 
 def has_number(pattern: str) -> bool:
-    """Whether a path is an image's and has a place for a frame's number."""
-    return Path(pattern).suffix.lower() in IMAGES and bool(_HOLE.search(Path(pattern).name))
+    """Return whether a path has the suffix of an image and a placeholder for the frame's number."""
+    return Path(pattern).suffix.lower() in IMAGES and bool(_PLACEHOLDER.search(Path(pattern).name))
 
 
-def _split(name: str) -> list[str]:
-    hole = _HOLE.search(name)
-    assert hole is not None
-    return [name[: hole.start()], hole.group(0), name[hole.end() :]]
+def _file_pattern(name: str) -> re.Pattern[str]:
+    """Return the regular expression of the file names that a name with a placeholder stands for."""
+    placeholder = _PLACEHOLDER.search(name)
+    assert placeholder is not None
+    before, after = name[: placeholder.start()], name[placeholder.end() :]
+    return re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}$")
 
 
-def _pattern_piece(piece: str) -> str:
-    return r"(\d+)" if piece and _HOLE.fullmatch(piece) else re.escape(piece)
-
-
-def _numbered(paths: list[Path], what: str) -> Sequence:
+def _numbered(paths: list[Path], source: str) -> Sequence:
+    """Sort files by their number; raises `MediaError` unless they are one sequence of one kind."""
     if not paths:
-        raise MediaError(f"{what} holds no images", f"name a folder or a pattern of {', '.join(IMAGES[:5])} files")
+        raise MediaError(f"{source} holds no images", f"name a folder or a pattern of {', '.join(IMAGES[:5])} files")
     found = []
     for path in paths:
         match = _LAST_NUMBER.match(path.stem)
@@ -89,8 +109,8 @@ def _numbered(paths: list[Path], what: str) -> Sequence:
     names = {m.group(1) if (m := _LAST_NUMBER.match(p.stem)) else p.stem for p in paths}
     if len(set(numbers)) != len(numbers) or len(names) > 1:
         raise MediaError(
-            f"{what} holds more than one sequence", "name one of them with a pattern such as shot.%04d.png"
+            f"{source} holds more than one sequence", "name one of them with a pattern such as shot.%04d.png"
         )
     if len({p.suffix.lower() for _, p in found}) > 1:
-        raise MediaError(f"{what} mixes kinds of images", "name one kind with a pattern such as shot.%04d.png")
+        raise MediaError(f"{source} mixes kinds of images", "name one kind with a pattern such as shot.%04d.png")
     return Sequence(tuple(p for _, p in found), tuple(numbers))

@@ -1,42 +1,69 @@
-"""Everything of a file that is not the edited picture: copied packet for packet, or named when it cannot be."""
+"""Copy the streams beside the edited one packet by packet, and report the ones that the container cannot hold."""
 
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import av
+from av.container import InputContainer, OutputContainer
+from av.stream import AttachmentStream, Stream
 
 from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
-from vremove_cli.media.probe import open_input
+from vremove_cli.media.container import open_input
 
 AddVideo = Callable[[], None]
 Action = Literal["copy", "text", "drop"]
-# The mpegts muxer takes anything and marks what it does not know as private data.
-_TS_HOLDS = ("aac", "mp3", "mp3float", "mp2", "ac3", "eac3", "opus", "dca", "truehd", "dvbsub")
-_NO_TEXT = b"\0\0"
-# Tags that describe the old encoding, not the content.
-_STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id", "major_brand",
-          "minor_version", "compatible_brands")  # fmt: skip
+# Codecs that mpegts holds. Its muxer accepts others as well and marks them as private data.
+_MPEGTS_CODECS = ("aac", "mp3", "mp3float", "mp2", "ac3", "eac3", "opus", "dca", "truehd", "dvbsub")
+_EMPTY_MOV_TEXT = b"\0\0"  # a text of length 0
+_TEXT_TIME_BASE = Fraction(1, 1000)  # seconds
+_TEXT_CODECS = ("subrip", "srt", "text")  # subtitles that are rewritten as mov_text
+# Tags that describe the source's encoding and not its content.
+_ENCODING_TAGS = (
+    "encoder",
+    "duration",
+    "number_of_frames",
+    "number_of_bytes",
+    "bps",
+    "vendor_id",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+)
 
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """What happens to one stream: copied, rewritten as mov_text, or dropped."""
+    """What happens to one stream.
+
+    Attributes:
+        index: Index of the stream in the source.
+        action: "copy" its packets, rewrite them as mov_text ("text"), or "drop" them.
+        label: The stream's description for the user.
+        start: Seconds at which it starts, as a fraction such as "-1/48"; empty where it is unknown.
+    """
 
     index: int
     action: Action
     label: str
-    start: str = ""  # seconds at which it starts, as a fraction
+    start: str = ""
 
 
 def plan_streams(info: ClipInfo, container: str, *, drop: bool, notes: list[str]) -> tuple[StreamPlan, ...]:
-    """Decide every stream's fate; what is lost is added to `notes`.
+    """Decide what happens to every stream beside the edited one.
 
-    Raises `MediaError` that names a stream the container cannot hold, unless `drop` allows to lose it.
+    Args:
+        info: The clip.
+        container: FFmpeg's name of the output's muxer, or `SEQUENCE`.
+        drop: Whether a stream that the container cannot hold is dropped instead of raising an error.
+        notes: Takes a sentence for every stream that is lost.
+
+    Raises:
+        MediaError: If the container cannot hold a stream; the message names it.
     """
     if container == SEQUENCE or info.is_sequence:
         if info.streams:
@@ -46,19 +73,19 @@ def plan_streams(info: ClipInfo, container: str, *, drop: bool, notes: list[str]
     with open_input(info.path) as source:
         for stream in info.streams:
             action = _action(source, stream, container, drop, notes)
-            start = source.streams[stream.index].start_time
-            begins = str(start * source.streams[stream.index].time_base) if start is not None else ""
-            plans.append(StreamPlan(stream.index, action, str(stream), begins))
+            start, time_base = source.streams[stream.index].start_time, source.streams[stream.index].time_base
+            seconds = "" if start is None or time_base is None else str(start * time_base)
+            plans.append(StreamPlan(stream.index, action, str(stream), seconds))
     return tuple(plans)
 
 
-def _action(source: Any, stream: StreamInfo, container: str, drop: bool, notes: list[str]) -> Action:
+def _action(source: InputContainer, stream: StreamInfo, container: str, drop: bool, notes: list[str]) -> Action:
     if stream.type == "data":
         timecode = source.streams[stream.index].metadata.get("timecode")
         kept = f": its timecode {timecode} is kept as a tag" if timecode else ""
         notes.append(f"{stream} cannot be copied{kept}")
         return "drop"
-    if stream.type == "subtitle" and stream.codec in ("subrip", "srt", "text") and container in ("mp4", "mov"):
+    if stream.type == "subtitle" and stream.codec in _TEXT_CODECS and container in ("mp4", "mov"):
         return "text"
     if _fits(source.streams[stream.index], container):
         return "copy"
@@ -68,11 +95,12 @@ def _action(source: Any, stream: StreamInfo, container: str, drop: bool, notes: 
     raise MediaError(f"{stream} does not fit into {container}", "write to .mkv, or add --drop-streams to lose it")
 
 
-def _fits(template: Any, container: str) -> bool:
+def _fits(template: Stream, container: str) -> bool:
+    """Return whether a muxer accepts a copy of a stream, by writing a header with it."""
     if template.type == "attachment":
         return container == "matroska"
     if container == "mpegts" and template.codec_context is not None:
-        return template.codec_context.name in _TS_HOLDS
+        return template.codec_context.name in _MPEGTS_CODECS
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             _add_copy(trial, template)
@@ -82,8 +110,8 @@ def _fits(template: Any, container: str) -> bool:
     return True
 
 
-def _add_copy(target: Any, template: Any) -> Any:
-    if template.type == "attachment":
+def _add_copy(target: OutputContainer, template: Stream) -> Stream:
+    if isinstance(template, AttachmentStream):
         name = template.metadata.get("filename", "attachment")
         return target.add_attachment(name, template.mimetype or "application/octet-stream", template.data)
     out = target.add_stream_from_template(template)
@@ -93,53 +121,70 @@ def _add_copy(target: Any, template: Any) -> Any:
 
 
 def clean_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Metadata without what only described the old file's encoding."""
-    return {k: v for k, v in tags.items() if k.lower() not in _STALE and not k.startswith("_STATISTICS")}
+    """Return metadata without the tags that describe the source's encoding."""
+    return {k: v for k, v in tags.items() if k.lower() not in _ENCODING_TAGS and not k.startswith("_STATISTICS")}
 
 
 class PacketCopier:
-    """Copies the planned streams of a source into an output container, in step with the video's time."""
+    """Copies the planned streams of a source into an output container, in step with the video's time.
+
+    Args:
+        source: Container of the clip; None if there is nothing to copy.
+        target: The output, before its first packet.
+        plans: What happens to each stream.
+        shift: Seconds that are added to all times.
+        video: Index of the edited stream in the source.
+        add_video: Adds the edited stream to the output. It is called at the stream's place in the source's order.
+    """
 
     def __init__(
-        self, source: Any, target: Any, plans: tuple[StreamPlan, ...], shift: Fraction, video: int, add: AddVideo
+        self,
+        source: InputContainer | None,
+        target: OutputContainer,
+        plans: tuple[StreamPlan, ...],
+        shift: Fraction,
+        video: int,
+        add_video: AddVideo,
     ) -> None:
-        """`add` is called where the edited stream, number `video` of the source, comes in the order of streams."""
         self._shift = shift
         self._target = target
-        self._outputs: dict[int, Any] = {}
+        self._outputs: dict[int, Stream] = {}
         self._text: set[int] = set()
-        self._pictures = {p.index for p in plans if p.action == "copy" and source.streams[p.index].type == "video"}
-        # The muxer fills the time between two mov_text samples with empty ones by itself.
-        self._own_gaps = {p.index for p in plans if p.action == "copy" and _is_mov_text(source.streams[p.index])}
-        pending: AddVideo | None = add
+        templates = {p.index: source.streams[p.index] for p in plans} if source else {}
+        copied = {p.index: templates[p.index] for p in plans if p.action == "copy"}
+        self._cover_art = {i for i, stream in copied.items() if stream.type == "video"}
+        # The muxer itself fills the time between two mov_text samples with empty ones.
+        self._mov_text = {i for i, stream in copied.items() if _is_mov_text(stream)}
         for plan in plans:
-            if pending and plan.index > video:
-                pending()
-                pending = None
-            template = source.streams[plan.index]
-            if plan.action == "copy":
-                out = _add_copy(target, template)
-                if template.type != "attachment":
-                    self._outputs[plan.index] = out
-            elif plan.action == "text":
-                self._outputs[plan.index] = _add_text(target, template)
-                self._text.add(plan.index)
-        if pending:
-            pending()
-        wanted = [source.streams[i] for i in self._outputs]
-        self._packets: Iterator[Any] = source.demux(wanted) if wanted else iter(())
-        self._next: Any = None
+            if plan.index < video:
+                self._add_stream(plan, templates[plan.index])
+        add_video()
+        for plan in plans:
+            if plan.index > video:
+                self._add_stream(plan, templates[plan.index])
+        read = [templates[i] for i in self._outputs]
+        self._packets: Iterator[av.Packet] = source.demux(read) if source and read else iter(())
+        self._next: av.Packet | None = None
+
+    def _add_stream(self, plan: StreamPlan, template: Stream) -> None:
+        if plan.action == "copy":
+            out = _add_copy(self._target, template)
+            if template.type != "attachment":
+                self._outputs[plan.index] = out
+        elif plan.action == "text":
+            self._outputs[plan.index] = _add_text(self._target, template)
+            self._text.add(plan.index)
 
     def until(self, seconds: Fraction | None) -> None:
-        """Copy every packet that starts no later than `seconds` of the source's time; None copies the rest."""
+        """Copy every packet that starts no later than `seconds` in the source's time; None copies the rest."""
         while True:
             packet = self._next or next(self._packets, None)
             self._next = None
             if packet is None:
                 return
             if packet.dts is None and packet.pts is None:
-                if packet.size and packet.stream.index in self._pictures:
-                    packet.pts = packet.dts = 0  # cover art: a packet without a time
+                if packet.size and packet.stream.index in self._cover_art:
+                    packet.pts = packet.dts = 0  # its packet has no time
                     self._mux(packet)
                 continue
             start = (packet.dts if packet.dts is not None else packet.pts) * packet.time_base
@@ -148,9 +193,9 @@ class PacketCopier:
                 return
             self._mux(packet)
 
-    def _mux(self, packet: Any) -> None:
+    def _mux(self, packet: av.Packet) -> None:
         index = packet.stream.index
-        if index in self._own_gaps and bytes(packet) == _NO_TEXT:
+        if index in self._mov_text and bytes(packet) == _EMPTY_MOV_TEXT:
             return
         if index in self._text:
             packet = _text_packet(packet)
@@ -162,20 +207,20 @@ class PacketCopier:
         self._target.mux(packet)
 
 
-def _is_mov_text(stream: Any) -> bool:
+def _is_mov_text(stream: Stream) -> bool:
     return stream.type == "subtitle" and stream.codec_context is not None and stream.codec_context.name == "mov_text"
 
 
-def _add_text(target: Any, template: Any) -> Any:
+def _add_text(target: OutputContainer, template: Stream) -> Stream:
     out = target.add_mux_stream("mov_text")
-    out.time_base = Fraction(1, 1000)
+    out.time_base = _TEXT_TIME_BASE
     out.metadata.update(clean_tags(template.metadata))
     out.disposition = template.disposition
     return out
 
 
-def _text_packet(packet: Any) -> Any:
-    """A mov_text sample (3GPP TS 26.245): a 16-bit length and the text in UTF-8."""
+def _text_packet(packet: av.Packet) -> av.Packet:
+    """Return a mov_text sample (3GPP TS 26.245): a 16-bit big-endian length and the text in UTF-8."""
     text = bytes(packet)
     out = av.Packet(len(text).to_bytes(2, "big") + text)
     out.pts, out.dts, out.duration, out.time_base = packet.pts, packet.pts, packet.duration, packet.time_base
@@ -183,12 +228,20 @@ def _text_packet(packet: Any) -> Any:
 
 
 @contextmanager
-def copier(
-    info: ClipInfo, target: Any, plans: tuple[StreamPlan, ...], shift: Fraction, add: AddVideo
+def open_copier(
+    info: ClipInfo, target: OutputContainer, plans: tuple[StreamPlan, ...], shift: Fraction, add_video: AddVideo
 ) -> Iterator[PacketCopier]:
-    """A `PacketCopier` over the clip's own file; an image sequence has nothing to copy."""
+    """Yield a `PacketCopier` that reads the clip's own file, which is open while the block runs.
+
+    Args:
+        info: The clip.
+        target: The output, before its first packet.
+        plans: What happens to each stream. Without any, as for an image sequence, no file is opened.
+        shift: Seconds that are added to all times.
+        add_video: Adds the edited stream to the output.
+    """
     if not plans:
-        yield PacketCopier(None, target, (), shift, info.stream, add)
+        yield PacketCopier(None, target, (), shift, info.stream, add_video)
         return
     with open_input(info.path) as source:
-        yield PacketCopier(source, target, plans, shift, info.stream, add)
+        yield PacketCopier(source, target, plans, shift, info.stream, add_video)

@@ -1,0 +1,1 @@
+"""Measure and follow motion: homographies, optical flow, traces, warps."""

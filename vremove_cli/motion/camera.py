@@ -1,4 +1,8 @@
-"""The camera's step from one frame to another, as a homography of the background."""
+"""Estimate the camera's motion between two frames as a homography of the background.
+
+Corners are tracked by pyramidal Lucas-Kanade flow and a homography is fitted to them by OpenCV's USAC_MAGSAC. Pixels
+are x to the right, y down. `foreground` masks mark everything that is not background: corners on them are left out.
+"""
 
 from dataclasses import dataclass
 
@@ -6,84 +10,121 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array, bounds
-from vremove_cli.motion.warp import seen_in
+from vremove_cli.motion.warp import warp_back_crop
 
-CORNERS = 600
-FEW = 12  # matches below which no step is believed
-NEAR = 48  # pixels round the object in which a step is judged
-_LOST = 30.0  # levels beyond which a difference counts no more: something else moves there
+MAX_CORNERS = 600
+MIN_MATCHES = 12  # tracked corners, and inliers, below which no homography is trusted
+JUDGED_MARGIN = 48  # pixels round the object in which a homography is judged
+
+_CORNER_QUALITY = 0.01  # share of the strongest corner's response
+_CORNER_DISTANCE = 6  # pixels between corners
+_TRACK_WINDOW, _TRACK_LEVELS = (21, 21), 4  # pixels of the Lucas-Kanade window, pyramid levels
+_INLIER_DISTANCE = 1.5  # pixels of reprojection error
+_MAX_DIFFERENCE = 30.0  # 8-bit levels at which a difference is capped: something else moves there
+_MIN_DEPTH = 0.1  # homogeneous coordinate of a frame corner; at 0 the horizon crosses the corner
+_MIN_AREA, _MAX_AREA = 0.25, 4.0  # area of the mapped frame against the frame's
 
 
 @dataclass(frozen=True)
-class Step:
-    """The camera's step from frame a to frame b: `matrix` takes pixels of a to b, and `light` is the level (of 255)
-    by which the background is brighter in b."""
+class CameraMotion:
+    """Camera motion and exposure change from frame a to frame b.
 
-    matrix: Array
-    light: float
-
-
-def best_step(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Step:
-    """The step found at full or at half size, whichever makes the frames more alike round the object.
-
-    Gray frames (H, W) uint8 and what is not background in them, (H, W) uint8. Small pictures bear blur and fast
-    motion, large ones are exact: on a whip pan the half size is better by 1 dB of the plate, on a calm shot the other.
+    Attributes:
+        homography: (3, 3) float64, takes pixels of a to pixels of b.
+        brightness: 8-bit levels by which the background is brighter in b.
     """
-    large = estimate_homography(a, b, busy_a, busy_b)
-    size = (max(1, a.shape[1] // 2), max(1, a.shape[0] // 2))
-    less = [cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (a, b, busy_a, busy_b)]
-    small = _enlarged(estimate_homography(less[0], less[1], *((x > 0).astype(np.uint8) * 255 for x in less[2:])))
-    judged = [_judge(a, b, busy_a, busy_b, matrix) for matrix in (large, small)]
-    return Step(large, judged[0][1]) if judged[0][0] <= judged[1][0] else Step(small, judged[1][1])
+
+    homography: Array
+    brightness: float
 
 
-def _enlarged(matrix: Array) -> Array:
-    """A step between half-size frames, for the whole ones."""
-    scale = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]], np.float64)
-    return np.asarray(scale @ matrix @ np.linalg.inv(scale))
+def estimate_camera_motion(a: Array, b: Array, foreground_a: Array, foreground_b: Array) -> CameraMotion:
+    """Estimate a homography at full and at half size and return the one that aligns the frames better.
 
+    A small picture tolerates blur and fast motion, a large one is exact: on a whip pan the half size gains 1 dB of the
+    plate, on a calm shot the full size does.
 
-def _judge(a: Array, b: Array, busy_a: Array, busy_b: Array, matrix: Array) -> tuple[float, float]:
-    """How different the background round the object is after a step, in levels, and how much brighter it became."""
-    box = bounds(busy_a).union(bounds(busy_b)).grow(NEAR).clip(a.shape[1], a.shape[0])
-    seen = seen_in(b, matrix, box)
-    busy = (seen_in(busy_b, matrix, box, nearest=True) > 0) | (busy_a[box.slices] > 0)
-    change = (seen.astype(np.int16) - a[box.slices])[~busy]
-    if not len(change):
-        return float("inf"), 0.0
-    light = float(np.median(change))
-    return float(np.minimum(np.abs(change - light), _LOST).mean()), light
+    Args:
+        a: Gray frame (H, W) uint8.
+        b: Gray frame (H, W) uint8.
+        foreground_a: (H, W) uint8, 255 where `a` does not show background, 0 elsewhere.
+        foreground_b: The same for `b`.
 
-
-def estimate_homography(a: Array, b: Array, busy_a: Array, busy_b: Array) -> Array:
-    """Homography (3, 3) float64 that takes pixels of gray frame `a` (H, W) uint8 to frame `b`.
-
-    `busy_a`, `busy_b` (H, W) uint8 mark what is not background and is left out. Corners are tracked by pyramidal
-    Lucas-Kanade and fitted by MAGSAC (1.5 px); with fewer than `FEW` of them the camera is taken to stand still.
+    Returns:
+        The motion with the smaller mean difference round the object; of two equal ones, the full size's.
     """
-    corners = cv2.goodFeaturesToTrack(a, CORNERS, 0.01, 6, mask=cv2.bitwise_not(busy_a))
-    if corners is None or len(corners) < FEW:
+    half_size = (max(1, a.shape[1] // 2), max(1, a.shape[0] // 2))
+    half_a, half_b, *soft_masks = (
+        cv2.resize(x, half_size, interpolation=cv2.INTER_AREA) for x in (a, b, foreground_a, foreground_b)
+    )
+    half_masks = [(mask > 0).astype(np.uint8) * 255 for mask in soft_masks]
+    candidates = []
+    for homography in (
+        estimate_homography(a, b, foreground_a, foreground_b),
+        _double_size(estimate_homography(half_a, half_b, *half_masks)),
+    ):
+        error, brightness = _alignment_error(a, b, foreground_a, foreground_b, homography)
+        candidates.append((error, CameraMotion(homography, brightness)))
+    return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def estimate_homography(a: Array, b: Array, foreground_a: Array, foreground_b: Array) -> Array:
+    """Fit the homography that takes background pixels of frame `a` to frame `b`.
+
+    Args:
+        a: Gray frame (H, W) uint8.
+        b: Gray frame (H, W) uint8.
+        foreground_a: (H, W) uint8, 255 where `a` does not show background, 0 elsewhere.
+        foreground_b: The same for `b`.
+
+    Returns:
+        (3, 3) float64; the identity with fewer than `MIN_MATCHES` matches or a degenerate result.
+    """
+    corners = cv2.goodFeaturesToTrack(
+        a, MAX_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE, mask=cv2.bitwise_not(foreground_a)
+    )
+    if corners is None or len(corners) < MIN_MATCHES:
         return np.eye(3)
     corners = corners.reshape(-1, 1, 2)
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, None, winSize=(21, 21), maxLevel=4)
-    start, end = corners.reshape(-1, 2), moved.reshape(-1, 2)
+    tracked, status, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, None, winSize=_TRACK_WINDOW, maxLevel=_TRACK_LEVELS)
+    start, end = corners.reshape(-1, 2), tracked.reshape(-1, 2)
     height, width = b.shape
     column = np.clip(np.rint(end[:, 0]), 0, width - 1).astype(int)
     row = np.clip(np.rint(end[:, 1]), 0, height - 1).astype(int)
-    good = (found.ravel() == 1) & (busy_b[row, column] == 0)
-    if good.sum() < FEW:
+    valid = (status.ravel() == 1) & (foreground_b[row, column] == 0)
+    if valid.sum() < MIN_MATCHES:
         return np.eye(3)
-    matrix, inliers = cv2.findHomography(start[good], end[good], cv2.USAC_MAGSAC, 1.5)
-    if matrix is None or inliers.sum() < FEW or not _sane(matrix, width, height):
+    homography, inliers = cv2.findHomography(start[valid], end[valid], cv2.USAC_MAGSAC, _INLIER_DISTANCE)
+    if homography is None or inliers.sum() < MIN_MATCHES or not _is_plausible(homography, width, height):
         return np.eye(3)
-    return matrix
+    return homography
 
 
-def _sane(matrix: Array, width: int, height: int) -> bool:
-    """Whether a step keeps the frame a frame: no mirror, no collapse, no horizon inside it."""
-    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64) @ matrix.T
-    if (corners[:, 2] <= 0.1).any():
+def _double_size(homography: Array) -> Array:
+    """A homography between half-size frames, converted to full-size pixels: S H S^-1."""
+    scale = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]], np.float64)
+    return np.asarray(scale @ homography @ np.linalg.inv(scale))
+
+
+def _alignment_error(
+    a: Array, b: Array, foreground_a: Array, foreground_b: Array, homography: Array
+) -> tuple[float, float]:
+    """Mean capped difference of the background near the object after alignment, and b's brightness, 8-bit levels."""
+    box = bounds(foreground_a).union(bounds(foreground_b)).grow(JUDGED_MARGIN).clip(a.shape[1], a.shape[0])
+    aligned = warp_back_crop(b, homography, box)
+    foreground = (warp_back_crop(foreground_b, homography, box, nearest=True) > 0) | (foreground_a[box.slices] > 0)
+    change = (aligned.astype(np.int16) - a[box.slices])[~foreground]
+    if not len(change):
+        return float("inf"), 0.0
+    brightness = float(np.median(change))
+    return float(np.minimum(np.abs(change - brightness), _MAX_DIFFERENCE).mean()), brightness
+
+
+def _is_plausible(homography: Array, width: int, height: int) -> bool:
+    """Whether a homography maps the frame without a mirror, a collapse or a horizon inside it."""
+    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64) @ homography.T
+    if (corners[:, 2] <= _MIN_DEPTH).any():
         return False
-    shape = (corners[:, :2] / corners[:, 2:]).astype(np.float32)
-    area = cv2.contourArea(shape, oriented=True) / (width * height)
-    return 0.25 < area < 4.0
+    outline = (corners[:, :2] / corners[:, 2:]).astype(np.float32)
+    area = cv2.contourArea(outline, oriented=True) / (width * height)
+    return _MIN_AREA < area < _MAX_AREA

@@ -1,4 +1,4 @@
-"""Where the background behind the object was last seen, and where it is seen next."""
+"""Trace hidden background points along the flow until a frame shows them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,12 +9,18 @@ from vremove_cli.geometry import Array, Placed
 from vremove_cli.motion.flow import HoleFlow
 from vremove_cli.motion.warp import sample
 
-FREE = 3  # mask values (0..255) below which a pixel counts as background: about 1 %
+BACKGROUND_BELOW = 3  # mask value (0..255) below which a point counts as background: about 1 %
 
 
 @dataclass(frozen=True)
-class Ends:
-    """For each of N hidden points: the frame that shows it (-1: none), where, and how many frames away."""
+class TraceResult:
+    """Where each of N hidden points becomes visible.
+
+    Attributes:
+        frame: (N,) int32, the frame that shows the point; -1 if none does.
+        points: (N, 2) float32, its position (x, y) there in pixels.
+        distance: (N,) float32, how many frames away that is; 0 if none shows it.
+    """
 
     frame: Array
     points: Array
@@ -24,41 +30,51 @@ class Ends:
 def trace(
     points: Array,
     start: int,
-    step: int,
+    direction: int,
     stop: int,
     flows: Mapping[int, HoleFlow],
-    hidden: Callable[[int, Array], Array],
+    mask_at: Callable[[int, Array], Array],
     size: tuple[int, int],
     scale: float,
-) -> Ends:
-    """Follow points (N, 2) of frame `start` until the object no longer covers them.
+) -> TraceResult:
+    """Follow points in one direction of time until the object no longer covers them.
 
-    `step` is 1 or -1 and `stop` the first frame not to be entered. `flows[t]` leads from t to t + step at working
-    scale (`scale` working pixels for one of the frame's); `hidden(t, points)` gives mask values (N,) 0..255 at points
-    of frame t. `size` is the frame's (width, height). Points that leave the frame end nowhere.
+    Args:
+        points: (N, 2) (x, y) in pixels of frame `start`.
+        start: The frame that hides the points.
+        direction: 1 for forward in time, -1 for backward.
+        stop: The first frame not to enter.
+        flows: Flow from frame t to frame t + `direction`, by t, in working pixels.
+        mask_at: Takes a frame and points (M, 2) in its pixels; returns mask values (M,) 0..255.
+        size: The frame's (width, height) in pixels.
+        scale: Working pixels per frame pixel.
+
+    Returns:
+        Where the points become visible; points that leave the frame are never visible.
     """
     count = len(points)
     frame = np.full(count, -1, np.int32)
-    found = np.zeros((count, 2), np.float32)
+    visible_at = np.zeros((count, 2), np.float32)
     distance = np.zeros(count, np.float32)
     alive = np.arange(count)
-    at: Array = points.astype(np.float32)
+    positions: Array = points.astype(np.float32)
     t = start
-    while len(alive) and t + step != stop:
-        at = (flows[t].follow((at + 0.5) * scale - 0.5) + 0.5) / scale - 0.5
-        t += step
-        inside = (at[:, 0] >= 0) & (at[:, 0] <= size[0] - 1) & (at[:, 1] >= 0) & (at[:, 1] <= size[1] - 1)
-        alive, at = alive[inside], at[inside]
+    while len(alive) and t + direction != stop:
+        positions = (flows[t].map_points((positions + 0.5) * scale - 0.5) + 0.5) / scale - 0.5
+        t += direction
+        x, y = positions[:, 0], positions[:, 1]
+        inside = (x >= 0) & (x <= size[0] - 1) & (y >= 0) & (y <= size[1] - 1)
+        alive, positions = alive[inside], positions[inside]
         if not len(alive):
             break
-        free = hidden(t, at) < FREE
-        done = alive[free]
-        frame[done], found[done], distance[done] = t, at[free], abs(t - start)
-        alive, at = alive[~free], at[~free]
-    return Ends(frame, found, distance)
+        visible = mask_at(t, positions) < BACKGROUND_BELOW
+        done = alive[visible]
+        frame[done], visible_at[done], distance[done] = t, positions[visible], abs(t - start)
+        alive, positions = alive[~visible], positions[~visible]
+    return TraceResult(frame, visible_at, distance)
 
 
-def mask_lookup(mask: Placed, points: Array) -> Array:
-    """Values (N,) of a mask at points (N, 2) of the frame; 0 outside its box."""
+def sample_mask(mask: Placed, points: Array) -> Array:
+    """Sample a mask bilinearly at points (N, 2) of the frame: (N,) of its dtype, 0 outside its box."""
     local = points - np.array([mask.box.x0, mask.box.y0], np.float32)
     return sample(mask.values, local, outside=0.0)

@@ -1,65 +1,76 @@
-"""Shadows, reflections and mirror images: what differs from the clean plate and goes where the object goes.
+"""Find shadows, reflections and mirror images: pixels that differ from the clean plate and move with the object.
 
 ROSE (sec. 4.4) and UnderEraser (eq. 1-2) define the side effects of an object as the difference between a clip with and
-without it. Here the clip without it is estimated: at a small size, each frame is compared with the median of what
-aligned other frames show. What differs is averaged over time in the *object's* coordinates: its shadow stays, people
-who walk by, leaves in the wind and badly aligned texture wash out. The plate is then built once more without what was
-found, which shows the effect to its full penumbra. A verdict for the whole run of frames decides whether to believe it.
+without it. Here the clip without it is estimated as a median plate at a small size (`median_plate`). The difference is
+averaged over time in the *object's* coordinates: its shadow stays, people who walk by, leaves in the wind and badly
+aligned texture wash out. The plate is then built once more without the pixels found, which shows an effect to its full
+penumbra. A verdict for the whole range of frames decides whether to believe the result.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from vremove_cli.frame_ranges import FrameRange, spread_evenly
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
 from vremove_cli.masks.morphology import grow
-from vremove_cli.motion.camera import estimate_homography
-from vremove_cli.motion.flow import fast_flow
-from vremove_cli.motion.warp import grid, project, warp_back
+from vremove_cli.plate.median_plate import FrameEvidence, Scene, compare_with_plate
 
-WIDTH = 320  # pixels of the longer side at which effects are looked for: they are soft, and masks grow again
-WITNESSES = 14  # frames that the plate is the median of
-NEAREST, FARTHEST = 3, 40  # frames away
-FEWEST = 3  # witnesses below which a pixel is unknown
+WIDTH = 320  # pixels of the longer side at which effects are searched: they are soft, and masks grow again
 WINDOW = 16  # frames on each side over which differences are averaged in the object's coordinates
-STEPS = (4, 2)  # every how many frames are compared, the first and the second time
-ROOM = 1.5  # how far from the object effects are looked for, in its longer sides
-TRAVEL = 1.0  # sizes of itself that the object must travel for its background to be known
+STRIDES = (4, 2)  # every how many frames are compared, in the first and in the second pass
+SEARCH_MARGIN = 1.5  # distance from the object within which effects are searched, in its longer sides
+MIN_TRAVEL = 1.0  # sizes of itself that the object must travel for its background to be known
 
-_FULL = 10.0  # 8-bit levels of difference that count as certain
-_FIRST, _SECOND = (0.4, 5.0), (1.5, 4.0)  # share of the witnesses' spread and levels that are no difference
-# Persistence of a region's core and of all its pixels: to be left out of the second plate, to be judged, to be taken.
-_SUSPECTED, _JUDGED, _TAKEN = (0.4, 0.3), (0.6, 0.3), (0.4, 0.1)
+# Difference that does not count, in the first and the second pass: multiple of the sources' spread, 8-bit levels.
+_FIRST_TOLERANCE, _SECOND_TOLERANCE = (0.4, 5.0), (1.5, 4.0)
+_WORKERS = 2  # threads
+# Growth of a found mask: before the second plate is built, and in the result; the distance of ambient pixels. Pixels.
+_HIDDEN_GROWTH, _RESULT_GROWTH, _AMBIENT_DISTANCE = 5, 2, 12
+_MIN_CORE_PIXELS, _MIN_CORE_SHARE = 12, 0.01  # size of a region's core, in pixels and in shares of the object
+_MIN_MEASURED_PIXELS = 10  # changed pixels of a region below which a frame does not count in the measures
+_CHANGED_FROM = 0.5  # difference from which a pixel counts as changed in the measures
+_OVER_AMBIENT = 12.0  # a pixel of the result must persist this many times more than the rest of the picture
+_SCALE_LIMITS = (0.5, 2)  # change of the object's size that is compensated
+
+# The verdict's limits. On composites of people without shadows, people who walk along, and shadows painted in, these
+# divide the two kinds.
+_MIN_CONTRAST = 24.0  # persistence of the regions over that of the rest
+_AMBIENT_OFFSET = 0.005  # persistence added to the rest, so that a still picture does not decide alone
+_MIN_DARKENED = 0.6  # share of the regions that is a darkened plate
+_MAX_TEXTURE_LOSS = 0.65
+_MIN_AREA = 0.1  # of the object's size; a smaller effect is ignored
+
 _NOTHING = "no shadow or reflection of the object was found"
 _STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture"
 _COMPANY = "something goes along with the object that is neither a shadow nor a reflection: left alone"
-_WORSE = 2.0  # witnesses this much worse aligned than the best, and as many levels, are not asked
-# The verdict: how far regions stand out from the rest, how much of them is a darkened plate and keeps its texture. On
-# composites of people without shadows, people who walk along, and shadows painted in, these divide the two kinds.
-_CLEAR, _SHADY, _TORN = 24.0, 0.6, 0.65
-_LEAST = 0.1  # of the object's size: what is smaller is left out of account
-_WORKERS = 2
+_UNSTEADY = "the picture changes all over, so a shadow or reflection cannot be told from the rest: left alone"
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One frame against its plate: `differ` (h, w) float32 in [0, 1], -1 where unknown; `shade` and `torn` (h, w):
-    whether the pixel is the plate's colour darkened, and how little of its texture the plate explains."""
+class _Limits:
+    """Persistence limits (0 to 1) of a region: `core` somewhere inside it, `edge` in all its pixels."""
 
-    differ: Array
-    shade: Array
-    torn: Array
+    core: float
+    edge: float
+
+
+_SUSPECTED = _Limits(0.4, 0.3)  # hidden from the second plate
+_JUDGED = _Limits(0.6, 0.3)  # measured for the verdict
+_TAKEN = _Limits(0.4, 0.1)  # part of the result
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What was found: masks (h, w) bool by frame, on the small grid, and what to tell the user about it.
+    """The effects found in a range of frames.
 
-    `clear` is False when an effect may be there that could not be told apart: what lies near the object is in doubt.
+    Attributes:
+        masks: (H, W) bool by frame, on the small grid; frames without effects are left out.
+        verdict: A sentence for the user.
+        clear: False if an effect may be present that could not be told apart: the area near the object is in doubt.
     """
 
     masks: Mapping[int, Array]
@@ -69,267 +80,191 @@ class Effects:
 
 @dataclass(frozen=True)
 class Measures:
-    """What the verdict is drawn from, over all frames: `strength` is the mean persistence of the regions, `ambient`
-    that of the rest of the picture, `shade` and `torn` the regions' means, `area` their share of the picture,
-    `size` the object's."""
+    """What the verdict is drawn from, over all frames.
 
-    strength: float
+    Attributes:
+        persistence: Mean persistence of the regions, 0 to 1.
+        ambient: Mean persistence of the rest of the picture, 0 to 1.
+        darkened: Share of the regions' changed pixels that are the plate darkened.
+        texture_loss: Mean texture loss of the regions' changed pixels.
+        area: Share of the picture that the regions cover.
+        object_area: Share of the picture that the object covers.
+    """
+
+    persistence: float
     ambient: float
-    shade: float
-    torn: float
+    darkened: float
+    texture_loss: float
     area: float
-    size: float
+    object_area: float
 
 
-class Scene:
-    """A run of frames at the small size: `rgb` (T, h, w, 3) uint8, object masks (T, h, w) bool, the camera's way."""
+def find_effects(rgb: Array, masks: Array, span: FrameRange, tick: Callable[[int], None] = lambda _: None) -> Effects:
+    """Find the shadows and reflections of an object.
 
-    def __init__(self, rgb: Array, masks: Array) -> None:
-        self.rgb, self.masks = rgb, masks
-        self.gray = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in rgb])
-        busy = masks.astype(np.uint8) * 255
-        self.camera = [np.eye(3)]
-        for t in range(len(rgb) - 1):
-            step = estimate_homography(self.gray[t], self.gray[t + 1], busy[t], busy[t + 1])
-            self.camera.append(step @ self.camera[-1])
-        self.centre = [_centre(m) for m in masks]
+    Args:
+        rgb: (T, H, W, 3) uint8, small frames (longer side `WIDTH`).
+        masks: (T, H, W) bool. They should hold the whole object: parts that stick out are taken for effects.
+        span: The frames to report; others in `rgb` serve as sources.
+        tick: Called with the number of frames of `span` done so far.
 
-    def between(self, t: int, s: int) -> Array:
-        """Homography (3, 3) that takes pixels of frame t to frame s."""
-        return np.asarray(self.camera[s] @ np.linalg.inv(self.camera[t]))
-
-    def travelled(self) -> float:
-        """How many times its own size the object moves across the background, at most between any two frames."""
-        seen = [t for t, c in enumerate(self.centre) if c is not None]
-        best = 0.0
-        for t in seen[:: max(1, len(seen) // 12)]:
-            for s in seen[:: max(1, len(seen) // 12)]:
-                if abs(s - t) <= FARTHEST:
-                    one, two = self.centre[t], self.centre[s]
-                    assert one is not None
-                    assert two is not None
-                    moved = project(self.between(t, s), np.array([one[:2]], np.float32))[0] - np.array(two[:2])
-                    best = max(best, float(np.linalg.norm(moved)) / one[2])
-        return best
-
-
-def find_effects(
-    rgb: Array, masks: Array, span: FrameRange, tick: Callable[[int], None] = lambda done: None
-) -> Effects:
-    """Effects in frames run[0] <= t < run[1] of small frames `rgb` (T, h, w, 3) uint8, object masks (T, h, w) bool.
-
-    The masks should hold the whole object: what sticks out of them is taken for an effect.
+    Returns:
+        The effects in the frames of `span`; no masks where the verdict does not believe them.
     """
     if not masks.any():
         return Effects({}, _NOTHING, True)
     scene = Scene(rgb, masks)
-    if scene.travelled() < TRAVEL:
+    if scene.travel() < MIN_TRAVEL:
         return Effects({}, _STILL, False)
-    low, high = max(0, span.start - WINDOW), min(len(rgb), span.stop + WINDOW)
-    total = sum((high - low) // step for step in STEPS)
-    done = 0
-
-    def compare(hidden: Array, margin: tuple[float, float], step: int) -> dict[int, Evidence]:
-        nonlocal done
-        frames = [t for t in range(low, high, step) if scene.centre[t] is not None]
-        found = {}
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            for t, one in zip(frames, pool.map(lambda t: _compare(scene, t, hidden, margin), frames), strict=True):
-                found[t] = one
-                done += 1
-                tick((span.length) * done // max(1, total))
-        return found
-
-    first = _persistence(scene, compare(masks, _FIRST, STEPS[0]))
-    if not any(_regions(p, masks[t], *_SUSPECTED).any() for t, p in first.items()):
+    comparer = _Comparer(scene, span, tick)
+    suspects = _measure_persistence(scene, comparer.compare(masks, _FIRST_TOLERANCE, STRIDES[0]))
+    if not any(_regions(p, masks[t], _SUSPECTED).any() for t, p in suspects.items()):
         return Effects({}, _NOTHING, True)
-    hidden = masks | _everywhere(scene, {t: _grown(p > _SUSPECTED[1], 5) for t, p in first.items()})
-    evidence = compare(hidden, _SECOND, STEPS[1])
-    lasting = _persistence(scene, evidence)
-    sure = {t: _regions(p, masks[t], *_JUDGED) for t, p in lasting.items()}
-    measures = _measure(scene, evidence, lasting, sure)
+    suspected = {t: _grow(p > _SUSPECTED.edge, _HIDDEN_GROWTH) for t, p in suspects.items()}
+    evidence = comparer.compare(masks | _spread_over_frames(scene, suspected), _SECOND_TOLERANCE, STRIDES[1])
+    persistence = _measure_persistence(scene, evidence)
+    regions = {t: _regions(p, masks[t], _JUDGED) for t, p in persistence.items()}
+    measures = _measure(scene, evidence, persistence, regions)
     verdict, believed = judge(measures)
     if not believed:
         return Effects({}, verdict, verdict != _COMPANY)
-    least = max(_TAKEN[1], 12 * measures.ambient)
-    taken = {t: _grown(_regions(p, masks[t], _TAKEN[0], least), 2) for t, p in lasting.items()}
-    whole = _everywhere(scene, taken)
-    return Effects({t: whole[t] for t in range(*span) if whole[t].any()}, verdict, True)
+    taken = _Limits(_TAKEN.core, max(_TAKEN.edge, _OVER_AMBIENT * measures.ambient))
+    found = {t: _grow(_regions(p, masks[t], taken), _RESULT_GROWTH) for t, p in persistence.items()}
+    everywhere = _spread_over_frames(scene, found)
+    return Effects({t: everywhere[t] for t in range(*span) if everywhere[t].any()}, verdict, True)
 
 
 def judge(measures: Measures) -> tuple[str, bool]:
-    """A sentence on what was found, and whether it is to be believed."""
-    if measures.area < _LEAST * measures.size:
+    """Return a sentence for the user on the effects found, and whether to believe them."""
+    if measures.area < _MIN_AREA * measures.object_area:
         return _NOTHING, False
-    if measures.strength < _CLEAR * (measures.ambient + 0.005):
-        return "the picture changes all over, so a shadow or reflection cannot be told from the rest: left alone", False
-    if measures.shade < _SHADY or measures.torn > _TORN:
+    if measures.persistence < _MIN_CONTRAST * (measures.ambient + _AMBIENT_OFFSET):
+        return _UNSTEADY, False
+    if measures.darkened < _MIN_DARKENED or measures.texture_loss > _MAX_TEXTURE_LOSS:
         return _COMPANY, False
     return f"a shadow or reflection was found ({100 * measures.area:.1f} % of the picture)", True
 
 
-def _centre(mask: Array) -> tuple[float, float, float] | None:
-    """Centre x, y and size (square root of the area) of a mask; None when it is empty."""
-    rows, columns = np.nonzero(mask)
-    return (float(columns.mean()), float(rows.mean()), float(np.sqrt(len(rows)))) if len(rows) else None
+class _Comparer:
+    """Compares the frames in and near a range with their plates, and reports progress over both passes."""
+
+    def __init__(self, scene: Scene, span: FrameRange, tick: Callable[[int], None]) -> None:
+        self._scene, self._span, self._tick = scene, span, tick
+        self._low, self._high = max(0, span.start - WINDOW), min(len(scene.rgb), span.stop + WINDOW)
+        self._total = sum((self._high - self._low) // stride for stride in STRIDES)
+        self._done = 0
+
+    def compare(self, hidden: Array, tolerance: tuple[float, float], stride: int) -> dict[int, FrameEvidence]:
+        """Compare every `stride`-th frame that shows the object; the other arguments as in `compare_with_plate`."""
+        scene = self._scene
+        frames = [t for t in range(self._low, self._high, stride) if scene.placements[t] is not None]
+        evidence = {}
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            compared = pool.map(lambda t: compare_with_plate(scene, t, hidden, tolerance), frames)
+            for t, found in zip(frames, compared, strict=True):
+                evidence[t] = found
+                self._done += 1
+                self._tick(self._span.length * self._done // max(1, self._total))
+        return evidence
 
 
-def _witnesses(t: int, count: int) -> list[int]:
-    """Frames that frame t of `count` is compared with: the nearer, the denser; at an end, more from the other side."""
-    steps = [NEAREST * (FARTHEST / NEAREST) ** (k / (WITNESSES - 1)) for k in range(WITNESSES)]
-    near = list(dict.fromkeys(s for o in steps for s in (t - round(o), t + round(o)) if 0 <= s < count))
-    return [near[k] for k in spread_evenly(0, len(near), WITNESSES)]
-
-
-def _compare(scene: Scene, t: int, hidden: Array, margin: tuple[float, float]) -> Evidence:
-    """A frame against the median of its witnesses."""
-    seen = [_witness(scene, t, s, hidden) for s in _witnesses(t, len(scene.rgb))]
-    if not seen:
-        nothing = np.zeros(hidden.shape[1:], np.float32)
-        return Evidence(nothing - 1, nothing > 0, nothing.astype(np.float16))
-    errors = np.array([e for _, _, e in seen])
-    good = [seen[k] for k in np.flatnonzero(errors <= _WORSE * errors.min() + _WORSE)]
-    plate, spread, count = _median(np.stack([v for v, _, _ in good]), np.stack([k for _, k, _ in good]))
-    known = cv2.erode((count >= FEWEST).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    here = cv2.blur(scene.rgb[t].astype(np.float32), (3, 3))
-    plate = cv2.blur(plate, (3, 3))
-    differ = np.abs(here - plate).max(axis=2) - margin[0] * cv2.blur(spread, (3, 3)) - margin[1]
-    differ = np.where(known, np.clip(differ / _FULL, 0, 1), -1).astype(np.float32)
-    return Evidence(differ, _shade(here, plate), _torn(scene.rgb[t], plate).astype(np.float16))
-
-
-def _witness(scene: Scene, t: int, s: int, hidden: Array) -> tuple[Array, Array, float]:
-    """Frame s seen from frame t, (h, w, 3) uint8, where it shows the background (h, w) bool, and how far the two are
-    apart there, in levels."""
-    height, width = scene.gray[t].shape
-    step = scene.between(t, s)
-    partner = warp_back(scene.gray[s], step, width, height)
-    free = np.where(hidden[s], 0, 255).astype(np.uint8)
-    shown = warp_back(free, step, width, height, nearest=True) > 0
-    here = np.where(shown & ~scene.masks[t], scene.gray[t], partner)
-    at = grid(width, height) + fast_flow(here, partner)
-    at = project(step, at.reshape(-1, 2)).reshape(height, width, 2)
-    colour = cv2.remap(scene.rgb[s], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    clear = cv2.remap(free, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    known = clear > 250
-    apart = cv2.mean(cv2.absdiff(colour, scene.rgb[t]), (known & ~hidden[t]).astype(np.uint8))
-    return colour, known, sum(apart[:3]) / 3
-
-
-def _median(colours: Array, known: Array) -> tuple[Array, Array, Array]:
-    """Median (h, w, 3) float32 of N pictures (N, h, w, 3) uint8 where known (N, h, w), half the spread between their
-    quartiles (h, w) float32, and how many there are (h, w)."""
-    count = known.sum(axis=0)
-    ordered = np.sort(np.where(known[..., None], colours, 255), axis=0)
-
-    def rank(k: Array) -> Array:
-        k = np.clip(k, 0, len(colours) - 1)[None, ..., None]
-        return np.take_along_axis(ordered, k, axis=0)[0].astype(np.float32)
-
-    middle = (rank((count - 1) // 2) + rank(count // 2)) / 2
-    spread = (rank(count - 1 - count // 4) - rank(count // 4)).max(axis=2) / 2
-    return middle, spread, count
-
-
-def _shade(here: Array, plate: Array) -> Array:
-    """Where a picture is the plate darkened, all channels by about the same factor."""
-    ratio = (here + 4) / (plate + 4)
-    most, least = ratio.max(axis=2), ratio.min(axis=2)
-    return np.asarray((most - least < 0.2) & (most < 1.03) & (least > 0.15))
-
-
-def _torn(here: Array, plate: Array) -> Array:
-    """What a local linear function of the plate leaves of the picture's texture, against their mean difference."""
-    a, b = here.astype(np.float32).mean(axis=2), plate.mean(axis=2)
-
-    def mean(x: Array) -> Array:
-        return np.asarray(cv2.blur(x, (7, 7)))
-
-    mean_a, mean_b = mean(a), mean(b)
-    together = mean(a * b) - mean_a * mean_b
-    left = mean(a * a) - mean_a**2 - together**2 / np.maximum(mean(b * b) - mean_b**2, 1)
-    return np.asarray(np.sqrt(np.maximum(left, 0)) / (np.abs(mean_a - mean_b) + 4))
-
-
-def _moved(values: Array, scene: Scene, s: int, t: int, *, scaled: bool) -> Array:
-    """Values (h, w) of frame s where they would be if the object stood as in frame t; -1 beyond the frame."""
-    one, two = scene.centre[t], scene.centre[s]
-    assert one is not None
-    assert two is not None
-    scale = float(np.clip(two[2] / one[2], 0.5, 2)) if scaled else 1.0
-    matrix = np.array([[scale, 0, two[0] - scale * one[0]], [0, scale, two[1] - scale * one[1]]])
+def _move_with_object(values: Array, scene: Scene, s: int, t: int, *, scaled: bool) -> Array:
+    """Values (H, W) float32 of frame s, moved to where the object is in frame t; -1 beyond the frame."""
+    target, source = scene.placement(t), scene.placement(s)
+    scale = float(np.clip(source.size / target.size, *_SCALE_LIMITS)) if scaled else 1.0
+    matrix = np.array([[scale, 0, source.x - scale * target.x], [0, scale, source.y - scale * target.y]])
     height, width = values.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=-1)
 
 
-def _persistence(scene: Scene, evidence: Mapping[int, Evidence]) -> dict[int, Array]:
-    """For each frame the mean difference over the frames round it, in the object's coordinates, (h, w) float32."""
-    known = {s: ((one.differ >= 0) & ~scene.masks[s]).astype(np.float32) for s, one in evidence.items()}
-    differ = {s: one.differ * known[s] for s, one in evidence.items()}
+def _measure_persistence(scene: Scene, evidence: Mapping[int, FrameEvidence]) -> dict[int, Array]:
+    """Mean difference over nearby frames in the object's coordinates, by frame, (H, W) float32 in [0, 1]."""
+    known = {s: ((one.difference >= 0) & ~scene.masks[s]).astype(np.float32) for s, one in evidence.items()}
+    difference = {s: one.difference * known[s] for s, one in evidence.items()}
     out = {}
     for t in evidence:
         total = np.zeros(scene.gray[t].shape, np.float32)
         weight = np.zeros_like(total)
         for s in evidence:
             if abs(s - t) <= WINDOW:
-                total += np.maximum(_moved(differ[s], scene, s, t, scaled=True), 0)
-                weight += np.maximum(_moved(known[s], scene, s, t, scaled=True), 0)
+                total += np.maximum(_move_with_object(difference[s], scene, s, t, scaled=True), 0)
+                weight += np.maximum(_move_with_object(known[s], scene, s, t, scaled=True), 0)
         out[t] = total / np.maximum(weight, 1e-3)
     return out
 
 
-def _regions(lasting: Array, mask: Array, core: float, least: float) -> Array:
-    """The parts (h, w) bool near the object that persist, each with a strong core."""
+def _regions(persistence: Array, mask: Array, limits: _Limits) -> Array:
+    """The persistent regions (H, W) bool near the object, each with a strong core."""
     rows, columns = np.nonzero(mask)
-    room = int(ROOM * max(np.ptp(rows), np.ptp(columns)))
+    margin = int(SEARCH_MARGIN * max(np.ptp(rows), np.ptp(columns)))
+    top, bottom = max(0, rows.min() - margin), rows.max() + margin + 1
+    left, right = max(0, columns.min() - margin), columns.max() + margin + 1
     near = np.zeros_like(mask)
-    near[max(0, rows.min() - room) : rows.max() + room + 1, max(0, columns.min() - room) : columns.max() + room + 1] = 1
-    weak = (lasting > least) & near
-    count, labels = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
-    strong = np.bincount(labels[lasting > core], minlength=count)
-    keep = strong >= max(12, 0.01 * len(rows))
-    keep[0] = False
-    return np.asarray(keep[labels])
+    near[top:bottom, left:right] = True
+    candidates = (persistence > limits.edge) & near
+    count, labels = cv2.connectedComponents(candidates.astype(np.uint8), connectivity=8)
+    core_pixels = np.bincount(labels[persistence > limits.core], minlength=count)
+    kept = core_pixels >= max(_MIN_CORE_PIXELS, _MIN_CORE_SHARE * len(rows))
+    kept[0] = False  # label 0 is everything outside the candidates
+    return np.asarray(kept[labels])
+
+
+@dataclass(frozen=True)
+class _FrameMeasures:
+    """One frame's part in `Measures`; its `weight` is the regions' area in pixels, 0 if too little changed there."""
+
+    weight: int
+    persistence: float
+    ambient: float
+    darkened: float
+    texture_loss: float
+
+
+def _measure_frame(mask: Array, evidence: FrameEvidence, persistence: Array, region: Array) -> _FrameMeasures:
+    far = ~_grow(mask | region, _AMBIENT_DISTANCE) & (evidence.difference >= 0)
+    ambient = float(persistence[far].mean()) if far.any() else 0.0
+    changed = region & (evidence.difference > _CHANGED_FROM) & ~mask
+    if changed.sum() < _MIN_MEASURED_PIXELS:
+        return _FrameMeasures(0, 0, ambient, 0, 0)
+    darkened, texture_loss = evidence.darkened[changed].mean(), evidence.texture_loss[changed].mean()
+    return _FrameMeasures(int(region.sum()), persistence[region].mean(), ambient, darkened, texture_loss)
 
 
 def _measure(
-    scene: Scene, evidence: Mapping[int, Evidence], lasting: Mapping[int, Array], regions: Mapping[int, Array]
+    scene: Scene, evidence: Mapping[int, FrameEvidence], persistence: Mapping[int, Array], regions: Mapping[int, Array]
 ) -> Measures:
-    rows = []
-    pixels = 0
-    for t, region in regions.items():
-        far = ~_grown(scene.masks[t] | region, 12) & (evidence[t].differ >= 0)
-        ambient = float(lasting[t][far].mean()) if far.any() else 0.0
-        on = region & (evidence[t].differ > 0.5) & ~scene.masks[t]
-        count = int(region.sum())
-        pixels += count
-        if on.sum() >= 10:
-            one = evidence[t]
-            rows.append((count, lasting[t][region].mean(), ambient, one.shade[on].mean(), one.torn[on].mean()))
-        else:
-            rows.append((0, 0, ambient, 0, 0))
-    table = np.array(rows, np.float64).reshape(-1, 5)
-    weight = table[:, 0] / max(1, table[:, 0].sum())
-    strength, shade, torn = (float((table[:, k] * weight).sum()) for k in (1, 3, 4))
-    area = pixels / max(1, len(regions) * scene.gray[0].size) if weight.any() else 0.0
-    ambient = float(table[:, 2].mean()) if len(table) else 0.0
-    size = float(np.mean([scene.masks[t].mean() for t in regions])) if regions else 0.0
-    return Measures(strength, ambient, shade, torn, area, size)
+    """Average the frames' measures, weighted by the regions' areas."""
+    frames = [_measure_frame(scene.masks[t], evidence[t], persistence[t], region) for t, region in regions.items()]
+    area_weight = _column([f.weight for f in frames])
+    area_weight = area_weight / max(1, area_weight.sum())
+    pixels = sum(int(region.sum()) for region in regions.values())
+    return Measures(
+        persistence=float((_column([f.persistence for f in frames]) * area_weight).sum()),
+        ambient=float(_column([f.ambient for f in frames]).mean()) if frames else 0.0,
+        darkened=float((_column([f.darkened for f in frames]) * area_weight).sum()),
+        texture_loss=float((_column([f.texture_loss for f in frames]) * area_weight).sum()),
+        area=pixels / max(1, len(regions) * scene.gray[0].size) if area_weight.any() else 0.0,
+        object_area=float(np.mean([scene.masks[t].mean() for t in regions])) if regions else 0.0,
+    )
 
 
-def _everywhere(scene: Scene, found: Mapping[int, Array]) -> Array:
-    """Masks (T, h, w) bool for all frames from those of every few: moved along with the object, joined."""
+def _column(values: Sequence[float]) -> Array:
+    return np.array(values, np.float64)
+
+
+def _spread_over_frames(scene: Scene, found: Mapping[int, Array]) -> Array:
+    """Masks (T, H, W) bool for all frames from those of some: the nearest ones, moved with the object and joined."""
     out = np.zeros(scene.masks.shape, bool)
-    have = np.array(sorted(found))
+    available = np.array(sorted(found))
     for t in range(len(out)):
-        if scene.centre[t] is None or not len(have):
+        if scene.placements[t] is None or not len(available):
             continue
-        away = np.abs(have - t)
-        for s in have[away <= max(1, away.min())]:
-            out[t] |= _moved(found[int(s)].astype(np.float32), scene, int(s), t, scaled=False) > 0.5
+        distance = np.abs(available - t)
+        for s in available[distance <= max(1, distance.min())]:
+            out[t] |= _move_with_object(found[int(s)].astype(np.float32), scene, int(s), t, scaled=False) > 0.5
     return out
 
 
-def _grown(mask: Array, px: int) -> Array:
+def _grow(mask: Array, px: int) -> Array:
     return np.asarray(grow(mask.astype(np.uint8), px) > 0)

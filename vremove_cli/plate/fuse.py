@@ -1,4 +1,8 @@
-"""From what two moments show of a hidden pixel to one picture: colours averaged, gradients joined, no seams."""
+"""Fuse what two directions of time show of a hole: average colours, join gradients, and solve for a seamless picture.
+
+Gradient-domain fusion after Perez et al., "Poisson image editing", 2003, here with weighted gradients from two
+observations. N counts the samples of a hole in row order, C the components. Differences are converted to 8-bit levels.
+"""
 
 from dataclasses import dataclass
 
@@ -6,29 +10,40 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.motion.laplace_fill import membrane
-from vremove_cli.plate.confidence import confidence, local_mean, stored
+from vremove_cli.motion.laplace_fill import laplace_fill
+from vremove_cli.plate.confidence import encode_confidence, local_mean, predict_confidence
 from vremove_cli.plate.poisson import solve_poisson
 
-# Trust in a pixel falls with the frames it was followed through and with how much its two sightings differ.
-FAR = 12.0  # frames
-DIFFERENT = 15.0  # 8-bit levels
-LEAST = 0.03
-GUESSED = 0.02  # weight of an edge that no frame shows; its gradient is zero
-ONE_SIDED = 8.0  # difference assumed where there is only one sighting
-DIRTY = 8.0  # 8-bit levels by which a rim may differ from how it was seen elsewhere
-STRAY = 10.0  # pixels of travel over which the belief in that difference halves: alignment errors grow with the path
-HOLD = 0.015  # pull towards the colours seen, against the unit pull of a trusted gradient
-_COARSE = 48
+# The weight of a gradient falls with the frames its sample was traced through and with the difference of its two
+# observations: w = max(exp(-frames / TRUST_FRAMES) exp(-levels / TRUST_LEVELS), MIN_TRUST).
+TRUST_FRAMES = 12.0  # frames
+TRUST_LEVELS = 15.0  # 8-bit levels
+MIN_TRUST = 0.03
+UNSEEN_TRUST = 0.02  # weight of a gradient that no frame shows; the gradient is zero
+ONE_SIDED_DIFFERENCE = 8.0  # 8-bit levels assumed between the observations where there is only one
+DIRTY_LEVELS = 8.0  # 8-bit levels by which a rim may differ from how other frames show it
+STRAY_TRAVEL = 10.0  # pixels of travel that halve the belief in that difference: alignment errors grow with the path
+ANCHOR = 0.015  # weight of the observed colours at a dirty rim, against the weight 1 of a trusted gradient
+
+_RIM_WINDOW = (15, 15)  # pixels over which differences on the rim are averaged
+_SPREAD_SIDE = 48  # pixels of the small picture on which rim values are spread
+_SPREAD_SIGMAS = 6  # standard deviations of that spread in its longer side
+_EPSILON = 1e-6  # keeps divisions finite
 
 
 @dataclass
-class Sightings:
-    """What one direction of time shows of N hidden samples, C components each, float32.
+class Observations:
+    """What one direction of time shows of N hidden samples, float32.
 
-    `colour` is the sample itself; `right` and `below` its neighbours' values where it was seen, `left` and `above`
-    likewise for samples on the hole's left and upper rim only. `distance` is in frames, 0 where nothing was seen;
-    `travel` in pixels. `guessed` (bool) where it was not seen but made up.
+    Attributes:
+        distance: (N,), frames to the observation; 0 where no frame shows the sample.
+        travel: (N,), pixels between the sample and where it was observed.
+        colour: (N, C), the observed sample.
+        right: (N, C), its right neighbour's value where it was observed.
+        below: (N, C), its lower neighbour's.
+        left: (N, C), its left neighbour's; only for samples on the hole's left rim.
+        above: (N, C), its upper neighbour's; only for samples on the hole's upper rim.
+        synthesised: (N,) bool, whether the sample was synthesised instead of observed.
     """
 
     distance: Array
@@ -38,136 +53,142 @@ class Sightings:
     below: Array
     left: Array
     above: Array
-    guessed: Array
+    synthesised: Array
 
     @classmethod
-    def none(cls, count: int, channels: int) -> "Sightings":
+    def empty(cls, count: int, channels: int) -> "Observations":
+        """Return observations of `count` samples with nothing seen yet."""
         distance, travel = np.zeros((2, count), np.float32)
         colour, right, below, left, above = np.zeros((5, count, channels), np.float32)
         return cls(distance, travel, colour, right, below, left, above, np.zeros(count, bool))
 
+    @property
+    def nearness(self) -> Array:
+        """1 / distance (N,); 0 where nothing was seen."""
+        return np.divide(1, self.distance, out=np.zeros_like(self.distance), where=self.distance > 0)
+
+    @property
+    def texture(self) -> Array:
+        """Mean absolute forward difference (N,), summed over both directions, in sample values."""
+        return np.abs(self.right - self.colour).mean(axis=1) + np.abs(self.below - self.colour).mean(axis=1)
+
+    def distance_to(self, values: Array) -> Array:
+        """Mean absolute difference (N,) of the colours to values (N, C); infinite where nothing was seen."""
+        return np.where(self.distance > 0, np.abs(self.colour - values).mean(axis=1), np.inf)
+
 
 @dataclass(frozen=True)
 class Fused:
-    """The finished samples (C, h, w) float32, and how much each is to be believed (h, w) uint8 (see `confidence`)."""
+    """A filled hole.
+
+    Attributes:
+        values: (C, H, W) float32, the known samples with the hole filled.
+        confidence: (H, W) uint8, stored values of `confidence`; 0 outside the hole.
+    """
 
     values: Array
-    sure: Array
+    confidence: Array
 
 
-def fuse(known: Array, hole: Array, core: Array, ahead: Sightings, back: Sightings, peak: int, *, wary: bool) -> Fused:
-    """Fill `hole` (h, w) bool of `known` (C, h, w) from two directions of time; N counts the hole in row order.
+def fuse(
+    known: Array,
+    hole: Array,
+    core: Array,
+    ahead: Observations,
+    back: Observations,
+    peak: int,
+    *,
+    distrust_rim: bool,
+) -> Fused:
+    """Fill a hole from two directions of time.
 
-    Colours are weighted by 1 / distance squared (1 / distance alone is softer); so are gradients, taken where each
-    sample was seen, and the picture is the one whose gradients come closest to them, given the rim (weighted Poisson
-    equation). With `wary`, where the hole's soft border (outside `core`, the mask itself) does not look like what other
-    frames saw there, a shadow, a reflection or a rest of the object lies on it: that part of the rim is not trusted,
-    and the colours are held to what was seen.
+    Colours are weighted by 1 / distance^2 (1 / distance is softer). So are gradients, each taken where its sample was
+    observed; the picture's gradients come as close to them as the rim allows (weighted Poisson equation).
+
+    Args:
+        known: (C, H, W) float32 samples; those inside the hole do not count.
+        hole: (H, W) bool with N samples: the mask and its soft border.
+        core: (H, W) bool, the mask itself.
+        ahead: Observations of the N samples in later frames.
+        back: Observations in earlier frames.
+        peak: Largest sample value.
+        distrust_rim: A shadow, a reflection or a remnant of the object may lie on the hole's rim. Where the border
+            outside `core` differs from how other frames show it, the rim then counts less and the colours are held to
+            the observed ones.
+
+    Returns:
+        The filled samples and their confidence.
     """
     levels = np.float32(255 / peak)
-    weight_a, weight_b = _nearness(ahead.distance) ** 2, _nearness(back.distance) ** 2
-    total = weight_a + weight_b
-    seen = total > 0
-    colour = _mean(ahead.colour, back.colour, weight_a, weight_b, total)
-    differ = np.abs(ahead.colour - back.colour).mean(axis=1) * levels
-    both = (weight_a > 0) & (weight_b > 0)
-    differ = local_mean(np.where(both, differ, ONE_SIDED), hole)
-    nearest = np.where(both, np.minimum(ahead.distance, back.distance), np.maximum(ahead.distance, back.distance))
-    trust = np.maximum(np.exp(-nearest / FAR) * np.exp(-differ / DIFFERENT), LEAST)
-    trust = np.where(seen, trust, GUESSED).astype(np.float32)
-
-    def step(a: Array, b: Array, sign: int) -> Array:
-        joined = _mean(a - ahead.colour, b - back.colour, weight_a, weight_b, total)
-        return sign * joined * seen[:, None]
-
-    spread = _Spread(hole, known.shape[0])
-    start = known.copy()
-    start[:, hole] = np.where(seen[:, None], colour, 0).T
-    if not seen.all():
-        start = _patch(start, hole, seen, peak)
-    travel = (ahead.travel * weight_a + back.travel * weight_b) / np.maximum(total, 1e-6)
+    pair, grid = _Pair(ahead, back), _HoleGrid(hole, known.shape[0])
+    seen = pair.seen
+    colour = pair.mean(ahead.colour, back.colour)
+    start = _initial_picture(known, hole, colour, seen, peak)
     rim, anchor = np.ones(hole.shape, np.float32), np.zeros(hole.shape, np.float32)
-    if wary:
-        dirt = _dirt(known[:, hole], colour.T, ~core[hole] & seen, hole, levels, travel)
-        rim = np.exp(-((dirt / DIRTY) ** 2))
-        anchor = np.where(spread.full(seen), HOLD * _outward(1 - rim, hole & ~core), 0).astype(np.float32)
-    weight_x, weight_y = spread.edges(trust, rim[hole])
-    grad_x = spread.gradient(step(ahead.right, back.right, 1), step(ahead.left, back.left, -1), axis=1)
-    grad_y = spread.gradient(step(ahead.below, back.below, 1), step(ahead.above, back.above, -1), axis=0)
+    if distrust_rim:
+        border = ~core[hole] & seen
+        dirt = _rim_dirt(known[:, hole], colour.T, border, hole, levels, pair.mean_travel())
+        rim = np.exp(-((dirt / DIRTY_LEVELS) ** 2))
+        anchor = np.where(grid.full(seen), ANCHOR * _spread_inwards(1 - rim, hole & ~core), 0).astype(np.float32)
+    weight_x, weight_y = grid.edge_weights(pair.trust(hole, levels), rim[hole])
+    right, left = pair.gradient(ahead.right, back.right, 1), pair.gradient(ahead.left, back.left, -1)
+    below, above = pair.gradient(ahead.below, back.below, 1), pair.gradient(ahead.above, back.above, -1)
+    grad_x, grad_y = grid.edge_gradients(right, left, axis=1), grid.edge_gradients(below, above, axis=0)
     values = solve_poisson(start, hole, grad_x, grad_y, weight_x, weight_y, anchor)
-    sure = np.zeros(hole.shape, np.uint8)
-    sure[hole] = stored(_chance(values[:, hole].T, hole, ahead, back, levels), seen & ~ahead.guessed)
-    return Fused(values, sure)
+    confidence = np.zeros(hole.shape, np.uint8)
+    chance = pair.predict_confidence(values[:, hole].T, hole, levels)
+    confidence[hole] = encode_confidence(chance, seen & ~ahead.synthesised)
+    return Fused(values, confidence)
 
 
-def _chance(values: Array, hole: Array, ahead: Sightings, back: Sightings, levels: np.float32) -> Array:
-    """How likely the fused samples (N, C) are right."""
-    first = _nearness(ahead.distance) > _nearness(back.distance)
+class _Pair:
+    """The observations of both directions, averaged with the weights 1 / distance^2.
 
-    def texture(end: Sightings) -> Array:
-        return np.abs(end.right - end.colour).mean(axis=1) + np.abs(end.below - end.colour).mean(axis=1)
-
-    def pull(end: Sightings) -> Array:
-        return np.where(end.distance > 0, np.abs(end.colour - values).mean(axis=1), np.inf)
-
-    nearer = np.minimum(pull(ahead), pull(back))
-    nearer = np.where(np.isfinite(nearer), nearer, 0)
-    return confidence(nearer * levels, np.where(first, texture(ahead), texture(back)) * levels, hole)
-
-
-def _nearness(distance: Array) -> Array:
-    return np.divide(1, distance, out=np.zeros_like(distance), where=distance > 0)
-
-
-def _mean(a: Array, b: Array, weight_a: Array, weight_b: Array, total: Array) -> Array:
-    top = a * weight_a[:, None] + b * weight_b[:, None]
-    return top / np.maximum(total, 1e-6)[:, None]
-
-
-def _dirt(known: Array, seen: Array, border: Array, hole: Array, levels: np.float32, travel: Array) -> Array:
-    """How far the border as it is differs from how it was seen, (h, w) in 8-bit levels.
-
-    Signed differences are averaged over 15x15 border pixels first: misplaced texture cancels, a shadow does not.
+    Attributes:
+        seen: (N,) bool, whether any direction shows the sample.
     """
-    weight = np.zeros(hole.shape, np.float32)
-    weight[hole] = border
-    near = np.maximum(cv2.blur(weight, (15, 15)), 1e-6)
-    gap = np.zeros(hole.shape, np.float32)
-    gap[hole] = travel * border
-    apart = cv2.blur(gap, (15, 15)) / near
-    worst = np.zeros(hole.shape, np.float32)
-    for was, other in zip(known, seen, strict=True):
-        difference = np.zeros(hole.shape, np.float32)
-        difference[hole] = (was - other) * border
-        mean = np.abs(cv2.blur(difference, (15, 15)))
-        agreed = mean / np.maximum(cv2.blur(np.abs(difference), (15, 15)), 1e-6)
-        worst = np.maximum(worst, mean / near * agreed / (1 + apart / STRAY))
-    return worst * levels * (cv2.blur(weight, (15, 15)) > 1e-4)
+
+    def __init__(self, ahead: Observations, back: Observations) -> None:
+        self._ahead, self._back = ahead, back
+        self._weight_ahead, self._weight_back = ahead.nearness**2, back.nearness**2
+        self._total = self._weight_ahead + self._weight_back
+        self.seen = self._total > 0
+
+    def mean(self, a: Array, b: Array) -> Array:
+        """Weighted mean (N, C) of values of `ahead` and of `back`; 0 where nothing was seen."""
+        total = a * self._weight_ahead[:, None] + b * self._weight_back[:, None]
+        return total / np.maximum(self._total, _EPSILON)[:, None]
+
+    def mean_travel(self) -> Array:
+        total = self._ahead.travel * self._weight_ahead + self._back.travel * self._weight_back
+        return total / np.maximum(self._total, _EPSILON)
+
+    def gradient(self, a: Array, b: Array, sign: int) -> Array:
+        """Weighted mean (N, C) of the differences of neighbours to the samples; `sign` is -1 for backward ones."""
+        return sign * self.mean(a - self._ahead.colour, b - self._back.colour) * self.seen[:, None]
+
+    def trust(self, hole: Array, levels: np.float32) -> Array:
+        """Weights (N,) float32 of the samples' gradients; `levels` are 8-bit levels per sample value."""
+        ahead, back = self._ahead, self._back
+        difference = np.abs(ahead.colour - back.colour).mean(axis=1) * levels
+        both = (self._weight_ahead > 0) & (self._weight_back > 0)
+        difference = local_mean(np.where(both, difference, ONE_SIDED_DIFFERENCE), hole)
+        smaller, larger = np.minimum(ahead.distance, back.distance), np.maximum(ahead.distance, back.distance)
+        frames = np.where(both, smaller, larger)
+        trust = np.maximum(np.exp(-frames / TRUST_FRAMES) * np.exp(-difference / TRUST_LEVELS), MIN_TRUST)
+        return np.where(self.seen, trust, UNSEEN_TRUST).astype(np.float32)
+
+    def predict_confidence(self, values: Array, hole: Array, levels: np.float32) -> Array:
+        """Chances (N,) that fused samples (N, C) are right; `levels` are 8-bit levels per sample value."""
+        ahead, back = self._ahead, self._back
+        pull = np.minimum(ahead.distance_to(values), back.distance_to(values))
+        pull = np.where(np.isfinite(pull), pull, 0)
+        texture = np.where(ahead.nearness > back.nearness, ahead.texture, back.texture)
+        return predict_confidence(pull * levels, texture * levels, hole)
 
 
-def _outward(values: Array, border: Array) -> Array:
-    """Values known on a border (h, w), spread over the picture by nearness: a wide normalised blur."""
-    weight = border.astype(np.float32)
-    height, width = border.shape
-    size = (min(width, _COARSE), min(height, _COARSE))  # it is smooth: a small picture of it will do
-    top, bottom = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (values * weight, weight))
-    sigma = max(1.0, max(size) / 6)
-    spread = cv2.GaussianBlur(top, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(bottom, (0, 0), sigma), 1e-6)
-    return cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _patch(start: Array, hole: Array, seen: Array, peak: int) -> Array:
-    """A first guess for what was never seen: the smooth continuation of what surrounds it."""
-    unknown = np.zeros(hole.shape, bool)
-    unknown[hole] = ~seen
-    if unknown.all():  # nothing to continue: gray, not what zeros mean
-        return np.full_like(start, (peak + 1) // 2)
-    smooth = membrane(np.ascontiguousarray(start.transpose(1, 2, 0)), unknown)
-    return np.where(unknown, smooth.transpose(2, 0, 1), start)
-
-
-class _Spread:
-    """Puts per-sample values of a hole onto the edges of its grid.
+class _HoleGrid:
+    """Puts values of a hole's N samples onto the pixels and edges of its grid.
 
     An edge belongs to its left (upper) pixel if that is in the hole, else to its right (lower) one.
     """
@@ -176,26 +197,96 @@ class _Spread:
         self._hole, self._channels = hole, channels
 
     def full(self, values: Array) -> Array:
+        """Values (N,) as a picture (H, W) float32, 0 outside the hole."""
         out = np.zeros(self._hole.shape, np.float32)
         out[self._hole] = values
         return out
 
-    def edges(self, trust: Array, rim: Array) -> tuple[Array, Array]:
-        """Weights of the edges; those that leave the hole also count their pixel's `rim` trust."""
+    def edge_weights(self, trust: Array, rim: Array) -> tuple[Array, Array]:
+        """Weights (H, W) of the edges to the right and downward; those that leave the hole also count `rim` (N,)."""
         inner, outer, hole = self.full(trust), self.full(trust * rim), self._hole
         x, y = inner.copy(), inner.copy()
         x[:, :-1] = np.where(hole[:, :-1], np.where(hole[:, 1:], inner[:, :-1], outer[:, :-1]), outer[:, 1:])
         y[:-1] = np.where(hole[:-1], np.where(hole[1:], inner[:-1], outer[:-1]), outer[1:])
         return x, y
 
-    def gradient(self, forward: Array, rim: Array, axis: int) -> Array:
-        """Edge gradients (C, h, w) from each sample's forward difference, or its backward one on the rim."""
-        ahead = np.zeros((self._channels, *self._hole.shape), np.float32)
-        behind = np.zeros_like(ahead)
-        ahead[:, self._hole] = forward.T
-        behind[:, self._hole] = rim.T
+    def edge_gradients(self, forward: Array, backward: Array, axis: int) -> Array:
+        """Gradients (C, H, W) of the edges along an axis of (H, W).
+
+        Args:
+            forward: (N, C), each sample's forward difference.
+            backward: (N, C), each sample's backward difference; used on the rim only.
+            axis: 0 for edges downward, 1 for edges to the right.
+
+        Returns:
+            (C, H, W) float32.
+        """
+        out = np.zeros((self._channels, *self._hole.shape), np.float32)
+        behind = np.zeros_like(out)
+        out[:, self._hole] = forward.T
+        behind[:, self._hole] = backward.T
         if axis == 1:
-            ahead[:, :, :-1] = np.where(self._hole[:, :-1], ahead[:, :, :-1], behind[:, :, 1:])
+            out[:, :, :-1] = np.where(self._hole[:, :-1], out[:, :, :-1], behind[:, :, 1:])
         else:
-            ahead[:, :-1] = np.where(self._hole[:-1], ahead[:, :-1], behind[:, 1:])
-        return ahead
+            out[:, :-1] = np.where(self._hole[:-1], out[:, :-1], behind[:, 1:])
+        return out
+
+
+def _initial_picture(known: Array, hole: Array, colour: Array, seen: Array, peak: int) -> Array:
+    """Known samples (C, H, W) with the hole's mean colours (N, C); unseen samples continue smoothly from the others."""
+    start = known.copy()
+    start[:, hole] = np.where(seen[:, None], colour, 0).T
+    if seen.all():
+        return start
+    unknown = np.zeros(hole.shape, bool)
+    unknown[hole] = ~seen
+    if unknown.all():  # nothing to continue: middle gray
+        return np.full_like(start, (peak + 1) // 2)
+    smooth = laplace_fill(np.ascontiguousarray(start.transpose(1, 2, 0)), unknown)
+    return np.where(unknown, smooth.transpose(2, 0, 1), start)
+
+
+def _rim_dirt(known: Array, observed: Array, border: Array, hole: Array, levels: np.float32, travel: Array) -> Array:
+    """Measure how far a hole's border differs from how other frames show it.
+
+    Signed differences are averaged over 15x15 border pixels first: misplaced texture cancels, a shadow does not.
+
+    Args:
+        known: (C, N), the frame's own samples.
+        observed: (C, N), the same samples in other frames.
+        border: (N,) bool, which samples lie on the border.
+        hole: (H, W) bool with N samples.
+        levels: 8-bit levels per sample value.
+        travel: (N,), pixels between a sample and its observations.
+
+    Returns:
+        (H, W) float32 in 8-bit levels, the largest of the components; 0 away from the border.
+    """
+    weight = _window_mean(border, hole)
+    near = np.maximum(weight, _EPSILON)
+    mean_travel = _window_mean(travel * border, hole) / near
+    worst = np.zeros(hole.shape, np.float32)
+    for own, other in zip(known, observed, strict=True):
+        difference = (own - other) * border
+        mean = np.abs(_window_mean(difference, hole))
+        agreement = mean / np.maximum(_window_mean(np.abs(difference), hole), _EPSILON)
+        worst = np.maximum(worst, mean / near * agreement / (1 + mean_travel / STRAY_TRAVEL))
+    return worst * levels * (weight > 1e-4)
+
+
+def _window_mean(values: Array, hole: Array) -> Array:
+    """Mean (H, W) float32 over a window of a hole's values (N,), zero outside the hole."""
+    full = np.zeros(hole.shape, np.float32)
+    full[hole] = values
+    return cv2.blur(full, _RIM_WINDOW)
+
+
+def _spread_inwards(values: Array, border: Array) -> Array:
+    """Values (H, W) known on a border (H, W) bool, spread over the picture: a wide normalised Gaussian blur."""
+    weight = border.astype(np.float32)
+    height, width = border.shape
+    size = (min(width, _SPREAD_SIDE), min(height, _SPREAD_SIDE))  # the result is smooth: a small picture suffices
+    weighted, weight = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (values * weight, weight))
+    sigma = max(1.0, max(size) / _SPREAD_SIGMAS)
+    spread = cv2.GaussianBlur(weighted, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), _EPSILON)
+    return cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)

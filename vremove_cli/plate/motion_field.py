@@ -1,12 +1,12 @@
-"""All background motion that a run of frames needs, worked out once, in both directions of time.
+"""Measure all background motion that a range of frames needs, once, in both directions of time.
 
-Three steps: the camera's step between neighbours, the flow of the background with the object kept out of it, and, once
-the holes have been filled with what that flow finds, the flow of the filled frames (rounds of refinement).
+Three steps: the camera's homography between neighbours; the background's flow with the object kept out of it; and, once
+the holes are filled with what that flow finds, the flow of the filled frames (rounds of refinement).
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import cv2
@@ -16,169 +16,207 @@ from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
-from vremove_cli.motion.camera import Step, best_step
+from vremove_cli.motion.camera import CameraMotion, estimate_camera_motion
 from vremove_cli.motion.flow import HoleFlow, filled_flow, hole_flow
-from vremove_cli.motion.laplace_fill import membrane
-from vremove_cli.motion.trace import mask_lookup, trace
+from vremove_cli.motion.laplace_fill import laplace_fill
+from vremove_cli.motion.trace import TraceResult, sample_mask, trace
 from vremove_cli.motion.warp import sample
 
-LONG_SIDE = 960  # motion is measured at this size at most; it is smooth, and colours are sampled at full size anyway
-WORKERS = 2
+LONG_SIDE = 960  # pixels at most for measuring motion: it is smooth, and colours are sampled at full size anyway
+WORKERS = 2  # threads
 ROUNDS = 2  # of refinement: the first gains 0.3 dB on real clips, the second 0.14
-_NEAR = 20  # frames round a run in which motion is refined: most of what is hidden is seen within them
+
+_REFINED_MARGIN = 20  # frames round a range in which motion is refined: most hidden pixels are visible within them
 _RIM = 8  # pixels round a hole that its unseen parts are continued from
+
+_FramePair = tuple[int, int]  # a frame, and the next or the previous one
 
 
 @dataclass(frozen=True)
 class MotionField:
-    """Flow of the hidden background to the next (`ahead`) and the previous frame (`back`), by frame.
+    """Motion of the hidden background.
 
-    `scale` is the size of a working pixel's grid against the frame's: working = frame * scale. `light` is the level
-    (8-bit, luma) by which the picture has become brighter since the first frame.
+    Attributes:
+        ahead: Flow from frame t to t + 1, by t, in working pixels.
+        back: Flow from frame t to t - 1, by t.
+        brightness: 8-bit luma levels by which each frame is brighter than the first, by frame.
+        scale: Working pixels per frame pixel.
     """
 
     ahead: Mapping[int, HoleFlow]
     back: Mapping[int, HoleFlow]
-    light: Mapping[int, float]
+    brightness: Mapping[int, float]
     scale: float
 
 
 @dataclass(frozen=True)
-class _Small:
-    """A frame at working size: gray (h, w) uint8, and its mask (0 or 255)."""
+class _WorkingFrame:
+    """A frame at working size.
+
+    Attributes:
+        gray: (h, w) uint8.
+        mask: Its erase mask, 0 or 255.
+    """
 
     gray: Array
     mask: Placed
 
     @property
-    def hole(self) -> Array:
+    def full_mask(self) -> Array:
         return self.mask.full(self.gray.shape[1], self.gray.shape[0])
 
 
 def working_scale(info: ClipInfo) -> float:
-    """Size at which motion is measured, against the frame's."""
+    """Return the size at which motion is measured, in working pixels per frame pixel."""
     return min(1.0, LONG_SIDE / max(info.width, info.height))
 
 
-def measure(
+def measure_motion(
     clip: Clip,
     span: FrameRange,
     reach: FrameRange,
     masks: Mapping[int, Placed],
     tick: Callable[[], None] = lambda: None,
 ) -> MotionField:
-    """Motion of frames reach[0] <= t < reach[1], refined in and near `span`; `masks` are binary (0 or 255), full size.
+    """Measure the background motion behind the masks.
 
-    The gray frames of `reach` are in memory at working size; pairs in which nothing is hidden are passed over. `tick`
-    is called once for each frame of `reach`.
+    All gray frames of `reach` are held in memory at working size; pairs in which nothing is hidden are skipped.
+
+    Args:
+        clip: The clip.
+        span: The frames in and near which motion is refined.
+        reach: The frames between which motion is measured.
+        masks: Erase masks by frame, 0 or 255, at full size.
+        tick: Called without arguments, once for each frame of `reach`.
+
+    Returns:
+        Flow for every pair of neighbours of which one hides something.
     """
     start, stop = reach
     scale = working_scale(clip.info)
-    frames = dict(_shrunk(clip, start, stop, masks, scale))
-    pairs = [t for t in range(start, stop - 1) if not (frames[t].mask.empty and frames[t + 1].mask.empty)]
+    frames = dict(_working_frames(clip, reach, masks, scale))
+    hiding = [t for t in range(start, stop - 1) if not (frames[t].mask.empty and frames[t + 1].mask.empty)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        steps = dict(zip(pairs, pool.map(lambda t: _step(frames, t), pairs), strict=True))
-        way = {(t, t + 1): step.matrix for t, step in steps.items()}
-        way |= {(t + 1, t): np.linalg.inv(step.matrix) for t, step in steps.items()}
-        flows: dict[tuple[int, int], HoleFlow] = {}
-        rough = pool.map(lambda pair: hole_flow(*_both(frames, *pair), way[pair]), way)
-        for pair, flow in zip(way, rough, strict=True):
+        cameras = dict(zip(hiding, pool.map(partial(_camera_motion, frames), hiding), strict=True))
+        homographies = {(t, t + 1): camera.homography for t, camera in cameras.items()}
+        homographies |= {(t + 1, t): np.linalg.inv(camera.homography) for t, camera in cameras.items()}
+        flows: dict[_FramePair, HoleFlow] = {}
+        rough = pool.map(partial(_rough_flow, frames, homographies), homographies)
+        for pair, flow in zip(homographies, rough, strict=True):
             flows[pair] = flow
             if pair[1] > pair[0]:
                 tick()
-        for _ in range(stop - start - len(pairs)):
+        for _ in range(stop - start - len(hiding)):
             tick()
-        near = range(max(start, span.start - _NEAR), min(stop, span.stop + _NEAR))
-        close = [pair for pair in way if min(pair) >= near[0] and max(pair) <= near[-1]]
-        light = _brightness(steps, start, stop)
+        near = range(max(start, span.start - _REFINED_MARGIN), min(stop, span.stop + _REFINED_MARGIN))
+        refined_pairs = [pair for pair in homographies if min(pair) >= near[0] and max(pair) <= near[-1]]
+        brightness = _accumulate_brightness(cameras, start, stop)
         for _ in range(ROUNDS):
-            holes = dict(zip(near, pool.map(partial(_filled, frames, _field(flows, light)), near), strict=True))
-            refined = pool.map(partial(_refined, frames, holes, way), close)
-            flows |= dict(zip(close, refined, strict=True))
-        return replace(_field(flows, light), scale=scale)
+            field = _field(flows, brightness, scale)
+            filled = dict(zip(near, pool.map(partial(_fill_hole, frames, field), near), strict=True))
+            refined = pool.map(partial(_refined_flow, frames, filled, homographies), refined_pairs)
+            flows |= dict(zip(refined_pairs, refined, strict=True))
+        return _field(flows, brightness, scale)
 
 
-def _shrunk(
-    clip: Clip, start: int, stop: int, masks: Mapping[int, Placed], scale: float
-) -> Iterator[tuple[int, _Small]]:
+def _working_frames(
+    clip: Clip, reach: FrameRange, masks: Mapping[int, Placed], scale: float
+) -> Iterator[tuple[int, _WorkingFrame]]:
     info = clip.info
     size = (max(1, round(info.width * scale)), max(1, round(info.height * scale)))
-    for frame in clip.frames(start, stop):
+    for frame in clip.frames(*reach):
         gray = frame.gray()
         mask = masks.get(frame.index, Placed.nothing())
         if scale < 1:
             gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
             small = cv2.resize(mask.full(info.width, info.height), size, interpolation=cv2.INTER_AREA)
             mask = Placed.tight((small > 0).astype(np.uint8) * 255)
-        yield frame.index, _Small(np.array(gray), mask)
+        yield frame.index, _WorkingFrame(np.array(gray), mask)
 
 
-def _step(frames: Mapping[int, _Small], t: int) -> Step:
+def _camera_motion(frames: Mapping[int, _WorkingFrame], t: int) -> CameraMotion:
     a, b = frames[t], frames[t + 1]
-    return best_step(a.gray, b.gray, a.hole, b.hole)
+    return estimate_camera_motion(a.gray, b.gray, a.full_mask, b.full_mask)
 
 
-def _both(frames: Mapping[int, _Small], t: int, s: int) -> tuple[Array, Array, Array, Array]:
-    return frames[t].gray, frames[s].gray, frames[t].hole, frames[s].hole
-
-
-def _refined(
-    frames: Mapping[int, _Small],
-    holes: Mapping[int, Array],
-    way: Mapping[tuple[int, int], Array],
-    pair: tuple[int, int],
+def _rough_flow(
+    frames: Mapping[int, _WorkingFrame], homographies: Mapping[_FramePair, Array], pair: _FramePair
 ) -> HoleFlow:
-    """Flow between two frames with their holes filled."""
-
-    def whole(t: int) -> Array:
-        gray = frames[t].gray.copy()
-        gray[frames[t].mask.box.slices] = holes[t]
-        return gray
-
-    return filled_flow(whole(pair[0]), whole(pair[1]), frames[pair[0]].mask.box, way[pair])
+    """Flow between two frames with the object kept out of it."""
+    a, b = frames[pair[0]], frames[pair[1]]
+    return hole_flow(a.gray, b.gray, a.full_mask, b.full_mask, homographies[pair])
 
 
-def _brightness(steps: Mapping[int, Step], start: int, stop: int) -> dict[int, float]:
-    """How much brighter each frame is than the first."""
-    light = {start: 0.0}
+def _refined_flow(
+    frames: Mapping[int, _WorkingFrame],
+    filled: Mapping[int, Array],
+    homographies: Mapping[_FramePair, Array],
+    pair: _FramePair,
+) -> HoleFlow:
+    """Flow between two frames with their holes filled; `filled` are the pixels of the masks' boxes."""
+    a, b = (_with_hole_filled(frames[t], filled[t]) for t in pair)
+    return filled_flow(a, b, frames[pair[0]].mask.box, homographies[pair])
+
+
+def _with_hole_filled(frame: _WorkingFrame, filled: Array) -> Array:
+    gray = frame.gray.copy()
+    gray[frame.mask.box.slices] = filled
+    return gray
+
+
+def _accumulate_brightness(cameras: Mapping[int, CameraMotion], start: int, stop: int) -> dict[int, float]:
+    """8-bit levels by which each frame is brighter than frame `start`."""
+    brightness = {start: 0.0}
     for t in range(start, stop - 1):
-        light[t + 1] = light[t] + (steps[t].light if t in steps else 0.0)
-    return light
+        brightness[t + 1] = brightness[t] + (cameras[t].brightness if t in cameras else 0.0)
+    return brightness
 
 
-def _field(flows: Mapping[tuple[int, int], HoleFlow], light: Mapping[int, float]) -> MotionField:
-    ahead = {t: f for (t, s), f in flows.items() if s > t}
-    return MotionField(ahead, {t: f for (t, s), f in flows.items() if s < t}, light, 1.0)
+def _field(flows: Mapping[_FramePair, HoleFlow], brightness: Mapping[int, float], scale: float) -> MotionField:
+    ahead = {t: flow for (t, s), flow in flows.items() if s > t}
+    back = {t: flow for (t, s), flow in flows.items() if s < t}
+    return MotionField(ahead, back, brightness, scale)
 
 
-def _filled(frames: Mapping[int, _Small], field: MotionField, t: int) -> Array:
-    """The box of a frame's mask, (h, w) uint8 gray, with the hole as other frames show it: both sightings, weighted by
-    nearness in time."""
-    here = frames[t]
-    if here.mask.empty:
-        return here.gray[here.mask.box.slices]
-    rows, columns = np.nonzero(here.mask.values)
-    points = np.stack([columns + here.mask.box.x0, rows + here.mask.box.y0], axis=1).astype(np.float32)
-    height, width = here.gray.shape
+def _fill_hole(frames: Mapping[int, _WorkingFrame], field: MotionField, t: int) -> Array:
+    """The box of a frame's mask (h, w) uint8 gray, with the hole as other frames show it.
 
-    def hidden(s: int, at: Array) -> Array:
-        return mask_lookup(frames[s].mask, at)
-
+    Both directions' observations are weighted by 1 / frames travelled; unseen pixels continue their surroundings.
+    """
+    frame = frames[t]
+    box = frame.mask.box
+    if frame.mask.empty:
+        return frame.gray[box.slices]
+    rows, columns = np.nonzero(frame.mask.values)
+    rows, columns = rows + box.y0, columns + box.x0
+    points = np.stack([columns, rows], axis=1).astype(np.float32)
     total = np.zeros(len(points), np.float32)
     weight = np.zeros_like(total)
-    for step, stop, flows in ((1, max(frames) + 1, field.ahead), (-1, min(frames) - 1, field.back)):
-        ends = trace(points, t, step, stop, flows, hidden, (width, height), 1.0)
-        for s in np.unique(ends.frame[ends.frame >= 0]):
-            which = ends.frame == s
-            seen = sample(frames[int(s)].gray, ends.points[which], cubic=True) + (field.light[t] - field.light[int(s)])
-            total[which] += seen / ends.distance[which]
-            weight[which] += 1 / ends.distance[which]
-    out = here.gray.astype(np.float32)
-    at = (rows + here.mask.box.y0, columns + here.mask.box.x0)
-    out[at] = total / np.maximum(weight, 1e-6)
+    for visible in _trace_both_ways(frames, field, t, points):
+        for s in np.unique(visible.frame[visible.frame >= 0]):
+            which = visible.frame == s
+            brightening = field.brightness[t] - field.brightness[int(s)]
+            observed = sample(frames[int(s)].gray, visible.points[which], cubic=True) + brightening
+            total[which] += observed / visible.distance[which]
+            weight[which] += 1 / visible.distance[which]
+    out = frame.gray.astype(np.float32)
+    out[rows, columns] = total / np.maximum(weight, 1e-6)
     if (weight == 0).any():
         unknown = np.zeros(out.shape, bool)
-        unknown[at] = weight == 0
-        room = here.mask.box.grow(_RIM).clip(width, height).slices
-        out[room] = membrane(out[room][..., None], unknown[room])[..., 0]
-    return np.clip(np.rint(out[here.mask.box.slices]), 0, 255).astype(np.uint8)
+        unknown[rows, columns] = weight == 0
+        near = box.grow(_RIM).clip(out.shape[1], out.shape[0]).slices
+        out[near] = laplace_fill(out[near], unknown[near])
+    return np.clip(np.rint(out[box.slices]), 0, 255).astype(np.uint8)
+
+
+def _trace_both_ways(
+    frames: Mapping[int, _WorkingFrame], field: MotionField, t: int, points: Array
+) -> Iterator[TraceResult]:
+    """Where points (N, 2) of working frame t become visible, forward and backward in time."""
+    height, width = frames[t].gray.shape
+
+    def mask_at(s: int, positions: Array) -> Array:
+        return sample_mask(frames[s].mask, positions)
+
+    for direction, stop, flows in ((1, max(frames) + 1, field.ahead), (-1, min(frames) - 1, field.back)):
+        yield trace(points, t, direction, stop, flows, mask_at, (width, height), 1.0)

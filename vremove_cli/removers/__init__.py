@@ -1,0 +1,1 @@
+"""Removers: they generate the pixels that no frame of the clip shows."""

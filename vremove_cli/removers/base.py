@@ -23,7 +23,7 @@ class Settings:
         loras: the user's own LoRA files with their strengths.
         conditioning: "released" or "paper": the network's input, where the two differ.
         seed: seed of the noise.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cuda", "mps" or "cpu".
         model_paths: file or folder of each model, by its name in the catalogue.
     """
 
@@ -173,8 +173,8 @@ class Fill:
 class Remover(Protocol):
     """Generates the pixels that no frame of the clip shows.
 
-    A class that satisfies this protocol and takes `Settings` as its only argument can be registered. It is made once
-    to plan a job and again in each process that works on it: all that it knows comes from its settings.
+    A class that satisfies this protocol and takes `Settings` as its only argument can be registered. It is made
+    to plan a job and again in each process that works on it, so all that it knows comes from its settings.
 
     Attributes:
         spec: its properties.

@@ -1,4 +1,4 @@
-"""The remover that generates nothing: the plate's own completion stands."""
+"""The remover `plate`, which generates nothing: the plate's own completion of the hole stands."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,7 +7,7 @@ from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInf
 
 
 class PlateRemover:
-    """Recovered pixels, and the smoothest continuation of them where no frame ever showed the background."""
+    """Leaves the recovered pixels, and their smoothest continuation where no frame shows the background."""
 
     spec: ClassVar[RemoverSpec] = RemoverSpec("plate", "Apache-2.0", "crop")
 
@@ -15,12 +15,12 @@ class PlateRemover:
         """Take no settings."""
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        """None: the plate task has completed the hole already."""
+        """Return no stages: the plate's tasks have completed the hole."""
         return []
 
     def size(self, width: int, height: int) -> None:
-        """As it is."""
+        """Return None: nothing is resized."""
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
-        """Give the frames back as they are."""
+        """Return the frames as they are."""
         return Fill(shot.frames)

@@ -54,10 +54,10 @@ def resolve(name: str) -> tuple[str, str]:
         UsageError: if there is no remover of this name.
     """
     if name == "auto":
-        return "plate", "no other was named"
+        return "plate", "the default"
     if name not in names():
         raise UsageError(f"there is no remover '{name}'", f"choose one of: auto, {', '.join(names())}")
-    return name, "as asked"
+    return name, "by --remover"
 
 
 def spec_of(name: str) -> RemoverSpec:

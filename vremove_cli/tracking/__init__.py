@@ -1,0 +1,1 @@
+"""Trackers: from prompts on some frames to a mask on every frame."""

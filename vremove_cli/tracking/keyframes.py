@@ -1,7 +1,7 @@
-"""A costly tracker on some frames, the flow tracker between them.
+"""A costly tracker on keyframes, and the flow tracker on the frames between them.
 
-Between two keyframes the object is carried from both sides, and the nearer side counts more. The flow tracker's memory
-of colours and background goes on from keyframe to keyframe, renewed by each mask.
+Between two keyframes the flow tracker propagates the mask from both sides; the nearer side weighs more. Its appearance
+model lives on from keyframe to keyframe and learns from each keyframe's mask.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,24 +13,29 @@ from vremove_cli.geometry import Array
 from vremove_cli.tracking.base import ABSENT, ObjectPrompts, Tracker, TrackerFrame, TrackerState, TrackResult
 from vremove_cli.tracking.flow.tracker import FlowTracker
 
-TrackStep = tuple[int, TrackResult, TrackerState]  # a frame, its mask, and what is remembered after it
+TrackStep = tuple[int, TrackResult, TrackerState]  # frame number, its mask, and the state from which to go on
 
 
 class KeyframedState(TrackerState):
-    """The two memories as one."""
+    """The states of both trackers.
+
+    Attributes:
+        key: State of the keyframes' tracker.
+        flow: State of the flow tracker; None while the object is lost.
+    """
 
     def __init__(self, key: TrackerState, flow: TrackerState | None) -> None:
         self.key, self.flow = key, flow
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """Both trackers' arrays, their names told apart."""
+        """The arrays of both trackers, named key/... and flow/...."""
         flow = self.flow.arrays if self.flow is not None else {}
         return {f"key/{k}": v for k, v in self.key.arrays.items()} | {f"flow/{k}": v for k, v in flow.items()}
 
     @classmethod
-    def loaded(cls, state: TrackerState) -> "KeyframedState":
-        """The same from stored arrays."""
+    def from_state(cls, state: TrackerState) -> "KeyframedState":
+        """Return a live or stored state as the states of both trackers."""
         if isinstance(state, KeyframedState):
             return state
         parts: dict[str, dict[str, Array]] = {"key": {}, "flow": {}}
@@ -41,84 +46,114 @@ class KeyframedState(TrackerState):
 
 
 def keyframes_of(span: FrameRange, origin: int, prompts: Mapping[int, ObjectPrompts], every: int) -> set[int]:
-    """The keyframes of a segment start <= t < stop: prompts, the frame on which the way on leaves it, and those before
-    that in steps of `every`, away from the prompt at `origin`."""
+    """Return the keyframes of a segment.
+
+    Args:
+        span: The segment, start <= t < stop.
+        origin: Frame of the prompt that tracking starts from, inside the segment or not.
+        prompts: Prompts of the object by frame.
+        every: Largest distance between keyframes.
+
+    Returns:
+        The prompted frames, the frames at which tracking leaves the segment, and every `every`th frame from those back
+        towards the origin.
+    """
     start, stop = span
     ahead = set(range(stop - 1, max(origin, start - 1), -every)) if stop - 1 > origin else set()
     back = set(range(start, min(origin, stop), every)) if start < origin else set()
     prompted = {t for t in prompts if start <= t < stop}
-    return ahead | back | prompted | ({start} if prompted - {origin} else set())  # a correction's way back ends there
+    correction_end = {start} if prompted - {origin} else set()  # a correction is followed backward to there
+    return ahead | back | prompted | correction_end
 
 
 def track_every_frame(
-    tracker: Tracker, sights: Iterator[TrackerFrame], state: TrackerState | None, clicks: Mapping[int, ObjectPrompts]
+    tracker: Tracker, frames: Iterator[TrackerFrame], state: TrackerState | None, prompts: Mapping[int, ObjectPrompts]
 ) -> Iterator[TrackStep]:
-    """Follow an object through frames in the order of travel; prompts begin or correct."""
-    for sight in sights:
-        state, tracked = _next(tracker, sight, state, clicks.get(sight.index))
-        yield sight.index, tracked, state
+    """Track an object with one tracker.
+
+    Args:
+        tracker: The tracker.
+        frames: Frames in the order of travel.
+        state: State after the frame before; None if the first frame is prompted.
+        prompts: Prompts by frame; they begin or correct.
+
+    Yields:
+        Each frame's number, its mask and the state after it.
+    """
+    for frame in frames:
+        state, result = _advance(tracker, frame, state, prompts.get(frame.index))
+        yield frame.index, result, state
 
 
 def track_with_keyframes(
     tracker: Tracker,
-    sights: Iterator[tuple[TrackerFrame, TrackerFrame | None]],
+    frames: Iterator[tuple[TrackerFrame, TrackerFrame | None]],
     state: TrackerState | None,
-    clicks: Mapping[int, ObjectPrompts],
+    prompts: Mapping[int, ObjectPrompts],
 ) -> Iterator[TrackStep]:
-    """The same with the tracker on keyframes only: `sights` are for the flow tracker and, on keyframes, for the other.
+    """Track an object with one tracker on keyframes and the flow tracker between them.
 
-    Frames come when the next keyframe is known, each with the memory after that.
+    Args:
+        tracker: The keyframes' tracker.
+        frames: Frames in the order of travel, for the flow tracker and, on keyframes, for the other. The last one is a
+            keyframe.
+        state: State after the frame before; None if the first frame is prompted.
+        prompts: Prompts by frame; prompted frames are keyframes.
+
+    Yields:
+        Each frame's number, its mask and the state after the next keyframe. Frames come once that keyframe is done.
     """
-    both = KeyframedState.loaded(state) if state is not None else None
+    both = KeyframedState.from_state(state) if state is not None else None
     gap: list[TrackerFrame] = []
-    for sight, large in sights:
-        if large is None:
-            gap.append(sight)
+    for frame, keyframe in frames:
+        if keyframe is None:
+            gap.append(frame)
             continue
-        key, tracked = _next(tracker, large, both.key if both else None, clicks.get(sight.index))
-        ahead, carried = _carried(gap, both.flow if both else None)
-        adopted = None if tracked.remark == ABSENT else FlowTracker().adopt(sight, carried, tracked.mask)
-        back = _carried(gap[::-1], adopted)[0][::-1]
+        key, result = _advance(tracker, keyframe, both.key if both else None, prompts.get(frame.index))
+        forward, flow_state = _propagate_through(gap, both.flow if both else None)
+        adopted = None if result.remark == ABSENT else FlowTracker().adopt(frame, flow_state, result.mask)
+        backward = _propagate_through(gap[::-1], adopted)[0][::-1]
         both = KeyframedState(key, adopted)
-        for k, (passed, one, other) in enumerate(zip(gap, ahead, back, strict=True)):
-            fused = _fused(one, other, (k + 1) / (len(gap) + 1))
-            yield passed.index, fused or _nothing(passed), both
-        yield sight.index, tracked, both
+        for k, (between, one, other) in enumerate(zip(gap, forward, backward, strict=True)):
+            fused = _fuse(one, other, (k + 1) / (len(gap) + 1))
+            yield between.index, fused or _empty_result(between), both
+        yield frame.index, result, both
         gap = []
-    assert not gap, "the last frame of a way is a keyframe"
+    assert not gap, "the last frame is a keyframe"
 
 
-def _next(
-    tracker: Tracker, sight: TrackerFrame, state: TrackerState | None, clicks: ObjectPrompts | None
+def _advance(
+    tracker: Tracker, frame: TrackerFrame, state: TrackerState | None, prompts: ObjectPrompts | None
 ) -> tuple[TrackerState, TrackResult]:
-    if clicks is None:
+    """Propagate to a frame, or begin or correct there if it has prompts."""
+    if prompts is None:
         assert state is not None
-        return tracker.propagate(sight, state)
-    return tracker.begin(sight, clicks) if state is None else tracker.correct(sight, state, clicks)
+        return tracker.propagate(frame, state)
+    return tracker.begin(frame, prompts) if state is None else tracker.correct(frame, state, prompts)
 
 
-def _carried(
-    gap: list[TrackerFrame], state: TrackerState | None
+def _propagate_through(
+    frames: list[TrackerFrame], state: TrackerState | None
 ) -> tuple[list[TrackResult | None], TrackerState | None]:
-    """The masks of frames in the order of travel, from what is remembered before them, and the memory after them."""
+    """Propagate the flow tracker through frames; return its masks, None where the object is lost, and its state."""
     out: list[TrackResult | None] = []
-    for sight in gap:
+    for frame in frames:
         if state is None:
             out.append(None)
             continue
-        state, tracked = FlowTracker().propagate(sight, state)
-        out.append(None if tracked.remark == ABSENT else tracked)
+        state, result = FlowTracker().propagate(frame, state)
+        out.append(None if result.remark == ABSENT else result)
     return out, state
 
 
-def _fused(ahead: TrackResult | None, back: TrackResult | None, way: float) -> TrackResult | None:
-    """One mask from those that were carried there from both sides; `way` is how far the frame is from the first."""
-    if ahead is None or back is None:
-        one = ahead or back
-        return one and TrackResult(one.mask, one.confidence)
-    mask = ((1 - way) * ahead.mask + way * back.mask).astype(np.float32)
-    return TrackResult(mask, (1 - way) * ahead.confidence + way * back.confidence)
+def _fuse(forward: TrackResult | None, backward: TrackResult | None, position: float) -> TrackResult | None:
+    """Blend the masks propagated from both keyframes; `position` is 0 at the first keyframe and 1 at the second."""
+    if forward is None or backward is None:
+        only = forward or backward
+        return only and TrackResult(only.mask, only.confidence)
+    mask = ((1 - position) * forward.mask + position * backward.mask).astype(np.float32)
+    return TrackResult(mask, (1 - position) * forward.confidence + position * backward.confidence)
 
 
-def _nothing(sight: TrackerFrame) -> TrackResult:
-    return TrackResult(np.zeros(sight.mask_size[::-1], np.float32), 0.0, ABSENT)
+def _empty_result(frame: TrackerFrame) -> TrackResult:
+    return TrackResult(np.zeros(frame.mask_size[::-1], np.float32), 0.0, ABSENT)

@@ -16,14 +16,20 @@ from vremove_cli.weights.catalogue import Model, find
 from vremove_cli.weights.store import Part
 
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
-FEW = 16  # frames from which a network no longer minds how many there are
-APART = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
+FEW = 16  # frames below which the number of frames changes a network's masks: its largest number of object pointers
+CPU_KEYFRAMES = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
 
 
 @dataclass(frozen=True)
 class TrackerChoice:
-    """A tracker, decided: `every` is the step of its keyframes, `why` a person reads, `part` the model it runs (flow
-    has none)."""
+    """A chosen tracker.
+
+    Attributes:
+        name: Name of the tracker.
+        why: Reason of the choice, for the user.
+        every: Frames between keyframes; 1 for every frame.
+        part: The model that it runs; None for flow.
+    """
 
     name: str
     why: str
@@ -35,9 +41,20 @@ def choose_tracker(
     asked: str, every: int | None, device: str, models: dict[str, Model], own: dict[str, str],
     accepted: Collection[str], progress: Callable[[int, int], None] | None,
 ) -> TrackerChoice:  # fmt: skip
-    """The tracker for a job. `own` are files of the user's by model name; without `progress` nothing is fetched.
+    """Choose the tracker for a job.
 
-    Raises `UsageError` for an unknown tracker or device, `ModelError` when the weights cannot be had.
+    Args:
+        asked: Name of a tracker, `sam2` for the best one of its family, or `auto`.
+        every: Frames between keyframes; None for the default.
+        device: Device as the user names it.
+        models: The catalogue, by name.
+        own: Paths of the user's own weights, by model name.
+        accepted: Models whose licence the user accepts.
+        progress: Called with bytes done and in all; without it nothing is downloaded.
+
+    Raises:
+        UsageError: The tracker or the device is unknown.
+        ModelError: The weights are not available.
     """
     known = {n: m for n, m in models.items() if m.task == "track" and m.architecture}
     here = [n for n in known if asked in ("auto", "sam2") and (n in own or store.find_cached(known[n]))]
@@ -61,13 +78,22 @@ def choose_tracker(
         why = "as asked"
     else:
         name, why = asked, "as asked"
-    step = every or (APART if slow else 1)
+    step = every or (CPU_KEYFRAMES if slow else 1)
     why = f"{why}; on {where}, {on}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
     return TrackerChoice(name, why, step, store.part_of(find(name, known), own, accepted, progress))
 
 
 def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
-    """A tracker ready to work on a clip of so many frames; raises `ModelError` when its weights do not fit."""
+    """Make a tracker.
+
+    Args:
+        choice: The chosen tracker.
+        device: Device as the user names it.
+        frames: Frames of the clip.
+
+    Raises:
+        ModelError: The weights do not fit the network.
+    """
     if choice.name == "flow":
         return FlowTracker()
     where, _ = devices.choose_device(device)
@@ -92,13 +118,13 @@ def _provided(name: str, every: int | None, device: str) -> TrackerChoice:
 
 
 def frames_seen(choice: TrackerChoice, frames: int) -> int:
-    """How many of a clip's frames a network sees; it works differently where they are few."""
+    """Return how many of a clip's frames the network sees: all, or the keyframes."""
     return -(-frames // choice.every)
 
 
 def _best(names: list[str], slow: bool) -> str:
-    """The best of some trackers where there is a GPU, the smallest where there is none; the user's own first."""
-    order = {name: k for k, name in enumerate(FAMILY)}
-    strange = [n for n in names if n not in order and n != "edgetam"]
-    ranked = sorted((n for n in names if n in order), key=lambda n: order[n], reverse=slow)
-    return (strange + ranked + names)[0]
+    """Return the largest of some trackers, or the smallest on a slow device; models of the user's own come first."""
+    rank = {name: k for k, name in enumerate(FAMILY)}
+    custom = [n for n in names if n not in rank and n != "edgetam"]
+    ranked = sorted((n for n in names if n in rank), key=lambda n: rank[n], reverse=slow)
+    return (custom + ranked + names)[0]

@@ -1,8 +1,9 @@
-"""SAM 2.1 and EdgeTAM as trackers: a memory of prompted frames and of the latest ones, and a network that looks there.
+"""SAM 2.1 and EdgeTAM as trackers: a memory bank of prompted and recent frames that the network attends to.
 
-Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024. The networks are transformers'. What is ours: frames
-come one at a time, in either direction; the memory is a value that can be stored, with no more in it than the network
-looks at; corrections see the mask that was there, and their frames stay in the memory as prompted ones do.
+Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024; Zhou et al., "EdgeTAM: On-Device Track Anything
+Model", 2025. The networks are those of transformers. Unlike its video sessions, frames come one at a time in either
+direction; the bank is a value that can be stored and holds no more than the network attends to; a correction sees the
+mask before it, and its frame stays in the bank as prompted ones do.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -28,162 +29,218 @@ from vremove_cli.tracking.base import (
     TrackResult,
 )
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which the encoders were trained with
-_NOW = 1 << 20  # the number that the network knows the frame at hand by: those before it must not be negative
-_SOFT = 4.0  # logits at which the edge of a mask is fully in or out
-_SURE = 0.8  # confidence of a first mask below which it is doubtful
-_CLAMP = 32.0  # logits beyond which a mask says nothing more to the prompt encoder
+if TYPE_CHECKING:
+    import torch
+    import transformers
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB statistics of ImageNet, as the encoders were trained
+_CURRENT = 1 << 20  # frame number that the network is given for the current frame: earlier ones must not be negative
+_EDGE_LOGITS = 4.0  # logits at which the edge of a soft mask reaches 0 or 1
+_MIN_CONFIDENCE = 0.8  # of a first mask, below which it is doubtful
+_MAX_LOGITS = 32.0  # larger logits of a previous mask tell the prompt encoder nothing more
+# What the network attends to later, and the mask.
+_MEMORY_OUTPUTS = ("maskmem_features", "maskmem_pos_enc", "object_pointer", "object_score_logits", "pred_masks")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of one frame: its number, whether it was prompted, the network's outputs."""
+    """What is remembered of one frame.
 
-    at: int
+    Attributes:
+        index: Number of the frame.
+        prompted: Whether the frame had prompts.
+        outputs: The network's outputs by name: memory features, object pointer, object score, mask logits.
+    """
+
+    index: int
     prompted: bool
-    outputs: dict[str, Any]
+    outputs: "dict[str, torch.Tensor]"
 
 
 class MemoryBank(TrackerState):
-    """Memories in the order of travel, as tensors where the network runs; `at` is the number of the last frame."""
+    """State of `Sam2Tracker`: memories in the order of travel, as tensors on the network's device."""
 
-    def __init__(self, memories: tuple[Memory, ...], at: int, *, lost: bool) -> None:
-        self.memories, self.at, self.lost = memories, at, lost
+    def __init__(self, memories: tuple[Memory, ...], index: int, *, lost: bool) -> None:
+        """Make a bank.
+
+        Args:
+            memories: Memories, oldest first.
+            index: Number of the last frame.
+            lost: Whether the object was lost on it.
+        """
+        self.memories, self.index, self.lost = memories, index, lost
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """Everything as NumPy arrays; what all memories have alike is stored once."""
-        out: dict[str, Array] = {"sam2": np.array([self.at, self.lost])}
+        """Everything as NumPy arrays; an output that equals the first memory's is stored once."""
+        out: dict[str, Array] = {"bank": np.array([self.index, self.lost])}
         for k, memory in enumerate(self.memories):
-            out[f"{k}.what"] = np.array([memory.at, memory.prompted])
+            out[f"{k}.frame"] = np.array([memory.index, memory.prompted])
             out[f"{k}.names"] = np.array(list(memory.outputs))
             for name, tensor in memory.outputs.items():
                 first = self.memories[0].outputs.get(name)
                 if k == 0 or first is None or not first.equal(tensor):
-                    out[f"{k}.{name}"] = _stored(tensor)
+                    out[f"{k}.{name}"] = _to_array(tensor)
         return out
 
 
 class Sam2Tracker:
-    """See `masks.base.Tracker`. `frames` is how many it will see: of fewer than sixteen the network is told so, as it
-    is by the authors' code. Where it sees keyframes only, `every` is their distance, and its time runs in those."""
+    """Tracks one object with SAM 2.1 or EdgeTAM; see `vremove_cli.tracking.base.Tracker`."""
 
-    def __init__(self, model: Any, frames: int, every: int = 1) -> None:
+    def __init__(
+        self, model: "transformers.Sam2VideoModel | transformers.EdgeTamVideoModel", frames: int, every: int = 1
+    ) -> None:
+        """Make a tracker.
+
+        Args:
+            model: The network, see `load_network`.
+            frames: How many frames it will see. The authors' code limits the object pointers of clips shorter than 16
+                frames, and so does this class.
+            every: Frames between keyframes, if it sees only those: time then runs in keyframes.
+        """
         import torch
 
-        self._model, self._every = model, every
-        self._pointers = min(frames, int(model.config.max_object_pointers_in_encoder))
+        self._model = cast(Any, model)  # the stubs of transformers do not know all of it
+        self._every = every
+        self._pointers = min(frames, int(self._model.config.max_object_pointers_in_encoder))
         self.name = "edgetam" if "EdgeTam" in type(model).__name__ else "sam2"
-        side = int(model.config.image_size)
+        side = int(self._model.config.image_size)
         self.input_size: tuple[int, int] | None = (side, side)
-        self._mean, self._std = (torch.tensor(v, device=model.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
+        self._mean, self._std = (torch.tensor(v, device=self._model.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
 
-    def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
-        """The mask on a prompted frame."""
-        bank, tracked = self._prompted(sight, MemoryBank((), sight.index, lost=False), clicks)
-        if tracked.remark == ABSENT:
-            return bank, TrackResult(tracked.mask, 0.0, NO_OBJECT)
-        doubt = DOUBTFUL if tracked.confidence < _SURE else ""
-        return bank, TrackResult(tracked.mask, tracked.confidence, doubt)
+    def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
+        """Segment the object on a prompted frame."""
+        bank, result = self._segment(frame, MemoryBank((), frame.index, lost=False), prompts)
+        if result.remark == ABSENT:
+            return bank, TrackResult(result.mask, 0.0, NO_OBJECT)
+        remark = DOUBTFUL if result.confidence < _MIN_CONFIDENCE else ""
+        return bank, TrackResult(result.mask, result.confidence, remark)
 
     def correct(
-        self, sight: TrackerFrame, state: TrackerState, clicks: ObjectPrompts
+        self, frame: TrackerFrame, state: TrackerState, prompts: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
-        """The mask on the next frame, put right. A box, or a point where nothing is followed, begins anew."""
-        bank = self._travelled(state, sight.index)
-        if clicks.boxes:
-            return self._prompted(sight, bank, clicks)
-        session, found = self._step(sight, bank)
-        if float(found["object_score_logits"]) <= 0 and clicks.points:
-            return self._prompted(sight, bank, clicks)
-        refined = self._refined(session, sight.index < bank.at, found, self._points(sight, clicks))
-        return self._told(sight, bank, Memory(sight.index, True, refined))
+        """Propagate the mask and correct it; a box, or a point while the object is lost, restarts segmentation."""
+        bank = self._bank_towards(state, frame.index)
+        if prompts.boxes:
+            return self._segment(frame, bank, prompts)
+        session, outputs = self._run_with_memory(frame, bank)
+        if float(outputs["object_score_logits"]) <= 0 and prompts.points:
+            return self._segment(frame, bank, prompts)
+        points = self._point_inputs(frame, prompts)
+        refined = self._refine(session, outputs, points, reverse=frame.index < bank.index)
+        return self._remember(frame, bank, Memory(frame.index, True, refined))
 
-    def propagate(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
-        """The mask on the next frame in the direction of travel; on one that was prompted, the mask it has."""
-        bank = self._travelled(state, sight.index)
-        known = next((m for m in bank.memories if m.at == sight.index and m.prompted), None)
-        return self._told(sight, bank, known or Memory(sight.index, False, self._step(sight, bank)[1]))
+    def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+        """Propagate the mask to the next frame; a frame that was prompted keeps its mask."""
+        bank = self._bank_towards(state, frame.index)
+        memory = next((m for m in bank.memories if m.index == frame.index and m.prompted), None)
+        if memory is None:
+            memory = Memory(frame.index, False, self._run_with_memory(frame, bank)[1])
+        return self._remember(frame, bank, memory)
 
-    def _prompted(self, sight: TrackerFrame, bank: MemoryBank, clicks: ObjectPrompts) -> tuple[MemoryBank, TrackResult]:
-        """The mask that prompts mean on their own; with several boxes, all that is found in any of them."""
+    def _segment(self, frame: TrackerFrame, bank: MemoryBank, prompts: ObjectPrompts) -> tuple[MemoryBank, TrackResult]:
+        """Segment a frame by its prompts alone; several boxes are segmented apart and united."""
         import torch
 
-        at = sight.index
-        if len(clicks.boxes) <= 1:
-            return self._told(sight, bank, Memory(at, True, self._alone(sight, points=self._points(sight, clicks))))
-        each = [ObjectPrompts((), clicks.negative, (box,)) for box in clicks.boxes]
-        each += [ObjectPrompts(clicks.points)] if clicks.points else []
-        found = [self._alone(sight, points=self._points(sight, c))["pred_masks"] for c in each]
-        whole = torch.stack(found).amax(0).float()
-        fine = torch.nn.functional.interpolate(
-            whole.reshape(1, 1, *whole.shape[-2:]), size=self.input_size, mode="bilinear"
-        )
-        return self._told(sight, bank, Memory(at, True, {**self._alone(sight, mask=fine > 0), "pred_masks": whole}))
+        if len(prompts.boxes) <= 1:
+            outputs = self._run_prompted(frame, points=self._point_inputs(frame, prompts))
+            return self._remember(frame, bank, Memory(frame.index, True, outputs))
+        parts = [ObjectPrompts((), prompts.negative, (box,)) for box in prompts.boxes]
+        parts += [ObjectPrompts(prompts.points)] if prompts.points else []
+        found = [self._run_prompted(frame, points=self._point_inputs(frame, p))["pred_masks"] for p in parts]
+        union = torch.stack(found).amax(0).float()
+        logits = union.reshape(1, 1, *union.shape[-2:])
+        mask = torch.nn.functional.interpolate(logits, size=self.input_size, mode="bilinear") > 0
+        outputs = {**self._run_prompted(frame, mask=mask), "pred_masks": union}
+        return self._remember(frame, bank, Memory(frame.index, True, outputs))
 
-    def _alone(self, sight: TrackerFrame, *, points: Any = None, mask: Any = None) -> dict[str, Any]:
-        """What the network makes of a prompted frame without any memory."""
-        session = self._session()
+    def _run_prompted(
+        self,
+        frame: TrackerFrame,
+        *,
+        points: "dict[str, torch.Tensor] | None" = None,
+        mask: "torch.Tensor | None" = None,
+    ) -> "dict[str, torch.Tensor]":
+        """Run the network on a frame with point inputs or a mask (1, 1, S, S), without any memory."""
+        session = self._new_session()
         if points is not None:
-            session.add_point_inputs(0, _NOW, points)
+            session.add_point_inputs(0, _CURRENT, points)
         else:
-            session.add_mask_inputs(0, _NOW, mask)
+            session.add_mask_inputs(0, _CURRENT, mask)
         session.obj_with_new_inputs = [1]
-        self._run(session, sight, back=False)
-        return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][_NOW])
+        self._run(session, frame, reverse=False)
+        return _memory_outputs(session.output_dict_per_obj[0]["cond_frame_outputs"][_CURRENT])
 
-    def _step(self, sight: TrackerFrame, bank: MemoryBank) -> tuple[Any, dict[str, Any]]:
-        session, back = self._session(), sight.index < bank.at
-        known = session.output_dict_per_obj[0]
-        prompted, others = known["cond_frame_outputs"], known["non_cond_frame_outputs"]
+    def _run_with_memory(self, frame: TrackerFrame, bank: MemoryBank) -> "tuple[Any, dict[str, torch.Tensor]]":
+        """Run the network on the next frame; return the session and the frame's outputs.
+
+        The network knows frames by number. Prompted ones keep their distance in time, in keyframes; the others are
+        numbered in the order of travel.
+        """
+        session, reverse = self._new_session(), frame.index < bank.index
+        outputs = session.output_dict_per_obj[0]
+        prompted, others = outputs["cond_frame_outputs"], outputs["non_cond_frame_outputs"]
         for k, memory in enumerate(bank.memories):
-            ago = len(bank.memories) - k
+            age = len(bank.memories) - k
             if memory.prompted:
-                side = 1 if memory.at > sight.index else -1
-                number = _NOW + side * max(1, round(abs(memory.at - sight.index) / self._every))
+                side = 1 if memory.index > frame.index else -1
+                number = _CURRENT + side * max(1, round(abs(memory.index - frame.index) / self._every))
                 while number in prompted:
                     number += side
                 prompted[number] = dict(memory.outputs)
             else:
-                others[_NOW + (ago if back else -ago)] = dict(memory.outputs)
-        self._run(session, sight, back=back)
-        return session, _kept(others[_NOW])
+                others[_CURRENT + (age if reverse else -age)] = dict(memory.outputs)
+        self._run(session, frame, reverse=reverse)
+        return session, _memory_outputs(others[_CURRENT])
 
-    def _run(self, session: Any, sight: TrackerFrame, *, back: bool) -> None:
-        with self._few_pointers():
-            self._model(inference_session=session, frame=self._pixels(sight.rgb), frame_idx=_NOW, reverse=back)
+    def _run(self, session: Any, frame: TrackerFrame, *, reverse: bool) -> None:
+        with self._limited_pointers():
+            self._model(inference_session=session, frame=self._pixels(frame.rgb), frame_idx=_CURRENT, reverse=reverse)
 
     @contextmanager
-    def _few_pointers(self) -> Iterator[None]:
-        """The network told of no more pointers than there are frames, while the block lasts."""
+    def _limited_pointers(self) -> Iterator[None]:
+        """Limit the network's object pointers to the number of frames while the block runs."""
         config = self._model.config
-        most, config.max_object_pointers_in_encoder = config.max_object_pointers_in_encoder, self._pointers
+        limit, config.max_object_pointers_in_encoder = config.max_object_pointers_in_encoder, self._pointers
         try:
             yield
         finally:
-            config.max_object_pointers_in_encoder = most
+            config.max_object_pointers_in_encoder = limit
 
-    def _refined(self, session: Any, back: bool, found: dict[str, Any], points: Any) -> dict[str, Any]:
-        """A frame once more, with clicks and the mask that it had. (The public call would not show it that mask.)"""
+    def _refine(
+        self, session: Any, outputs: "dict[str, torch.Tensor]", points: "dict[str, torch.Tensor]", *, reverse: bool
+    ) -> "dict[str, torch.Tensor]":
+        """Run the network on the current frame again, with points and the logits of its mask.
+
+        The public call of transformers does not pass the logits, hence the private one.
+        """
         import torch
 
-        sam2 = hasattr(self._model, "_batch_encode_memories")
-        before = found["pred_masks"].reshape(1, 1, *found["pred_masks"].shape[-2:]).clamp(-_CLAMP, _CLAMP)
-        with torch.inference_mode(), self._few_pointers():
+        is_sam2 = hasattr(self._model, "_batch_encode_memories")
+        logits = outputs["pred_masks"].reshape(1, 1, *outputs["pred_masks"].shape[-2:])
+        with torch.inference_mode(), self._limited_pointers():
             out = self._model._run_single_frame_inference(
-                inference_session=session, frame_idx=_NOW, obj_idx=0, batch_size=1, is_init_cond_frame=False,
-                point_inputs=points, mask_inputs=None, reverse=back, prev_sam_mask_logits=before, streaming=True,
-                **({} if sam2 else {"run_mem_encoder": True}),
-            )  # fmt: skip
-            session.store_output(0, _NOW, output_value=out, is_conditioning_frame=True)
-            if sam2:
+                inference_session=session,
+                frame_idx=_CURRENT,
+                obj_idx=0,
+                batch_size=1,
+                is_init_cond_frame=False,
+                point_inputs=points,
+                mask_inputs=None,
+                reverse=reverse,
+                prev_sam_mask_logits=logits.clamp(-_MAX_LOGITS, _MAX_LOGITS),
+                streaming=True,
+                **({} if is_sam2 else {"run_mem_encoder": True}),
+            )
+            session.store_output(0, _CURRENT, output_value=out, is_conditioning_frame=True)
+            if is_sam2:
                 self._model._batch_encode_memories(
-                    session, _NOW, [0], [out["high_res_masks"]], [out["object_score_logits"]], [True]
+                    session, _CURRENT, [0], [out["high_res_masks"]], [out["object_score_logits"]], [True]
                 )
-        return _kept(session.output_dict_per_obj[0]["cond_frame_outputs"][_NOW])
+        return _memory_outputs(session.output_dict_per_obj[0]["cond_frame_outputs"][_CURRENT])
 
-    def _session(self) -> Any:
-        """A session of one object that knows nothing yet."""
+    def _new_session(self) -> Any:
+        """Return an empty inference session of one object."""
         import transformers
 
         kind = (
@@ -191,66 +248,73 @@ class Sam2Tracker:
             if self.name == "edgetam"
             else transformers.Sam2VideoInferenceSession
         )
-        where, dtype = self._model.device, self._model.dtype
-        session = kind(inference_device=where, inference_state_device=where, video_storage_device=where, dtype=dtype)
+        device, dtype = self._model.device, self._model.dtype
+        session = kind(inference_device=device, inference_state_device=device, video_storage_device=device, dtype=dtype)
         session.obj_id_to_idx(1)
         return session
 
-    def _pixels(self, rgb: Array) -> Any:
-        """A picture (S, S, 3) uint8 as the encoder wants it, (1, 3, S, S)."""
+    def _pixels(self, rgb: Array) -> "torch.Tensor":
+        """Return the encoder's input (1, 3, S, S) for a picture (S, S, 3) uint8."""
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(self._model.device, non_blocking=True)
         return ((pixels.permute(2, 0, 1)[None].float() / 255 - self._mean) / self._std).to(self._model.dtype)
 
-    def _points(self, sight: TrackerFrame, clicks: ObjectPrompts) -> dict[str, Any]:
-        """Prompts in pixels of the network's picture: a box is its two corners with labels of their own."""
+    def _point_inputs(self, frame: TrackerFrame, prompts: ObjectPrompts) -> "dict[str, torch.Tensor]":
+        """Return prompts as the network's points (1, 1, N, 2), in pixels of its picture, and labels (1, 1, N).
+
+        Labels: 1 on the object, 0 beside it, 2 and 3 for the upper left and lower right corner of a box.
+        """
         import torch
 
-        rows = [(x, y, k) for b in clicks.boxes for (x, y), k in (((b[0], b[1]), 2), ((b[2], b[3]), 3))]
-        rows += [(x, y, 1) for x, y in clicks.points] + [(x, y, 0) for x, y in clicks.negative]
-        scale = np.array(self.input_size) / sight.clip_size
-        where = torch.tensor([[[(x * scale[0], y * scale[1]) for x, y, _ in rows]]], dtype=self._model.dtype)
+        rows = [(x, y, k) for b in prompts.boxes for (x, y), k in (((b[0], b[1]), 2), ((b[2], b[3]), 3))]
+        rows += [(x, y, 1) for x, y in prompts.points] + [(x, y, 0) for x, y in prompts.negative]
+        scale = np.array(self.input_size) / frame.clip_size
+        coords = torch.tensor([[[(x * scale[0], y * scale[1]) for x, y, _ in rows]]], dtype=self._model.dtype)
         labels = torch.tensor([[[k for _, _, k in rows]]], dtype=torch.int32)
         device = self._model.device
-        return {"point_coords": where.to(device), "point_labels": labels.to(device)}
+        return {"point_coords": coords.to(device), "point_labels": labels.to(device)}
 
-    def _told(self, sight: TrackerFrame, bank: MemoryBank, memory: Memory) -> tuple[MemoryBank, TrackResult]:
-        """The memory with one frame more and without what the network no longer looks at, and the frame's mask."""
+    def _remember(self, frame: TrackerFrame, bank: MemoryBank, memory: Memory) -> tuple[MemoryBank, TrackResult]:
+        """Add a frame's memory to the bank and drop those the network no longer attends to; return bank and mask."""
         import torch
 
         logits = memory.outputs["pred_masks"].float()
-        both = torch.cat([logits.flatten(), memory.outputs["object_score_logits"].float().flatten()])
-        values = both.cpu().numpy()  # the one copy from the device for each frame
+        joined = torch.cat([logits.flatten(), memory.outputs["object_score_logits"].float().flatten()])
+        values = joined.cpu().numpy()  # one copy from the device for each frame
         low, score = values[:-1].reshape(logits.shape[-2:]), float(values[-1])
         lost = score <= 0 or not (low > 0).any()
-        others = [m for m in bank.memories if m.at != memory.at]
-        after = MemoryBank(tuple(_pruned([*others, memory], self._model)), memory.at, lost=lost)
+        others = [m for m in bank.memories if m.index != memory.index]
+        after = MemoryBank(tuple(_prune([*others, memory], self._model)), memory.index, lost=lost)
         if lost:
-            return after, TrackResult(np.zeros(sight.mask_size[::-1], np.float32), 0.0, ABSENT)
-        fine = cv2.resize(low, sight.mask_size, interpolation=cv2.INTER_LINEAR)
-        soft = np.clip(0.5 + fine / (2 * _SOFT), 0, 1).astype(np.float32)
+            return after, TrackResult(np.zeros(frame.mask_size[::-1], np.float32), 0.0, ABSENT)
+        fine = cv2.resize(low, frame.mask_size, interpolation=cv2.INTER_LINEAR)
+        soft = np.clip(0.5 + fine / (2 * _EDGE_LOGITS), 0, 1).astype(np.float32)
         return after, TrackResult(soft, _confidence(low, score), FOUND_AGAIN if bank.lost else "")
 
-    def _travelled(self, state: TrackerState, to: int) -> MemoryBank:
-        """A memory for the way to a frame. What was seen ahead before the way turned back there is forgotten: it is
-        what a correction speaks against, and of some of it only the pointers are left."""
-        bank = state if isinstance(state, MemoryBank) else self._loaded(state)
-        behind = range(bank.at, 1 << 62) if to < bank.at else range(bank.at + 1)
-        return MemoryBank(tuple(m for m in bank.memories if m.prompted or m.at in behind), bank.at, lost=bank.lost)
+    def _bank_towards(self, state: TrackerState, index: int) -> MemoryBank:
+        """Return the bank for the direction of travel to a frame.
 
-    def _loaded(self, state: TrackerState) -> MemoryBank:
-        """A stored memory, brought back to where the network runs."""
+        Where the direction turns, unprompted frames ahead are dropped: a correction contradicts them, and of some only
+        the object pointers are left.
+        """
+        bank = state if isinstance(state, MemoryBank) else self._load_bank(state)
+        behind = range(bank.index, 1 << 62) if index < bank.index else range(bank.index + 1)
+        memories = tuple(m for m in bank.memories if m.prompted or m.index in behind)
+        return MemoryBank(memories, bank.index, lost=bank.lost)
+
+    def _load_bank(self, state: TrackerState) -> MemoryBank:
+        """Return a stored bank with its tensors on the network's device."""
         arrays = state.arrays
-        at, lost = (int(v) for v in arrays["sam2"])
+        index, lost = (int(v) for v in arrays["bank"])
         memories: list[Memory] = []
-        while (what := arrays.get(f"{len(memories)}.what")) is not None:
+        while (entry := arrays.get(f"{len(memories)}.frame")) is not None:
             k = len(memories)
             names = [str(n) for n in arrays[f"{k}.names"]]
-            found = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
-            outputs = {n: _tensor(a, self._model, keep=n == "maskmem_features") for n, a in found.items()}
-            memories.append(Memory(int(what[0]), bool(what[1]), outputs))
-        return MemoryBank(tuple(memories), at, lost=bool(lost))
+            stored = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
+            outputs = {n: _to_tensor(a, self._model, keep_dtype=n == "maskmem_features") for n, a in stored.items()}
+            memories.append(Memory(int(entry[0]), bool(entry[1]), outputs))
+        return MemoryBank(tuple(memories), index, lost=bool(lost))
 
 
 @lru_cache(maxsize=1)
@@ -278,42 +342,48 @@ def load_network(architecture: str, path: str, device: str) -> Any:
     return model.to(device=device, dtype=dtype).eval()
 
 
-def _kept(outputs: dict[str, Any]) -> dict[str, Any]:
-    """What the network looks at later, and the mask."""
-    wanted = ("maskmem_features", "maskmem_pos_enc", "object_pointer", "object_score_logits", "pred_masks")
-    return {name: outputs[name] for name in wanted}
+def _memory_outputs(outputs: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Return the outputs that are remembered."""
+    return {name: outputs[name] for name in _MEMORY_OUTPUTS}
 
 
-def _pruned(memories: list[Memory], model: Any) -> Iterable[Memory]:
-    """Prompted frames, and as many others as the next frame looks at: some for their pointers, fewer for the rest."""
+def _prune(memories: list[Memory], model: Any) -> Iterable[Memory]:
+    """Yield what the network attends to on the next frame: prompted frames, recent ones, and pointers of older ones."""
     for k, memory in enumerate(memories):
-        ago = len(memories) - k
-        if memory.prompted or ago < model.num_maskmem:
+        age = len(memories) - k
+        if memory.prompted or age < model.num_maskmem:
             yield memory
-        elif ago < model.config.max_object_pointers_in_encoder:
-            yield Memory(memory.at, False, {"object_pointer": memory.outputs["object_pointer"]})
+        elif age < model.config.max_object_pointers_in_encoder:
+            yield Memory(memory.index, False, {"object_pointer": memory.outputs["object_pointer"]})
 
 
 def _confidence(logits: Array, score: float) -> float:
-    """How sure the network is: that the object is there, and that the edge stays where it is when the threshold moves
-    by one logit either way (the stability score of Kirillov et al., "Segment Anything", 2023)."""
+    """Return the probability of the object times the stability of its edge, 0 to 1.
+
+    Stability score: IoU of the masks at thresholds one logit above and below 0 (Kirillov et al., "Segment Anything",
+    2023). `logits` is (h, w), `score` the logit of the object's presence.
+    """
     inner, outer = int(np.count_nonzero(logits > 1)), int(np.count_nonzero(logits > -1))
     return inner / max(outer, 1) / (1 + float(np.exp(-score)))
 
 
-def _stored(tensor: Any) -> Array:
+def _to_array(tensor: "torch.Tensor") -> Array:
+    """Return a tensor as an array; bfloat16, which NumPy lacks, as the int16 of the same bits."""
     import torch
 
-    if tensor.dtype == torch.bfloat16:  # NumPy has none
+    if tensor.dtype == torch.bfloat16:
         return np.asarray(tensor.cpu().contiguous().view(torch.int16).numpy())
     return np.asarray(tensor.cpu().numpy())
 
 
-def _tensor(array: Array, model: Any, *, keep: bool) -> Any:
-    """A stored tensor for a model, of its own type; those that are bfloat16 in every model are to `keep` that."""
+def _to_tensor(array: Array, model: Any, *, keep_dtype: bool) -> "torch.Tensor":
+    """Return a stored tensor on the model's device, in the model's dtype unless its own is to be kept.
+
+    Memory features are bfloat16 in every model.
+    """
     import torch
 
     tensor = torch.from_numpy(array)
     if tensor.dtype == torch.int16:
         tensor = tensor.view(torch.bfloat16)
-    return tensor.to(model.device, dtype=None if keep else model.dtype)
+    return tensor.to(model.device, dtype=None if keep_dtype else model.dtype)

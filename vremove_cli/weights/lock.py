@@ -1,12 +1,11 @@
 """What was fetched first is what later runs hold to: commits and hashes, in one file in the user's config folder."""
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vremove_cli import atomic
 from vremove_cli.errors import ModelError
 from vremove_cli.settings import config_folder, readable
 from vremove_cli.weights.catalogue import Model, inside
@@ -72,13 +71,7 @@ def hold(name: str, pin: Pin | None) -> None:
         if pin is not None:
             known[name] = pin
         text = json.dumps({"schema": 1, "models": {n: asdict(p) for n, p in sorted(known.items())}}, indent=1)
-        hidden = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            hidden.write_text(text + "\n", encoding="utf-8")
-            hidden.replace(path)
-        finally:
-            with suppress(OSError):
-                hidden.unlink(missing_ok=True)
+        atomic.write_text(path, text + "\n")
 
 
 def _pin(table: dict[str, Any]) -> Pin:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from vremove_cli.compose import blend, paint, place
+from vremove_cli.compose import blend, paint, place, subsample_mask
 from vremove_cli.errors import VremoveError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
@@ -22,8 +22,7 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.pixel_format import Layout
 from vremove_cli.media.read import Clip, Frame
-from vremove_cli.plate.coarse import subsample_mask
-from vremove_cli.plate.hole import matte_of
+from vremove_cli.plate.hole import feather_matte
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
 from vremove_cli.removers.common.harmonise import harmonise
@@ -260,7 +259,7 @@ def _used(work: _Work, fill: Fill, i: int) -> _Used:
         stored = work.plan.clip.orientation.store(fill.difference_mask[i].astype(np.float32))
         size = (work.region.width, work.region.height)
         changed = cv2.resize(np.ascontiguousarray(stored), size, interpolation=cv2.INTER_LINEAR) > 0.5
-    matte = matte_of(work.on_region(work.affected, t) | changed, work.plan.request.feather)
+    matte = feather_matte(work.on_region(work.affected, t) | changed, work.plan.request.feather)
     return _Used(work.on_region(work.to_fill, t) | (matte > 0), matte, changed)
 
 

@@ -15,9 +15,9 @@ from vremove_cli.job.task_graph import Task, frames_in_reach
 from vremove_cli.job.workdir.artifacts import PatchWriter
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import Clip
-from vremove_cli.plate.confidence import NEVER, halved, recovered, unseen
+from vremove_cli.plate.confidence import NEVER_SEEN, halve_confidence, recovered_mask, unrecovered_mask
 from vremove_cli.plate.hole import hole_box
-from vremove_cli.plate.recover import affordable, recover
+from vremove_cli.plate.recover import affordable_reach, recover
 from vremove_cli.plate.reference import clean_planes
 
 
@@ -25,22 +25,29 @@ def run_plate(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> PlateRe
     """Recover what other frames show of a segment's holes."""
     reach = frames_in_reach(task.span, plan.span, plan.clip)
     masks = erase_masks(plan, folder, *reach)
-    reach = affordable(plan.clip, task.span, reach, masks)
+    reach = affordable_reach(plan.clip, task.span, reach, masks)
     boxes = [hole_box(masks[t], plan.clip, plan.request.feather) if t in masks else NOWHERE for t in range(*task.span)]
     pictures = _clean_pictures(plan, reach, masks)
     clear = bool(pictures) or _effects_clear(plan, folder, task)
-    wary = not clear or plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.span))
+    distrust_rim = not clear or plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.span))
     progress = _Progress(plan, task, reach, emit)
     counts, to_fill = Counter[str](), NOWHERE
     nothing = np.zeros((0, 0), np.uint8)
     with PatchWriter(folder.file("plate", f"{task.id}.mkv"), plan.clip.layout, boxes, ("matte", "sure")) as writer:
         for _, found in recover(
-            Clip(plan.clip), task.span, reach, masks, plan.request.feather, pictures, wary=wary, tick=progress.tick
+            Clip(plan.clip),
+            task.span,
+            reach,
+            masks,
+            plan.request.feather,
+            pictures,
+            distrust_rim=distrust_rim,
+            tick=progress.tick,
         ):
             if found is None:
                 writer.write((), nothing, nothing)
                 continue
-            confidence = found.sure if clear else halved(found.sure)
+            confidence = found.confidence if clear else halve_confidence(found.confidence)
             wanted = bounds(pixels_to_fill(found.matte, confidence, recovers=plan.request.recover == "on"))
             to_fill = to_fill.union(wanted.moved(found.box.x0, found.box.y0))
             writer.write(found.planes, found.matte, confidence)
@@ -71,7 +78,7 @@ class _Progress:
 
 def pixels_to_fill(matte: Array, confidence: Array, *, recovers: bool) -> Array:
     """Return the pixels of a hole that a remover fills, (h, w) bool: those that no frame shows, or the whole hole."""
-    return np.asarray(unseen(confidence) if recovers else matte > 0)
+    return np.asarray(unrecovered_mask(confidence) if recovers else matte > 0)
 
 
 def _effects_clear(plan: Plan, folder: WorkFolder, task: Task) -> bool:
@@ -93,7 +100,7 @@ def _clean_pictures(plan: Plan, reach: FrameRange, masks: dict[int, Placed]) -> 
 
 def _count(confidence: Array) -> Counter[str]:
     """Return the pixels of a hole by how they were found."""
-    good, never = int(recovered(confidence).sum()), int((confidence == NEVER).sum())
+    good, never = int(recovered_mask(confidence).sum()), int((confidence == NEVER_SEEN).sum())
     return Counter(recovered=good, doubtful=int((confidence > 0).sum()) - good - never, unseen=never)
 
 

@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vremove_cli import atomic
 from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.workdir.lease import held_by_others, lease
 from vremove_cli.job.workdir.records import from_json, read_json, to_json
@@ -24,15 +24,7 @@ R = TypeVar("R")
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write JSON so that a reader finds all of it or none."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        with hidden.open("w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(hidden, path)
-    finally:
-        hidden.unlink(missing_ok=True)
+    atomic.write_text(path, json.dumps(data, indent=1))
 
 
 class WorkFolder:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.media.write import process_lives
+from vremove_cli.atomic import process_lives
 
 HEARTBEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one after which a lease counts as abandoned

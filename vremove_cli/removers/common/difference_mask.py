@@ -8,6 +8,7 @@ therefore taken between blurred frames, less its median over the frame, and only
 import cv2
 import numpy as np
 
+from vremove_cli.arrays import large_components
 from vremove_cli.geometry import Array
 
 THRESHOLD = 0.09  # mean absolute difference of R'G'B' in [0, 1]: ROSE, sec. 4.4
@@ -45,7 +46,4 @@ def _differ(generated: Array, source: Array, erase: Array) -> Array:
 
 def _without_specks(mask: Array) -> Array:
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened)
-    large = stats[:, cv2.CC_STAT_AREA] >= _SPECK * mask.size
-    large[0] = False
-    return np.asarray(large[labels])
+    return large_components(opened, _SPECK * mask.size)

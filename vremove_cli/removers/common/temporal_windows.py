@@ -1,4 +1,7 @@
-"""Runs of frames that overlap: generated apart, so that a farm may share them, and joined where they meet."""
+"""Overlapping windows of a long clip: generated one by one, so that machines can share them, and joined by crossfades.
+
+Two schemes: windows that overlap, and windows guided by keyframes that are generated first (UnderEraser, sec. 3.4).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +12,26 @@ from vremove_cli.geometry import Array
 from vremove_cli.removers.base import Fill, Stage
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT
 
+_JOIN = "join-"  # prefix of the ids of stages that crossfade
+
 
 def overlapping_windows(count: int, longest: int, overlap: int, grid: int = 1) -> list[tuple[int, int]]:
-    """Half-open runs of at most `longest` that cover `count` frames in order, each sharing at least `overlap` frames
-    with the one before; each begins at a multiple of `grid`."""
+    """Return the fewest windows that cover a length.
+
+    Args:
+        count: length to cover: frames, latents or pixels.
+        longest: length of a window, at most.
+        overlap: length that each window shares with the one before, at least.
+        grid: windows start at multiples of it.
+
+    Returns:
+        Half-open ranges (start, stop) in order.
+
+    Raises:
+        ValueError: if windows with this overlap could not advance.
+    """
     if not 0 <= overlap < longest - grid:
-        raise ValueError(f"an overlap of {overlap} leaves nothing of {longest} on a grid of {grid}")
+        raise ValueError(f"windows of {longest} with an overlap of {overlap} cannot advance on a grid of {grid}")
     if count <= longest:
         return [(0, count)] if count else []
     pieces = -(-(count - overlap) // (longest - overlap))
@@ -28,8 +45,14 @@ def overlapping_windows(count: int, longest: int, overlap: int, grid: int = 1) -
 
 @dataclass(frozen=True)
 class Window:
-    """Frames start <= t < stop, every `step`-th of them, generated together; those in `known` (a range) come from runs
-    before it. A run with a step above 1 is of keyframes."""
+    """Frames that are generated together.
+
+    Attributes:
+        start: first frame.
+        stop: frame after the last one.
+        step: distance of the frames; above 1 they are keyframes.
+        known: frames that earlier windows generated.
+    """
 
     start: int
     stop: int
@@ -38,30 +61,39 @@ class Window:
 
     @property
     def frames(self) -> range:
+        """The frames of the window."""
         return range(self.start, self.stop, self.step)
 
 
 def keyframe_guided_windows(count: int, longest: int = 81, stride: int = 10) -> list[Window]:
-    """Keyframe-guided propagation over `count` frames (UnderEraser, sec. 3.4, eq. 7), in an order that can be done.
+    """Return the windows of keyframe-guided propagation (UnderEraser, sec. 3.4, eq. 7), in an order that works.
 
-    Every k-th frame is a keyframe, k = ceil(count / longest). They are generated first, as one clip, and are known in
-    every window; each window begins at the last keyframe of the one before. Where k would exceed the `stride` that the
-    network was trained with, it is that, and the keyframes, too many for one clip then, are themselves propagated. The
-    last window is as long as the others: it begins at an earlier keyframe, rather than be a short tail.
+    Every k-th frame is a keyframe, k = ceil(count / longest). Keyframes are generated first, as one clip, and are known
+    in every window; each window starts at the last keyframe of the one before. Beyond the paper: k never exceeds
+    `stride`, and keyframes that are then too many for one clip are propagated from keyframes of their own; the last
+    window starts at an earlier keyframe instead of being a short tail.
+
+    Args:
+        count: frames of the clip.
+        longest: frames of a window, at most.
+        stride: the largest distance of keyframes in the network's training.
+
+    Returns:
+        Windows, each after all whose frames it knows.
     """
     if count <= longest:
         return [Window(0, count)] if count else []
     step = min(-(-count // longest), stride)
-    keys = -(-count // step)
-    before = [
-        Window(r.start * step, (r.frames[-1]) * step + 1, r.step * step, _times(r.known, step))
-        for r in keyframe_guided_windows(keys, longest, stride)
+    keyframes = -(-count // step)
+    coarse = [
+        Window(w.start * step, (w.frames[-1]) * step + 1, w.step * step, _scaled(w.known, step))
+        for w in keyframe_guided_windows(keyframes, longest, stride)
     ]
-    return [*before, *(Window(a, b, 1, range(a, b, step)) for a, b in _chained(count, longest, step))]
+    return [*coarse, *(Window(a, b, 1, range(a, b, step)) for a, b in _chained(count, longest, step))]
 
 
 def _chained(count: int, longest: int, step: int) -> list[tuple[int, int]]:
-    """Windows that begin at keyframes, each at the last one of the window before; the last one is moved back."""
+    """Return windows that start at the last keyframe of the one before; the last window is moved back."""
     out, start = [], 0
     while start + longest < count:
         out.append((start, start + longest))
@@ -70,49 +102,61 @@ def _chained(count: int, longest: int, step: int) -> list[tuple[int, int]]:
     return [*out, (last, count)]
 
 
-def _times(numbers: range, factor: int) -> range:
+def _scaled(numbers: range, factor: int) -> range:
     return range(numbers.start * factor, numbers.stop * factor, numbers.step * factor)
 
 
-_JOIN = "join-"
-
-
 def overlapping_stages(name: str, shots: Sequence[tuple[int, int]], longest: int, shared: int) -> list[Stage]:
-    """Stages for runs of at most `longest` frames of each shot, which share at least `shared` with the one before, and
-    short stages that go over from each run to the next where both have frames."""
-    runs = [
+    """Return a stage for each window of each shot, and a stage for each crossfade between two windows.
+
+    Windows start where latents do, so that they start from the same noise in the frames that they share.
+
+    Args:
+        name: prefix of the stages' ids.
+        shots: frames (start, stop) of the shots.
+        longest: frames of a window, at most.
+        shared: frames that each window shares with the one before, at least.
+    """
+    spans = [
         (first + a, first + b)
         for first, stop in shots
         for a, b in overlapping_windows(stop - first, longest, shared, FRAMES_PER_LATENT)
     ]
-    windows = [Stage(f"{name}-{start:06d}", start, stop) for start, stop in runs]
+    windows = [Stage(f"{name}-{start:06d}", start, stop) for start, stop in spans]
     return [*windows, *_joins(windows, longest)]
 
 
-def keyframe_guided_stages(name: str, runs: Sequence[Window], first: int, fade: int) -> list[Stage]:
-    """Stages for keyframes and the windows between them, frame 0 of the runs being the frame `first`; and the joins.
+def keyframe_guided_stages(name: str, windows: Sequence[Window], first: int, fade: int) -> list[Stage]:
+    """Return a stage for each window and a stage for each crossfade between two windows.
 
-    What a run knows it needs the runs before it for that generated those frames.
+    Args:
+        name: prefix of the stages' ids.
+        windows: the windows of a shot, by `keyframe_guided_windows`.
+        first: the shot's first frame.
+        fade: frames of a crossfade, at most.
+
+    Returns:
+        Stages; each needs those that generate the keyframes that it knows.
     """
     stages: list[Stage] = []
-    for run in runs:
-        needs = tuple(s.id for s, r in zip(stages, runs, strict=False) if _knows(run, r))
-        start = first + run.start
-        stages.append(Stage(f"{name}-{start:06d}-{run.step}", start, first + run.stop, needs, run.step))
-    windows = [s for s in stages if s.step == 1]
-    return [*stages, *_joins(windows, fade)]
+    for window in windows:
+        needs = tuple(s.id for s, w in zip(stages, windows, strict=False) if _knows(window, w))
+        start = first + window.start
+        stages.append(Stage(f"{name}-{start:06d}-{window.step}", start, first + window.stop, needs, window.step))
+    shown = [s for s in stages if s.step == 1]
+    return [*stages, *_joins(shown, fade)]
 
 
-def _knows(run: Window, before: Window) -> bool:
-    """Whether a run knows keyframes that one before it generates."""
-    known = run.known
+def _knows(window: Window, before: Window) -> bool:
+    """Return whether a window knows keyframes that an earlier one generates."""
+    known = window.known
     return bool(known) and before.step == known.step and before.start <= known[-1] and before.stop > known[0]
 
 
 def _joins(windows: Sequence[Stage], fade: int) -> list[Stage]:
     out = []
     for k, (before, after) in enumerate(zip(windows, windows[1:], strict=False)):
-        earlier = windows[k - 1].stop if k else 0  # where three runs meet, one goes over into the next at a time
+        earlier = windows[k - 1].stop if k else 0  # where three windows overlap, crossfades follow one another
         start = max(after.start, before.stop - fade, earlier)
         if start < before.stop:
             out.append(Stage(f"{_JOIN}{after.id}", start, before.stop, (before.id, after.id)))
@@ -120,18 +164,26 @@ def _joins(windows: Sequence[Stage], fade: int) -> list[Stage]:
 
 
 def is_join(stage: Stage) -> bool:
-    """Whether a stage makes nothing itself."""
+    """Return whether a stage crossfades two windows and generates nothing."""
     return stage.id.startswith(_JOIN)
 
 
 def crossfade(stage: Stage, inputs: Mapping[Stage, Fill], frames: Array) -> Array:
-    """What a join gives: the earlier run's frames going over into the later one's, (T, H, W, 3); what only one of them
-    made, as that made it, and `frames` where neither had anything to do."""
-    made = [_part(s, inputs[s], stage) for s in sorted(inputs, key=lambda s: s.start)]
-    if len(made) < 2:
-        return made[0] if made else frames
-    ramp = rising_weights(len(stage.frames))[:, None, None, None]
-    return np.asarray(made[0] * (1 - ramp) + made[1] * ramp)
+    """Return the frames of a join.
+
+    Args:
+        stage: the join.
+        inputs: fills of its two windows; one that had nothing to fill is missing.
+        frames: the join's frames (T, H, W, 3), which are returned if both are missing.
+
+    Returns:
+        (T, H, W, 3): the earlier window's frames fading into the later one's, or the frames of the only one.
+    """
+    parts = [_part(s, inputs[s], stage) for s in sorted(inputs, key=lambda s: s.start)]
+    if len(parts) < 2:
+        return parts[0] if parts else frames
+    weights = rising_weights(len(stage.frames))[:, None, None, None]
+    return np.asarray(parts[0] * (1 - weights) + parts[1] * weights)
 
 
 def rising_weights(count: int) -> Array:
@@ -139,18 +191,27 @@ def rising_weights(count: int) -> Array:
     return np.arange(1, count + 1, dtype=np.float32) / (count + 1)
 
 
-def _part(had: Stage, fill: Fill, wanted: Stage) -> Array:
-    return fill.frames[wanted.start - had.start : wanted.stop - had.start]
+def _part(window: Stage, fill: Fill, join: Stage) -> Array:
+    return fill.frames[join.start - window.start : join.stop - window.start]
 
 
 def inject_keyframes(stage: Stage, frames: Array, mask: Array, inputs: Mapping[Stage, Fill]) -> tuple[Array, Array]:
-    """Frames (T, H, W, 3) and mask (T, H, W) bool of a stage with the keyframes that were made before it put in, where
-    nothing is to be erased any more."""
+    """Put generated keyframes into a stage's frames, and clear the mask there.
+
+    Args:
+        stage: the stage.
+        frames: its frames (T, H, W, 3).
+        mask: its mask (T, H, W) bool.
+        inputs: fills of the stages that generated keyframes.
+
+    Returns:
+        New frames and a new mask of the same shapes.
+    """
     frames, mask = frames.copy(), mask.copy()
-    place = {t: i for i, t in enumerate(stage.frames)}
-    for before, fill in reversed(list(inputs.items())):  # where two runs made a keyframe, the earlier one's counts
-        for t, made in zip(before.frames, fill.frames, strict=True):
-            if t in place:
-                frames[place[t]] = made
-                mask[place[t]] = False
+    index = {t: i for i, t in enumerate(stage.frames)}
+    for before, fill in reversed(list(inputs.items())):  # where two stages generated a keyframe, the earlier one wins
+        for t, keyframe in zip(before.frames, fill.frames, strict=True):
+            if t in index:
+                frames[index[t]] = keyframe
+                mask[index[t]] = False
     return frames, mask

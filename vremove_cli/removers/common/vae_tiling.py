@@ -1,74 +1,102 @@
-"""A VAE over a picture too large for the memory: tile by tile, faded into each other.
+"""A VAE on a picture that is too large for the memory: tile by tile, with crossfades between tiles.
 
-Norms over the whole picture see one tile only, so that the result is not the same to the last level: tiles are used
-where it would not run otherwise.
+The VAE's norms then see one tile instead of the picture, so the result differs slightly. Tiles are used only where the
+whole picture does not fit.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vremove_cli.removers.common.temporal_windows import overlapping_windows
 
-VaeCall = Callable[[Callable[[Any], Any], Any], Any]  # what to run and what on -> what it gives
+if TYPE_CHECKING:
+    import torch
 
-PIXELS = 8  # a side of what a latent stands for
-TILE, SHARED = 32, 8  # latents a side, and those that two tiles have in common: 256 and 64 pixels
+Coder = Callable[["torch.Tensor"], "torch.Tensor"]  # a VAE's encoder or decoder
+ApplyCoder = Callable[[Coder, "torch.Tensor"], "torch.Tensor"]  # runs one over a tensor
+
+PIXELS = 8  # height and width of a latent in pixels
+TILE, SHARED = 32, 8  # height and width of a tile, and the overlap of two tiles, in latents: 256 and 64 pixels
 
 
-def run_whole(run: Callable[[Any], Any], given: Any) -> Any:
-    """`run` over the whole picture."""
-    return run(given)
+def run_whole(run: Coder, tensor: "torch.Tensor") -> "torch.Tensor":
+    """Return the coder's result for the whole picture at once."""
+    return run(tensor)
 
 
 @dataclass(frozen=True)
 class VaeRunner:
-    """How a VAE is run over pixels and over latents."""
+    """How a VAE is run.
 
-    encode: VaeCall
-    decode: VaeCall
+    Attributes:
+        encode: runs the encoder over pixels (..., H, W).
+        decode: runs the decoder over latents (..., h, w).
+    """
+
+    encode: ApplyCoder
+    decode: ApplyCoder
 
 
 def vae_runner(tiled: bool) -> VaeRunner:
-    """In tiles, or over all of a picture."""
+    """Return how a VAE is run: in tiles, or over the whole picture."""
     return VaeRunner(encode_tiled, decode_tiled) if tiled else VaeRunner(run_whole, run_whole)
 
 
-def decode_tiled(run: Callable[[Any], Any], latents: Any) -> Any:
-    """`run` over tiles of latents (..., h, w), which gives pixels (..., 8h, 8w)."""
+def decode_tiled(run: Coder, latents: "torch.Tensor") -> "torch.Tensor":
+    """Decode latents (..., h, w) in tiles.
+
+    Args:
+        run: the decoder: latents (..., h, w) to pixels (..., 8h, 8w).
+        latents: (..., h, w).
+
+    Returns:
+        Pixels (..., 8h, 8w).
+    """
     return _tiled(run, latents, TILE, SHARED, 1)
 
 
-def encode_tiled(run: Callable[[Any], Any], pixels: Any) -> Any:
-    """`run` over tiles of pixels (..., H, W), sides of whole latents, which gives latents (..., H/8, W/8)."""
+def encode_tiled(run: Coder, pixels: "torch.Tensor") -> "torch.Tensor":
+    """Encode pixels (..., H, W) in tiles of whole latents.
+
+    Args:
+        run: the encoder: pixels (..., H, W) to latents (..., H/8, W/8).
+        pixels: (..., H, W), both sides multiples of 8.
+
+    Returns:
+        Latents (..., H/8, W/8).
+    """
     return _tiled(run, pixels, PIXELS * TILE, PIXELS * SHARED, PIXELS)
 
 
-def _tiled(run: Callable[[Any], Any], given: Any, tile: int, shared: int, grid: int) -> Any:
-    """Tiles begin at multiples of `grid`; what they give, larger or smaller by a factor, is put together."""
+def _tiled(run: Coder, tensor: "torch.Tensor", tile: int, shared: int, grid: int) -> "torch.Tensor":
+    """Run over tiles that start at multiples of `grid`; results may be larger or smaller than tiles by a factor."""
     import torch
 
-    rows = overlapping_windows(given.shape[-2], tile, shared, grid)
-    columns = overlapping_windows(given.shape[-1], tile, shared, grid)
+    rows = overlapping_windows(tensor.shape[-2], tile, shared, grid)
+    columns = overlapping_windows(tensor.shape[-1], tile, shared, grid)
     total = weight = torch.zeros(0)
     for row in rows:
         for column in columns:
-            part = run(given[..., row[0] : row[1], column[0] : column[1]])
+            part = run(tensor[..., row[0] : row[1], column[0] : column[1]])
             factor = part.shape[-1] / (column[1] - column[0])
-            sides = [_ramp(*at, given.shape[d], shared, factor) for at, d in ((row, -2), (column, -1))]
+            sides = [_ramp(*at, tensor.shape[d], shared, factor) for at, d in ((row, -2), (column, -1))]
             fade = (sides[0][:, None] * sides[1]).to(part.device)
             if not total.numel():
-                size = (round(given.shape[-2] * factor), round(given.shape[-1] * factor))
+                size = (round(tensor.shape[-2] * factor), round(tensor.shape[-1] * factor))
                 total = torch.zeros((*part.shape[:-2], *size), device=part.device)
                 weight = torch.zeros(size, device=part.device)
             y, x = round(row[0] * factor), round(column[0] * factor)
             total[..., y : y + part.shape[-2], x : x + part.shape[-1]] += part.float() * fade
             weight[y : y + part.shape[-2], x : x + part.shape[-1]] += fade
-    return (total / weight).to(given.dtype)
+    return (total / weight).to(tensor.dtype)
 
 
-def _ramp(start: int, stop: int, whole: int, shared: int, factor: float) -> Any:
-    """The weights of a tile along one side: rising where it begins in another one, falling where it ends in one."""
+def _ramp(start: int, stop: int, whole: int, shared: int, factor: float) -> "torch.Tensor":
+    """Return a tile's weights along one side, (length,): rising over the tile before, falling over the tile after.
+
+    They are sampled at pixel centres, unlike those of `temporal_windows.rising_weights`.
+    """
     import torch
 
     length, slope = round((stop - start) * factor), max(1, round(shared * factor))

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
@@ -22,6 +22,9 @@ from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import sample_with_scheduler
 from vremove_cli.removers.minimax import conditioning
 from vremove_cli.weights.load import load_strict, read_state
+
+if TYPE_CHECKING:
+    import torch
 
 LONGEST, SHARED = 81, 20  # frames of a window, and those that two windows share
 STEPS = {"draft": 6, "standard": 12, "best": 20}
@@ -58,7 +61,7 @@ class MiniMaxRemover(WanRemover):
         """Return 4n + 1, as the VAE needs it."""
         return padded_length(frames)
 
-    def denoiser(self, device: str, dtype: Any, mode: placement.MemoryMode) -> "_MiniMax":
+    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> "_MiniMax":
         """Load the networks."""
         return _MiniMax(self.settings, device, dtype, mode, self.steps())
 
@@ -66,13 +69,17 @@ class MiniMaxRemover(WanRemover):
 class _MiniMax:
     """See `common.wan.remover.Denoiser`."""
 
-    def __init__(self, settings: Settings, device: str, dtype: Any, mode: placement.MemoryMode, steps: int) -> None:
+    def __init__(
+        self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
+    ) -> None:
         self._device, self._steps = device, steps
         self._folder = settings.model_paths[OWN]
         self._transformer, self.vae = _opened(self._folder, device, dtype, mode)
         self._encode = vae_tiling.vae_runner(mode.tiled).encode
 
-    def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
+    def __call__(
+        self, frames: Array, mask: Array, noise: "torch.Tensor", tick: Callable[[int], None]
+    ) -> "torch.Tensor":
         import torch
         from diffusers import UniPCMultistepScheduler
 

@@ -5,7 +5,7 @@ video with the object in it; its CLIP features are zero. Without a prompt, guida
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
@@ -59,7 +59,7 @@ class RoseRemover(WanRemover):
         """Return 16n + 1, as in training."""
         return padded_length(frames, 16)
 
-    def denoiser(self, device: str, dtype: Any, mode: placement.MemoryMode) -> "_Rose":
+    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> "_Rose":
         """Load the networks."""
         return _Rose(self.settings, device, dtype, mode, self.steps())
 
@@ -67,7 +67,9 @@ class RoseRemover(WanRemover):
 class _Rose:
     """See `common.wan.remover.Denoiser`."""
 
-    def __init__(self, settings: Settings, device: str, dtype: Any, mode: placement.MemoryMode, steps: int) -> None:
+    def __init__(
+        self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
+    ) -> None:
         places, self._device, self._steps = settings.model_paths, device, steps
         self._text = model.prompt_embeds(places[BASE], settings.prompt, device, dtype)
         self._negative = model.prompt_embeds(places[BASE], "", device, dtype) if settings.prompt else None
@@ -76,7 +78,9 @@ class _Rose:
         self._transformer, self.vae = model.load_networks(places[OWN], places[BASE], own, device, dtype, mode)
         self._encode = vae_tiling.vae_runner(mode.tiled).encode
 
-    def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
+    def __call__(
+        self, frames: Array, mask: Array, noise: "torch.Tensor", tick: Callable[[int], None]
+    ) -> "torch.Tensor":
         import torch
 
         video = conditioning.as_video(frames).to(self._device)

@@ -7,7 +7,7 @@ other.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from vremove_cli.geometry import Array
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
@@ -18,6 +18,9 @@ from vremove_cli.removers.common.wan import conditioning, model
 from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import double_shifted_sigmas, euler_flow_match
 from vremove_cli.removers.undereraser.conditioning import clip_features, group_by_latent, hide_in_black, hide_in_gray
+
+if TYPE_CHECKING:
+    import torch
 
 WINDOW = 81  # frames of a window, as in training
 FADE = 8  # frames of a crossfade between two windows, at most
@@ -56,7 +59,7 @@ class UnderEraserRemover(WanRemover):
         """Return the length of the clips in training, whatever the number of frames."""
         return WINDOW
 
-    def denoiser(self, device: str, dtype: Any, mode: placement.MemoryMode) -> "_UnderEraser":
+    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> "_UnderEraser":
         """Load the networks."""
         return _UnderEraser(self.settings, device, dtype, mode, self.steps())
 
@@ -64,7 +67,9 @@ class UnderEraserRemover(WanRemover):
 class _UnderEraser:
     """See `common.wan.remover.Denoiser`."""
 
-    def __init__(self, settings: Settings, device: str, dtype: Any, mode: placement.MemoryMode, steps: int) -> None:
+    def __init__(
+        self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
+    ) -> None:
         places, self._device, self._dtype, self._steps = settings.model_paths, device, dtype, steps
         self._base, self._hides = places[BASE], settings.conditioning == "released"
         self._text = model.prompt_embeds(self._base, settings.prompt, device, dtype)
@@ -73,7 +78,9 @@ class _UnderEraser:
         self._transformer, self.vae = model.load_networks(self._base, self._base, (*loras, *own), device, dtype, mode)
         self._encode = vae_tiling.vae_runner(mode.tiled).encode
 
-    def __call__(self, frames: Array, mask: Array, noise: Any, tick: Callable[[int], None]) -> Any:
+    def __call__(
+        self, frames: Array, mask: Array, noise: "torch.Tensor", tick: Callable[[int], None]
+    ) -> "torch.Tensor":
         video = conditioning.as_video(frames)
         video = (hide_in_gray(video, mask) if self._hides else video).to(self._device)
         y = conditioning.make_conditioning(self.vae, video, mask, self._encode)

@@ -1,37 +1,57 @@
-"""VOID's sampling: windows over the latents of a whole clip, blended after each step.
+"""VOID's sampling: overlapping windows over the latents of a whole clip, blended after each step.
 
-Bar-Tal et al., "MultiDiffusion", 2023, in time: every window is denoised and stepped from the same latents, and what
-two windows share is their weighted mean.
+Bar-Tal et al., "MultiDiffusion", 2023, applied to time: each window is denoised and stepped from the same latents;
+where windows overlap, the weighted mean of their results is the input of the next step.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vremove_cli.networks.cogvideox import encode, rotary
-from vremove_cli.removers.common.vae_tiling import run_whole
+from vremove_cli.removers.common.vae_tiling import ApplyCoder, run_whole
 from vremove_cli.removers.void.latent_windows import window_weights
+
+if TYPE_CHECKING:
+    import torch
 
 NOISE = 0.0563  # standard deviation of the noise on the conditioning video: exp(-3 + 0.5 ** 2 / 2), as in training
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What a pass goes by: latents of the mask and of the video (1, L, 16, h, w), and text states (1 or 2, N, D): two
-    where it is guided, the negative one first."""
+    """The conditioning of a pass.
 
-    mask: Any
-    video: Any
-    text: Any
+    Attributes:
+        mask: latents of the quadmask (1, L, 16, h, w).
+        video: latents of the source video (1, L, 16, h, w).
+        text: prompt embeddings (N, tokens, D); N is 2 with guidance, the negative prompt first.
+    """
+
+    mask: "torch.Tensor"
+    video: "torch.Tensor"
+    text: "torch.Tensor"
 
 
 def make_conditioning(
-    vae: Any, video: Any, mask: Any, noise: Any, text: Any, apply: Callable[..., Any] = run_whole
+    vae: Any,
+    video: "torch.Tensor",
+    mask: "torch.Tensor",
+    noise: "torch.Tensor",
+    text: "torch.Tensor",
+    apply: ApplyCoder = run_whole,
 ) -> Conditioning:
-    """The condition from a video (1, 3, F, H, W) in [-1, 1], a mask (1, 1, F, H, W) as the network sees it, and
-    standard normal noise of the video's shape, which black pixels do not get. `apply` runs the VAE: at once, or in
-    tiles."""
+    """Encode a pass's conditioning.
+
+    Args:
+        vae: CogVideoX's VAE.
+        video: (1, 3, F, H, W) in [-1, 1].
+        mask: (1, 1, F, H, W), by `quadmask.vae_input`.
+        noise: standard normal (1, 3, F, H, W); black pixels of the video do not get it.
+        text: prompt embeddings (N, tokens, D).
+        apply: runs the encoder: over the whole picture or in tiles.
+    """
     import torch
 
     noised = torch.where(video == -1, video, video + NOISE * noise)
@@ -41,25 +61,44 @@ def make_conditioning(
 
 
 def sample(
-    transformer: Any, scheduler: Any, latents: Any, condition: Conditioning, windows: Sequence[tuple[int, int]],
-    steps: int, guidance: float = 1.0, tick: Callable[[int, Any], None] = lambda _step, _latents: None,
-) -> Any:  # fmt: skip
-    """Latents (1, L, 16, h, w) after all steps, from those given; `tick` gets each step's number and its latents."""
+    transformer: Any,
+    scheduler: Any,
+    latents: "torch.Tensor",
+    conditioning: Conditioning,
+    windows: Sequence[tuple[int, int]],
+    steps: int,
+    guidance: float = 1.0,
+    tick: Callable[[int, Any], None] = lambda _step, _latents: None,
+) -> "torch.Tensor":
+    """Denoise the latents of a clip.
+
+    Args:
+        transformer: a pass's network.
+        scheduler: its scheduler.
+        latents: noise (1, L, 16, h, w).
+        conditioning: the pass's conditioning.
+        windows: half-open ranges of latents, by `latent_windows`.
+        steps: number of steps.
+        guidance: scale of classifier-free guidance, where the conditioning has two prompts.
+        tick: gets the number of each step and its latents.
+
+    Returns:
+        Latents (1, L, 16, h, w).
+    """
     import torch
 
     scheduler.set_timesteps(steps, device=latents.device)
     latents = latents * scheduler.init_noise_sigma
     height, width = latents.shape[-2:]
     lengths = {stop - start for start, stop in windows}
-    turns = {n: rotary(transformer.config, n, height, width, latents.device) for n in lengths}
-    for n, time in enumerate(scheduler.timesteps):
+    rotations = {n: rotary(transformer.config, n, height, width, latents.device) for n in lengths}
+    for n, timestep in enumerate(scheduler.timesteps):
         total = torch.zeros(latents.shape, dtype=torch.float32, device=latents.device)
         weight = torch.zeros((1, latents.shape[1], 1, 1, 1), dtype=torch.float32, device=latents.device)
         for k, (start, stop) in enumerate(windows):
             part = slice(start, stop)
-            stepped = _stepped(
-                transformer, scheduler, latents[:, part], time, condition, part, guidance, turns[stop - start]
-            )
+            rotation = rotations[stop - start]
+            stepped = _step(transformer, scheduler, latents[:, part], timestep, conditioning, part, guidance, rotation)
             ramp = window_weights(stop - start, first=k == 0, last=k == len(windows) - 1).to(latents)
             total[:, part] += stepped * ramp
             weight[:, part] += ramp
@@ -68,21 +107,34 @@ def sample(
     return latents
 
 
-def _stepped(
-    transformer: Any, scheduler: Any, latents: Any, time: Any, condition: Conditioning, part: slice, guidance: float,
-    turns: Any,
-) -> Any:  # fmt: skip
-    """One window one step on. The prediction and the guidance are in float32, the rest in the network's own type."""
+def _step(
+    transformer: Any,
+    scheduler: Any,
+    latents: "torch.Tensor",
+    timestep: "torch.Tensor",
+    conditioning: Conditioning,
+    part: slice,
+    guidance: float,
+    rotation: Any,
+) -> "torch.Tensor":
+    """Return one window's latents after a step.
+
+    Prediction and guidance are combined in float32, the rest runs in the network's own dtype.
+    """
     import torch
 
-    count = len(condition.text)
-    noisy = scheduler.scale_model_input(latents, time)
-    given = torch.cat([noisy, condition.mask[:, part], condition.video[:, part]], 2)
+    count = len(conditioning.text)
+    noisy = scheduler.scale_model_input(latents, timestep)
+    channels = torch.cat([noisy, conditioning.mask[:, part], conditioning.video[:, part]], 2)
     predicted = transformer(
-        hidden_states=given.expand(count, *given.shape[1:]).to(transformer.dtype),
-        encoder_hidden_states=condition.text, timestep=time.expand(count), image_rotary_emb=turns, return_dict=False,
-    )[0].float()  # fmt: skip
+        hidden_states=channels.expand(count, *channels.shape[1:]).to(transformer.dtype),
+        encoder_hidden_states=conditioning.text,
+        timestep=timestep.expand(count),
+        image_rotary_emb=rotation,
+        return_dict=False,
+    )[0].float()
     if count == 2:
-        without, with_text = predicted.chunk(2)
-        predicted = without + guidance * (with_text - without)
-    return scheduler.step(predicted, time, latents, return_dict=False)[0].to(latents.dtype)
+        negative, positive = predicted.chunk(2)
+        predicted = negative + guidance * (positive - negative)
+    stepped: torch.Tensor = scheduler.step(predicted, timestep, latents, return_dict=False)[0].to(latents.dtype)
+    return stepped

@@ -1,7 +1,7 @@
-"""VOID: erases an object with what it did to the scene, in one or two passes.
+"""VOID: erases an object with its effects on other objects, in one or two passes.
 
-Netflix, "VOID: Video Object and Interaction Deletion", 2026, by the released code; where that goes wrong (it forgets
-its seeds, keeps the mirrored padding, cannot do a second pass on long clips) this does what was meant.
+Netflix, "VOID: Video Object and Interaction Deletion", 2026, by the released code. Three of its faults are corrected:
+it ignores its seeds, keeps the mirrored padding, and cannot run a second pass on long clips.
 """
 
 import json
@@ -28,15 +28,15 @@ from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, pad
 from vremove_cli.removers.void.multidiffusion import Conditioning, make_conditioning, sample
 from vremove_cli.removers.void.quadmask import draw_quadmask, vae_input
 
-AREA = 384 * 672  # pixels that the network was run at
-STEPS = {"draft": (15, 25), "standard": (30, 50), "best": (50, 50)}  # of the first and of the second pass
-GUIDANCE = 6.0  # of the second pass
-LONGEST, SHARED = 397, 16  # frames that are held at once, and that the parts of a longer shot have in common
+AREA = 384 * 672  # pixels of a frame in training
+STEPS = {"draft": (15, 25), "standard": (30, 50), "best": (50, 50)}  # steps of the first and of the second pass
+GUIDANCE = 6.0  # scale in the second pass
+LONGEST, SHARED = 397, 16  # frames of a part of a shot, and those that two parts share
 BASE, PASSES = "cogvideox-fun-5b", ("void-pass1", "void-pass2")
 
 
 class VoidRemover:
-    """See `removers.base.Remover`. It sees the source with the object in it, whole frames of a whole shot."""
+    """See `removers.base.Remover`. The network sees whole frames of whole shots, with the object in them."""
 
     spec: ClassVar[RemoverSpec] = RemoverSpec(
         "void",
@@ -57,14 +57,18 @@ class VoidRemover:
             raise UsageError("--guidance is for the second pass of void", "add --second-pass on, or leave it out")
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
-        """One for each shot, or for each part of a very long one; parts overlap, and fade into each other."""
+        """Return a stage for each shot, or for each part of a very long one; parts fade into each other."""
         return overlapping_stages("void", shot.shots, LONGEST, SHARED)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) it works at: as asked, or the frame's shape and the area it was trained for."""
+        """Return the (width, height) of `--size`, or the frame's shape at the area of the training.
+
+        Raises:
+            UsageError: if `--size` is beyond the network's rotary grid, which ends at its sample size.
+        """
         asked, most = self._settings.size, None
         if self._settings.model_paths.get(BASE):
-            config = self._config()  # whose rotary grid ends at its sample size
+            config = self._config()
             most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))
         if asked is not None and most is not None and (asked[0] > most[0] or asked[1] > most[1]):
             raise UsageError(
@@ -73,31 +77,31 @@ class VoidRemover:
         return asked or work_size(width, height, AREA, 16, most)
 
     def _config(self) -> dict[str, Any]:
-        """The base transformer's configuration."""
+        """Return the base transformer's configuration."""
         file = Path(self._settings.model_paths[BASE]) / "transformer" / "config.json"
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return config
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
-        """One pass or both over a shot."""
+        """Run one pass or both over a shot, or crossfade two parts."""
         import torch
 
         if is_join(stage):
-            made = crossfade(stage, inputs, shot.frames)
+            filled = crossfade(stage, inputs, shot.frames)
         else:
             with torch.inference_mode():
-                made = _Run(self._settings, self._config(), shot, self.spec.network).frames()
-        return Fill(made, difference_mask(made, shot.frames, shot.erase_mask))
+                filled = _Run(self._settings, self._config(), shot, self.spec.network).frames()
+        return Fill(filled, difference_mask(filled, shot.frames, shot.erase_mask))
 
 
 def _checkpoint(place: str, number: int) -> Path:
-    """A pass's file: as given, or in the folder that holds what the Hub has."""
+    """Return a pass's file: the path itself, or the file in a repository's folder."""
     path = Path(place)
     return path / f"void_pass{number + 1}.safetensors" if path.is_dir() else path
 
 
 class _Run:
-    """The work on one shot."""
+    """The passes over one shot."""
 
     def __init__(self, settings: Settings, config: dict[str, Any], shot: Shot, network: Network | None) -> None:
         import torch
@@ -113,40 +117,44 @@ class _Run:
         self._generator = torch.Generator("cpu").manual_seed(derive_seed(settings.seed, shot.first))
 
     def frames(self) -> Array:
-        """What the last pass made, (T, h, w, 3) float32 in [0, 1]."""
+        """Return the last pass's frames, (T, h, w, 3) float32 in [0, 1]."""
         video = pad_mirrored(self._shot.frames, self._length)
         mask = pad_mirrored(draw_quadmask(self._shot.erase_mask, self._shot.affected_mask), self._length)
         prompts = ("", self._settings.prompt)
         text = model.prompt_embeds(self._base, prompts, self._device, self._dtype)
-        out = self._pass(0, video, mask, text[1:], self._white())
+        out = self._pass(0, video, mask, text[1:], self._white_noise())
         if self._settings.second_pass != "off":
-            out = self._pass(1, video, mask, text, self._moving(out))
+            out = self._pass(1, video, mask, text, self._warped_noise(out))
         return out[: len(self._shot.frames)]
 
     def _pass(self, number: int, video: Array, mask: Array, text: Any, noise: Array) -> Array:
-        """One pass over the padded clip, from latents of noise (1, L, 16, h, w)."""
+        """Return a pass's frames of the padded clip, from noise (1, L, 16, h, w)."""
         import torch
 
         vae = model.load_vae(self._base, self._dtype).to(self._device)
-        condition = self._condition(vae, video, vae_input(mask, second_pass=number == 1), text)
+        conditioning = self._conditioning(vae, video, vae_input(mask, second_pass=number == 1), text)
         file = _checkpoint(self._settings.model_paths[PASSES[number]], number)
         transformer = placement.place(model.load_transformer(self._config, file, self._dtype), self._device, self._mode)
         latents = sample(
-            transformer, model.load_scheduler(self._base, second_pass=number == 1),
-            torch.from_numpy(noise).to(self._device, self._dtype), condition,
-            latent_windows(noise.shape[1], latents_of(WINDOW)), self._steps[number], self._guidance if number else 1.0,
+            transformer,
+            model.load_scheduler(self._base, second_pass=number == 1),
+            torch.from_numpy(noise).to(self._device, self._dtype),
+            conditioning,
+            latent_windows(noise.shape[1], latents_of(WINDOW)),
+            self._steps[number],
+            self._guidance if number else 1.0,
             lambda n, _: self._shot.tick(number * self._steps[0] + n + 1, sum(self._steps[: 1 + self._twice])),
-        )  # fmt: skip
+        )
         del transformer
         placement.release_memory()
-        made = self._vae.decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
-        pictures = (made[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
+        decoded = self._vae.decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
+        pictures = (decoded[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures.cpu().numpy())
 
     @property
     def _steps(self) -> tuple[int, int]:
-        asked = self._settings.steps
-        return (asked, asked) if asked else STEPS[self._settings.quality]
+        steps = self._settings.steps
+        return (steps, steps) if steps else STEPS[self._settings.quality]
 
     @property
     def _guidance(self) -> float:
@@ -156,25 +164,25 @@ class _Run:
     def _twice(self) -> bool:
         return self._settings.second_pass != "off"
 
-    def _condition(self, vae: Any, video: Array, mask: Array, text: Any) -> Conditioning:
+    def _conditioning(self, vae: Any, video: Array, mask: Array, text: Any) -> Conditioning:
         import torch
 
         pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] * 2 - 1
         noise = torch.randn(pixels.shape, generator=self._generator)
-        levels = torch.from_numpy(mask)[None, None]
-        seen, kept, drawn = (part.to(self._device) for part in (pixels, levels, noise))
-        return make_conditioning(vae, seen, kept, drawn, text, self._vae.encode)
+        mask_video = torch.from_numpy(mask)[None, None]
+        pixels, mask_video, noise = (part.to(self._device) for part in (pixels, mask_video, noise))
+        return make_conditioning(vae, pixels, mask_video, noise, text, self._vae.encode)
 
-    def _white(self) -> Array:
+    def _white_noise(self) -> Array:
         first, (height, width) = self._shot.first, self._shot.frames.shape[1:3]
         times = range(first, first + self._length, FRAMES_PER_LATENT)
         return initial_latents(self._settings.seed, times, (height // 8, width // 8))
 
-    def _moving(self, first: Array) -> Array:
-        """The noise that moves as the first pass's result does; or as the reference makes it, if that was asked for."""
-        seen8 = np.rint(first * 255).astype(np.uint8)
+    def _warped_noise(self, first: Array) -> Array:
+        """Return noise that moves with the first pass's frames, ours or the released code's, (1, L, 16, h, w)."""
+        frames = np.rint(first * 255).astype(np.uint8)
         if self._settings.second_pass == "reference":
             height, width = first.shape[1:3]
-            made = warped_noise.reference_noise(seen8, 16, self._settings.seed)
-            return warped_noise.fit_reference_noise(made, latents_of(self._length), (height // 8, width // 8))[None]
-        return warped_noise.warped_noise(seen8, 16, 8, derive_seed(self._settings.seed, self._shot.first, 2))[None]
+            noise = warped_noise.reference_noise(frames, 16, self._settings.seed)
+            return warped_noise.fit_reference_noise(noise, latents_of(self._length), (height // 8, width // 8))[None]
+        return warped_noise.warped_noise(frames, 16, 8, derive_seed(self._settings.seed, self._shot.first, 2))[None]

@@ -1,0 +1,1 @@
+"""A tracker without weights: optical flow, colour histograms and a background model."""

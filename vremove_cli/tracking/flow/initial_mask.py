@@ -1,7 +1,7 @@
-"""The first mask: from points or a box to an outline, on one frame, by colour, contour, nearness, and what stands out.
+"""First mask of an object, from points or boxes on one frame: colour, edges, distance to the prompt, and foreground.
 
-Works on a small picture. From a point, seven sizes of object are tried and the one that differs most from what is
-round it, in colour and in motion, is taken; from a box, several segmentations vote.
+It works on a small picture. From points, seven sizes of object are tried and the outline that separates two things best
+is taken. From a box, four segmentations vote, two of which are GrabCut (Rother et al., "GrabCut", 2004).
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,39 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vremove_cli.arrays import dilate_square, iou, keep_components, ring
 from vremove_cli.geometry import Array
 from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
 
-SCALES = (0.06, 0.08, 0.10, 0.12, 0.15, 0.19, 0.24)  # radius of the object tried, in frame heights
-_SMOOTH = 5.0
-_ROUNDS = 5
-_ROUND, _ZONE = 0.05, 0.35  # frame heights round a point that tell whether it moves, and that its object may fill
-SURE = 0.8  # agreement of the trials below which the outline is doubtful
+BoxCorners = tuple[float, float, float, float]  # x0, y0, x1, y1
+
+SCALES = (0.06, 0.08, 0.10, 0.12, 0.15, 0.19, 0.24)  # frame heights: radii of the object that are tried
+POINT_RADIUS = 0.012  # frame heights round a point that certainly have its label
 NEGATIVE_RADIUS = 0.04  # frame heights round a negative point that are taken out
-NOTHING = 0.1  # difference in colour to its surroundings below which there is no object
+MIN_AGREEMENT = 0.8  # of the trials, below which the outline is doubtful
+MIN_SEPARATION = 0.1  # of the object's colours from its surroundings', below which there is no object
+_SMOOTHNESS = 5.0  # cost of a boundary of one pixel, against label costs of about 1 to 9 a pixel
+_ROUNDS = 5  # of learning the colours and segmenting again
+_ITERATIONS, _LAST_ITERATIONS = 40, 100  # of the solver, in a round and in the last one
+_CONVERGED = 0.985  # IoU of two rounds' masks
+_MOTION_RADIUS = 0.05  # frame heights round a point that show whether the object moves
+_OBJECT_RADIUS = 0.35  # frame heights round a point that its object may fill
+_BOX_MARGIN = 40  # pixels round a box that are background
+_CORE = 0.6  # squared radius in a box's ellipse below which the object is assumed at first
+_CERTAIN = 9.0  # label cost that no other cost outweighs
 
 
 @dataclass(frozen=True)
 class InitialMask:
-    """A soft mask (H, W) in [0, 1]; 0..1, how well the trials agreed, and how its colours differ from its ring's."""
+    """The mask of a prompted frame.
+
+    Attributes:
+        mask: Soft mask (H, W) float32 in [0, 1], above 0.5 inside.
+        agreement: How well the trials agree, 0 to 1.
+        separation: How different the colours of the object and of its surroundings are, 0 to 1.
+    """
 
     mask: Array
     agreement: float
@@ -33,181 +49,218 @@ class InitialMask:
 
 
 def initial_mask(
-    lab: Array, rgb: Array, clicks: ObjectPrompts, standout: ForegroundEvidence | None = None
+    lab: Array, rgb: Array, prompts: ObjectPrompts, foreground: ForegroundEvidence | None = None
 ) -> InitialMask:
-    """Segment the object that `clicks` (in this picture's pixels) point at.
+    """Segment the object that prompts point at.
 
-    `lab` (H, W, 3) float32 and `rgb` uint8 are the same picture; `standout`, of its size, says what moves.
+    Args:
+        lab: Picture in Lab (H, W, 3) float32.
+        rgb: The same picture (H, W, 3) uint8.
+        prompts: Points or boxes in pixels of the picture. Boxes outweigh points.
+        foreground: Evidence of what is not the background (H, W), if there is any.
     """
-    if standout is None:
-        standout = ForegroundEvidence.zeros(*lab.shape[:2])
-    if clicks.boxes:
-        return _from_boxes(lab, rgb, clicks, standout)
-    return _from_points(lab, clicks, standout)
-
-
-def _from_points(lab: Array, clicks: ObjectPrompts, standout: ForegroundEvidence) -> InitialMask:
-    height = lab.shape[0]
-    bins, weights = bins_of(lab), edge_weights(lab)
-    near = distance_to(clicks.points, bins.shape)
-    trust = standout.reliability(near < _ROUND * height)
-    moves = trust * standout.motion
-    trials = {}
-    for s in SCALES:
-        trials[s] = _grow_from_points(bins, weights, clicks, s * height / len(clicks.points) ** 0.5, height, moves)
-    scores = {s: _worth(m > 0.5, bins, moves, trust, near < _ZONE * height, s) for s, m in trials.items()}
-    best = max(scores, key=lambda s: scores[s])
-    middle = [trials[s] > 0.5 for s in SCALES[1:5]]
-    pairs = [_iou(a, b) for i, a in enumerate(middle) for b in middle[i + 1 :]]
-    return InitialMask(trials[best], float(np.mean(pairs)), separation(trials[best] > 0.5, bins))
-
-
-def _worth(mask: Array, bins: Array, moves: Array, trust: float, zone: Array, scale: float) -> float:
-    """How well a trial's outline parts two things: by colour, by motion, by being of a likely size."""
-    if not mask.any() or mask.all():
-        return -np.inf
-    stands = np.clip(moves, 0, 1)
-    share = float(stands[mask].sum() / max(1.0, trust * mask.sum() + stands[~mask & zone].sum())) if trust else 0.0
-    likely = (np.log(scale / 0.11) / 0.6) ** 2
-    inside, size = float(moves[mask].mean()), float(mask.mean()) ** 0.5
-    return 0.5 * separation(mask, bins) + share + 0.4 * inside + 0.35 * size - 0.15 * likely
+    if foreground is None:
+        foreground = ForegroundEvidence.zeros(*lab.shape[:2])
+    if prompts.boxes:
+        return _from_boxes(lab, rgb, prompts, foreground)
+    return _from_points(lab, prompts, foreground)
 
 
 def separation(mask: Array, bins: Array) -> float:
-    """How different the colours of a mask (H, W) and of what is next to it are: 0 alike to 1 (1 - Bhattacharyya)."""
-    thick = 2 * round(0.022 * min(bins.shape)) + 1
-    ring = (cv2.dilate(mask.astype(np.uint8), np.ones((thick, thick), np.uint8)) > 0) & ~mask
-    if not mask.any() or not ring.any():
+    """Measure how different the colours of a mask and of its surroundings are.
+
+    Args:
+        mask: Mask (H, W) bool.
+        bins: Histogram bins (H, W) of the picture.
+
+    Returns:
+        0 (alike) to 1: one minus the Bhattacharyya coefficient of the histograms; 0 when either is empty.
+    """
+    around = ring(mask, round(0.022 * min(bins.shape)))
+    if not mask.any() or not around.any():
         return 0.0
-    return float(1 - np.sqrt(histogram(bins, mask * 1.0) * histogram(bins, ring * 1.0)).sum())
+    return float(1 - np.sqrt(histogram(bins, mask * 1.0) * histogram(bins, around * 1.0)).sum())
+
+
+def _from_points(lab: Array, prompts: ObjectPrompts, foreground: ForegroundEvidence) -> InitialMask:
+    """Segment with every radius and take the best outline."""
+    height = lab.shape[0]
+    bins, weights = bins_of(lab), edge_weights(lab)
+    distance = distance_to(prompts.points, bins.shape)
+    trust = foreground.reliability(distance < _MOTION_RADIUS * height)
+    motion = trust * foreground.motion
+    trials = {}
+    for scale in SCALES:
+        radius = scale * height / len(prompts.points) ** 0.5
+        trials[scale] = _grow_from_points(bins, weights, prompts, radius, motion)
+    zone = distance < _OBJECT_RADIUS * height
+    scores = {scale: _trial_score(soft > 0.5, bins, motion, trust, zone, scale) for scale, soft in trials.items()}
+    best = max(scores, key=lambda scale: scores[scale])
+    agreement = _mean_agreement([trials[scale] > 0.5 for scale in SCALES[1:5]])
+    return InitialMask(trials[best], agreement, separation(trials[best] > 0.5, bins))
+
+
+def _mean_agreement(masks: list[Array]) -> float:
+    """Return the mean IoU of all pairs of masks (H, W) bool; empty ones agree with none."""
+    pairs = [iou(a, b) if a.any() else 0.0 for i, a in enumerate(masks) for b in masks[i + 1 :]]
+    return float(np.mean(pairs))
+
+
+def _trial_score(mask: Array, bins: Array, motion: Array, trust: float, zone: Array, scale: float) -> float:
+    """Return how well a trial's outline separates two things: by colour, by motion, and by being of a likely size."""
+    if not mask.any() or mask.all():
+        return -np.inf
+    foreground = np.clip(motion, 0, 1)
+    share = 0.0
+    if trust:
+        total = trust * mask.sum() + foreground[~mask & zone].sum()
+        share = float(foreground[mask].sum() / max(1.0, total))
+    unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
+    inside, size = float(motion[mask].mean()), float(mask.mean()) ** 0.5
+    return 0.5 * separation(mask, bins) + share + 0.4 * inside + 0.35 * size - 0.15 * unlikely
 
 
 def _grow_from_points(
-    bins: Array, weights: tuple[Array, Array], clicks: ObjectPrompts, radius: float, height: int, moves: Array
+    bins: Array, weights: tuple[Array, Array], prompts: ObjectPrompts, radius: float, motion: Array
 ) -> Array:
-    """One trial: colours of the inside against the outside, refined until the outline stands still."""
-    near = distance_to(clicks.points, bins.shape)
-    prior = np.clip(1.5 * (near / radius - 1), -1.5, 3)
-    prior[near > 2.5 * radius] = 6
-    disc = 0.012 * height
-    if clicks.negative:
-        far = distance_to(clicks.negative, bins.shape)
-        prior += np.where(far < 2 * radius, np.clip((near - far) / (0.4 * radius) + 0.5, 0, 3), 0)
-        prior[far < disc] = 9
-    prior[near < disc] = -9
+    """Segment with one radius: learn the colours inside and outside, and segment again until the mask converges."""
+    distance = distance_to(prompts.points, bins.shape)
+    prior = _point_prior(distance, prompts, radius)
     inside = prior < -0.3
     u = inside.astype(np.float32)
+    near_weight = np.exp(-((distance / (2 * radius)) ** 2)) + 0.05
+    far_weight = np.exp(-np.maximum(distance - radius, 0) / (1.5 * radius)) + 0.05
     for k in range(_ROUNDS):
-        close = np.exp(-((near / (2 * radius)) ** 2)) + 0.05
-        beyond = np.exp(-np.maximum(near - radius, 0) / (1.5 * radius)) + 0.05
-        outside = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-        own, other = histogram(bins, close * inside), histogram(bins, beyond * outside)
-        cost = -log_likelihood_ratio(bins, own, other, 3) + prior * (0.8 if k else 1) - moves
-        u = solve_segmentation(cost, weights, _SMOOTH, 40 if k < _ROUNDS - 1 else 100, u)
-        new = components_with_points(u > 0.5, clicks.points)
-        steady = _iou(new, inside) > 0.985
-        inside = new if new.any() else inside
-        if steady:
+        own = histogram(bins, near_weight * inside)
+        other = histogram(bins, far_weight * ~dilate_square(inside, 1))
+        cost = -log_likelihood_ratio(bins, own, other, 3) + prior * (0.8 if k else 1) - motion
+        iterations = _ITERATIONS if k < _ROUNDS - 1 else _LAST_ITERATIONS
+        u = solve_segmentation(cost, weights, _SMOOTHNESS, iterations, u)
+        new = components_with_points(u > 0.5, prompts.points)
+        if not new.any():
+            continue
+        converged = iou(new, inside) > _CONVERGED
+        inside = new
+        if converged:
             break
     return np.where(inside, np.maximum(u, 0.51), np.minimum(u, 0.49)).astype(np.float32)
 
 
-def _from_boxes(lab: Array, rgb: Array, clicks: ObjectPrompts, standout: ForegroundEvidence) -> InitialMask:
-    """Votes of colour energy, with and without what stands out, and of GrabCut from the rectangle and its ellipse."""
-    votes = []
-    for box in clicks.boxes:
-        core = box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < 0.6)
-        moves = standout.reliability(core) * standout.motion
-        ballots = [_box_energy(lab, box, 0 * moves), _box_energy(lab, box, moves), _grabcut(rgb, box, ellipse=False),
-                   _grabcut(rgb, box, ellipse=True)]  # fmt: skip
-        cast = [b for b in ballots if b.any()]  # GrabCut may find nothing to tell apart, and then has no say
-        if cast:
-            votes.append((np.mean(cast, axis=0), _iou(cast[0], cast[-1]) if len(cast) > 1 else 0.5))
-    mask = np.max([np.zeros(lab.shape[:2]), *(v for v, _ in votes)], axis=0).astype(np.float32)
-    near_point = distance_to(clicks.points, mask.shape) if clicks.points else None
-    disc = 0.012 * lab.shape[0]
-    if near_point is not None:
-        mask[near_point < disc] = 1
-    if clicks.negative:
-        away = distance_to(clicks.negative, mask.shape)
-        mask[away < NEGATIVE_RADIUS * lab.shape[0]] = 0
-    if not (mask > 0.5).any():  # nothing stood out: the box itself is the object
-        for box in clicks.boxes:
+def _point_prior(distance: Array, prompts: ObjectPrompts, radius: float) -> Array:
+    """Return the label cost (H, W) of an object of one radius, from the distance (H, W) to its points."""
+    prior = np.clip(1.5 * (distance / radius - 1), -1.5, 3)
+    prior[distance > 2.5 * radius] = 6
+    disc = POINT_RADIUS * distance.shape[0]
+    if prompts.negative:
+        to_negative = distance_to(prompts.negative, distance.shape)
+        closer = np.clip((distance - to_negative) / (0.4 * radius) + 0.5, 0, 3)
+        prior += np.where(to_negative < 2 * radius, closer, 0)
+        prior[to_negative < disc] = _CERTAIN
+    prior[distance < disc] = -_CERTAIN
+    return prior
+
+
+def _from_boxes(lab: Array, rgb: Array, prompts: ObjectPrompts, foreground: ForegroundEvidence) -> InitialMask:
+    """Segment each box by a vote, unite the results, and apply the points."""
+    votes = [vote for box in prompts.boxes if (vote := _vote_on_box(lab, rgb, box, foreground)) is not None]
+    agreement = min((agreement for _, agreement in votes), default=0.0)
+    mask = np.max([np.zeros(lab.shape[:2]), *(share for share, _ in votes)], axis=0).astype(np.float32)
+    if prompts.points:
+        mask[distance_to(prompts.points, mask.shape) < POINT_RADIUS * lab.shape[0]] = 1
+    if prompts.negative:
+        mask[distance_to(prompts.negative, mask.shape) < NEGATIVE_RADIUS * lab.shape[0]] = 0
+    if not (mask > 0.5).any():  # nothing differs from the background: the boxes themselves are the object
+        for box in prompts.boxes:
             x0, y0, x1, y1 = (round(v) for v in box)
             mask[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = 1
-        votes = [(mask, 0.0)]
-    return InitialMask(mask, min((a for _, a in votes), default=0.0), separation(mask > 0.5, bins_of(lab)))
+        agreement = 0.0
+    return InitialMask(mask, agreement, separation(mask > 0.5, bins_of(lab)))
 
 
-def _box_energy(lab: Array, box: tuple[float, float, float, float], moves: Array) -> Array:
+def _vote_on_box(lab: Array, rgb: Array, box: BoxCorners, foreground: ForegroundEvidence) -> tuple[Array, float] | None:
+    """Return the share of votes (H, W) for the object in a box and how well they agree; None if all are empty."""
+    core = box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < _CORE)
+    motion = foreground.reliability(core) * foreground.motion
+    masks = [
+        _segment_box(lab, box, 0 * motion),
+        _segment_box(lab, box, motion),
+        _grabcut(rgb, box, ellipse=False),
+        _grabcut(rgb, box, ellipse=True),
+    ]
+    votes = [mask for mask in masks if mask.any()]  # GrabCut may find nothing to separate
+    if not votes:
+        return None
+    return np.mean(votes, axis=0), iou(votes[0], votes[-1]) if len(votes) > 1 else 0.5
+
+
+def _segment_box(lab: Array, box: BoxCorners, motion: Array) -> Array:
+    """Return the mask (H, W) bool of one box by colour, edges and motion evidence (H, W)."""
     bins, weights = bins_of(lab), edge_weights(lab)
-    inside_box, ring = box_zones(lab.shape[:2], box)
-    inside = inside_box & (_ellipse(lab.shape[:2], box) < 0.6)
+    in_box, margin = box_zones(lab.shape[:2], box)
+    inside = in_box & (_ellipse(lab.shape[:2], box) < _CORE)
     u = inside.astype(np.float32)
     for _ in range(_ROUNDS):
-        own, other = histogram(bins, inside * 1.0), histogram(bins, (ring | (inside_box & ~inside)) * 1.0)
-        cost = np.where(inside_box, -log_likelihood_ratio(bins, own, other, 3) - moves, 9)
-        u = solve_segmentation(cost, weights, _SMOOTH, 40, u)
+        own, other = histogram(bins, inside * 1.0), histogram(bins, (margin | (in_box & ~inside)) * 1.0)
+        cost = np.where(in_box, -log_likelihood_ratio(bins, own, other, 3) - motion, _CERTAIN)
+        u = solve_segmentation(cost, weights, _SMOOTHNESS, _ITERATIONS, u)
         new = u > 0.5
-        if not new.any() or _iou(new, inside) > 0.985:
+        if not new.any() or iou(new, inside) > _CONVERGED:
             break
         inside = new
     return inside
 
 
-def _grabcut(rgb: Array, box: tuple[float, float, float, float], *, ellipse: bool) -> Array:
-    inside_box, ring = box_zones(rgb.shape[:2], box)
+def _grabcut(rgb: Array, box: BoxCorners, *, ellipse: bool) -> Array:
+    """Return GrabCut's mask (H, W) bool of a box; its first guess is the box, or the ellipse in it."""
+    in_box, margin = box_zones(rgb.shape[:2], box)
     labels = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
-    labels[inside_box] = cv2.GC_PR_FGD
+    labels[in_box] = cv2.GC_PR_FGD
     if ellipse:
-        labels[inside_box & (_ellipse(rgb.shape[:2], box) >= 0.6)] = cv2.GC_PR_BGD
-    rows, columns = np.nonzero(inside_box | ring)
+        labels[in_box & (_ellipse(rgb.shape[:2], box) >= _CORE)] = cv2.GC_PR_BGD
+    rows, columns = np.nonzero(in_box | margin)
     window = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
     part, picture = labels[window].copy(), np.ascontiguousarray(rgb[window])
     out = np.zeros(rgb.shape[:2], bool)
     if not (part == cv2.GC_BGD).any() or not (part == cv2.GC_PR_FGD).any():
-        return inside_box
-    cv2.setRNGSeed(1)
+        return in_box
+    cv2.setRNGSeed(1)  # its mixtures are initialised at random
     cv2.grabCut(picture, part, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     out[window] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
     return out
 
 
-def box_zones(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> tuple[Array, Array]:
-    """Pixels inside the box, and those up to 40 pixels outside it."""
+def box_zones(shape: tuple[int, ...], box: BoxCorners) -> tuple[Array, Array]:
+    """Return the pixels (H, W) bool inside a box, and those up to 40 pixels outside it."""
     x0, y0, x1, y1 = (round(v) for v in box)
     x0, y0 = min(x0, shape[1] - 1), min(y0, shape[0] - 1)
-    inside, ring = np.zeros(shape, bool), np.zeros(shape, bool)
+    inside, margin = np.zeros(shape, bool), np.zeros(shape, bool)
     inside[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = True
-    ring[max(y0 - 40, 0) : y1 + 40, max(x0 - 40, 0) : x1 + 40] = True
-    return inside, ring & ~inside
+    margin[max(y0 - _BOX_MARGIN, 0) : y1 + _BOX_MARGIN, max(x0 - _BOX_MARGIN, 0) : x1 + _BOX_MARGIN] = True
+    return inside, margin & ~inside
 
 
-def _ellipse(shape: tuple[int, ...], box: tuple[float, float, float, float]) -> Array:
-    """Squared radius on the ellipse that fills a box: 1 on its outline."""
+def _ellipse(shape: tuple[int, ...], box: BoxCorners) -> Array:
+    """Return the squared radius (H, W) in the ellipse that fills a box: 1 on its outline."""
     x0, y0, x1, y1 = box
     y, x = np.mgrid[: shape[0], : shape[1]]
     return ((x - (x0 + x1) / 2) / max((x1 - x0) / 2, 1)) ** 2 + ((y - (y0 + y1) / 2) / max((y1 - y0) / 2, 1)) ** 2
 
 
 def distance_to(points: tuple[tuple[float, float], ...], shape: tuple[int, ...]) -> Array:
-    """Distance (H, W) float32 of every pixel to the nearest point."""
+    """Return the distance (H, W) float32 in pixels of every pixel to the nearest point (x, y)."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return np.min([np.hypot(x - px, y - py) for px, py in points], axis=0).astype(np.float32)
 
 
 def components_with_points(mask: Array, points: tuple[tuple[float, float], ...]) -> Array:
-    """The parts of a mask that hold a point."""
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
-    keep = np.zeros(count, bool)
-    for x, y in points:
-        row = min(max(round(y), 0), mask.shape[0] - 1)
-        column = min(max(round(x), 0), mask.shape[1] - 1)
-        keep[labels[row, column]] = True
-    keep[0] = False
-    return keep[labels]
+    """Return the components (H, W) bool of a mask (H, W) bool that contain a point (x, y)."""
 
+    def contain_point(labels: Array, areas: Array) -> Array:
+        selected = np.zeros(len(areas), bool)
+        for x, y in points:
+            row = min(max(round(y), 0), mask.shape[0] - 1)
+            column = min(max(round(x), 0), mask.shape[1] - 1)
+            selected[labels[row, column]] = True
+        return selected
 
-def _iou(a: Array, b: Array) -> float:
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 0.0
+    return keep_components(mask, contain_point)

@@ -1,4 +1,6 @@
-"""A tracker without weights: optical flow carries the mask; colours, motion and the background correct it."""
+"""Tracker without weights: optical flow propagates the mask; colours, motion and the background correct it."""
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,94 +17,117 @@ from vremove_cli.tracking.base import (
     TrackResult,
 )
 from vremove_cli.tracking.flow.appearance_model import (
+    AppearanceModel,
     corrected_appearance,
     new_appearance,
+    register_frame,
     settled_age,
     updated_appearance,
 )
 from vremove_cli.tracking.flow.colour_histogram import bins_of, to_lab
-from vremove_cli.tracking.flow.initial_mask import NOTHING, SURE, InitialMask, distance_to, initial_mask
-from vremove_cli.tracking.flow.mask_update import ROUNDS, SMOOTH, MaskUpdate, expected_iou
+from vremove_cli.tracking.flow.initial_mask import (
+    MIN_AGREEMENT,
+    MIN_SEPARATION,
+    InitialMask,
+    distance_to,
+    initial_mask,
+)
+from vremove_cli.tracking.flow.mask_update import correct_mask, expected_iou, propagate_mask
 from vremove_cli.tracking.flow.redetection import redetect
 
-_STRANGER = 0.2  # agreement that is left after the object was lost: it may be another one like it
-FIRST = 180  # pixels of the shorter side that objects are first found at
+_INITIAL_SIZE = 180  # pixels: shorter side of the picture that prompts are segmented on
+_FOUND_AGREEMENT = 0.2  # trial agreement left after a loss: what was found may be another object that looks alike
 
 
 class FlowTracker:
-    """Follows one object; see `masks.base.Tracker`. Everything it knows is in the state it returns."""
+    """Tracks one object; see `vremove_cli.tracking.base.Tracker`. Its states are `AppearanceModel`."""
 
     name = "flow"
     input_size: tuple[int, int] | None = None
 
-    def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
-        """Segment the prompted frame."""
-        work, small = sight.rgb, shrunk(sight.rgb, FIRST)
-        standout = sight.foreground and sight.foreground.resized(small.shape[1], small.shape[0])
-        first = initial_mask(to_lab(small), small, clicks.scaled(small.shape[0] / sight.clip_size[1]), standout)
-        soft = cv2.resize(first.mask, (work.shape[1], work.shape[0]), interpolation=cv2.INTER_LINEAR)
-        state = new_appearance(work, soft, first.agreement)
-        confidence = expected_iou(bins_of(to_lab(work)), soft > 0.5, state.arrays["own0"], first.agreement)
-        return state, TrackResult(soft, confidence, _doubt(first))
+    def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
+        """Segment the object on a prompted frame."""
+        rgb, small = frame.rgb, _shrink(frame.rgb, _INITIAL_SIZE)
+        foreground = frame.foreground and frame.foreground.resized(small.shape[1], small.shape[0])
+        first = initial_mask(to_lab(small), small, prompts.scaled(small.shape[0] / frame.clip_size[1]), foreground)
+        soft = cv2.resize(first.mask, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
+        model = new_appearance(rgb, soft, first.agreement)
+        confidence = expected_iou(bins_of(to_lab(rgb)), soft > 0.5, model.first_object_histogram, first.agreement)
+        return model, TrackResult(soft, confidence, _remark(first))
 
     def correct(
-        self, sight: TrackerFrame, state: TrackerState, clicks: ObjectPrompts
+        self, frame: TrackerFrame, state: TrackerState, prompts: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
-        """The mask on the next frame, put right: a point brings its surroundings in, a negative one takes them out.
+        """Propagate the mask and correct it: a point adds its surroundings, a negative point removes them.
 
-        What the clicks do not speak of stays. A box, a point where nothing is followed, or one farther from what is
-        followed than that is large, begins anew.
+        The rest of the mask stays. A box, a point while the object is lost, or a point farther from the mask than the
+        mask's size restarts segmentation.
         """
-        look = MaskUpdate(sight.rgb, state, sight.foreground)
-        carried = None if clicks.boxes or state.arrays["lost"] else look.carry()
-        if carried is None or _elsewhere(carried, clicks.scaled(sight.scale)):
-            return self.begin(sight, clicks) if clicks.points or clicks.boxes else self.propagate(sight, state)
-        soft = look.corrected(carried, clicks.scaled(sight.scale))
-        removed = (carried > 0.5) & (soft < 0.5)
-        return corrected_appearance(look, soft, removed), TrackResult(soft, 1.0)
+        registered = register_frame(frame, state)
+        scaled = prompts.scaled(frame.scale)
+        soft = None if prompts.boxes or registered.model.lost else propagate_mask(registered)[0]
+        if soft is None or _is_elsewhere(soft > 0.5, scaled):
+            return self.begin(frame, prompts) if prompts.points or prompts.boxes else self.propagate(frame, state)
+        corrected = correct_mask(registered, soft, scaled)
+        removed = (soft > 0.5) & (corrected < 0.5)
+        return corrected_appearance(registered, corrected, removed), TrackResult(corrected, 1.0)
 
-    def adopt(self, sight: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
-        """Take another tracker's soft mask (h, w) of a frame for what the object is from here on."""
-        if state is None or state.arrays["lost"]:
-            return new_appearance(sight.rgb, mask, 1.0)
-        return corrected_appearance(MaskUpdate(sight.rgb, state, sight.foreground), mask, np.zeros(mask.shape, bool))
+    def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
+        """Learn the object from another tracker's mask.
 
-    def propagate(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
-        """Carry the mask to the next frame, or look for the object when it was lost."""
-        look = MaskUpdate(sight.rgb, state, sight.foreground)
-        was_lost = bool(state.arrays["lost"])
-        found = redetect(look, SMOOTH, ROUNDS) if was_lost else look.carry()
-        soft = np.zeros(look.gray.shape, np.float32) if found is None else found
-        lost = not (soft > 0.5).any()
-        again = was_lost and not lost
-        if again:
-            look.age = settled_age(soft > 0.5)
-            look.old["agreement"] = np.minimum(look.old["agreement"], _STRANGER)
-        confidence = 0.0 if lost else look.confidence(soft)
-        return updated_appearance(look, soft, lost=lost), TrackResult(
-            soft, confidence, ABSENT if lost else FOUND_AGAIN if again else ""
-        )
+        Args:
+            frame: The frame.
+            state: State of this tracker after the frame before, if there is one.
+            mask: Soft mask (h, w) float32 of the frame.
+
+        Returns:
+            The state after the frame.
+        """
+        model = None if state is None else AppearanceModel.from_state(state)
+        if model is None or model.lost:
+            return new_appearance(frame.rgb, mask, 1.0)
+        return corrected_appearance(register_frame(frame, model), mask, np.zeros(mask.shape, bool))
+
+    def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+        """Propagate the mask to the next frame, or look for the object when it was lost."""
+        registered = register_frame(frame, state)
+        if not registered.model.lost:
+            soft, age = propagate_mask(registered)
+            remark = ""
+        else:
+            found = redetect(registered)
+            soft = np.zeros(registered.gray.shape, np.float32) if found is None else found
+            age, remark = settled_age(soft > 0.5), FOUND_AGAIN
+        if not (soft > 0.5).any():
+            return updated_appearance(registered, soft, age, lost=True), TrackResult(soft, 0.0, ABSENT)
+        model = registered.model
+        if remark == FOUND_AGAIN:
+            model = replace(model, trial_agreement=np.minimum(model.trial_agreement, _FOUND_AGREEMENT))
+            registered = replace(registered, model=model)
+        agreement = float(model.trial_agreement)
+        confidence = expected_iou(registered.bins, soft > 0.5, model.first_object_histogram, agreement)
+        return updated_appearance(registered, soft, age, lost=False), TrackResult(soft, confidence, remark)
 
 
-def _elsewhere(carried: Array, clicks: ObjectPrompts) -> bool:
-    """Whether nothing is followed any more, or something else than the points are on."""
-    mask = carried > 0.5
+def _is_elsewhere(mask: Array, prompts: ObjectPrompts) -> bool:
+    """Return whether a propagated mask (h, w) bool is empty, or farther from every point than its own size."""
     if not mask.any():
         return True
-    if not clicks.points:
+    if not prompts.points:
         return False
-    away = distance_to(clicks.points, mask.shape)[mask]
-    return float(away.min()) > float(np.count_nonzero(mask)) ** 0.5
+    distance = distance_to(prompts.points, mask.shape)[mask]
+    return float(distance.min()) > float(np.count_nonzero(mask)) ** 0.5
 
 
-def _doubt(first: InitialMask) -> str:
-    if first.separation < NOTHING:
+def _remark(first: InitialMask) -> str:
+    """Return the remark on a prompted frame's mask."""
+    if first.separation < MIN_SEPARATION:
         return NO_OBJECT
-    return "" if first.agreement >= SURE else DOUBTFUL
+    return "" if first.agreement >= MIN_AGREEMENT else DOUBTFUL
 
 
-def shrunk(rgb: Array, shorter: int) -> Array:
-    """A picture (H, W, 3) uint8 with its shorter side at most this long."""
+def _shrink(rgb: Array, shorter: int) -> Array:
+    """Return a picture (H, W, 3) uint8 with its shorter side at most `shorter` pixels."""
     scale = shorter / min(rgb.shape[:2])
     if scale >= 1:
         return rgb

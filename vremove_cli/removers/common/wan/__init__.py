@@ -1,0 +1,1 @@
+"""The common part of the removers on Wan 2.1."""

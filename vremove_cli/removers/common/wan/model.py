@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
+from vremove_cli import atomic
 from vremove_cli.errors import ModelError
 from vremove_cli.networks import lora, wan
 from vremove_cli.removers.common import placement
@@ -93,10 +92,8 @@ def prompt_embeds(base: str, prompt: str, device: str, dtype: Any) -> Any:
     states = _encoded(base, str(file), prompt, device, dtype)
     with suppress(OSError):  # where nothing can be kept it is encoded again
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=kept.parent, delete=False) as scratch:
-            pass
-        save_file({"states": states.cpu()}, scratch.name)
-        os.replace(scratch.name, kept)
+        with atomic.replace_file(kept) as hidden:
+            save_file({"states": states.cpu()}, hidden)
     return wan.pad_text(states.to(device))
 
 

@@ -68,12 +68,12 @@ class WanRemover(ABC):
         """Return the number of frames that a clip is padded to."""
 
     @abstractmethod
-    def denoiser(self, device: str, dtype: Any, mode: placement.MemoryMode) -> Denoiser:
+    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> Denoiser:
         """Load the networks.
 
         Args:
-            device: "cpu" or "cuda".
-            dtype: torch.dtype of the networks.
+            device: "cuda", "mps" or "cpu".
+            dtype: dtype of the networks.
             mode: placement of the weights.
         """
 

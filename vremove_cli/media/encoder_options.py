@@ -1,0 +1,123 @@
+"""The options of each encoder: quality, speed, profile and static HDR metadata."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from vremove_cli.errors import UsageError
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.encoder_context import sibling_layout
+from vremove_cli.media.frame_metadata import CHROMATICITY_STEPS, LUMINANCE_STEPS
+
+# SVT-AV1 writes a banner to stderr without this.
+os.environ.setdefault("SVT_LOG", "0")
+
+# Default quality by encoder, visually lossless, as a constant rate factor in the encoder's own scale.
+_CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
+_PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
+# Profile of prores_ks by the codec's tag: proxy, LT, standard, HQ, 4444, 4444 XQ.
+_PRORES_PROFILES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
+# Encoders of FFmpeg with a fixed quantiser scale instead of a CRF.
+_QSCALE_ENCODERS = ("mjpeg", "mpeg4", "mpeg2video", "mpeg1video", "flv", "wmv2", "wmv1", "h263")
+_QSCALE = 2  # 1 is the best of 31
+_FF_QP2LAMBDA = 118  # lambda units in one step of a quantiser scale (libavutil/avutil.h)
+_MAX_THREADS = 16
+# Containers without presentation times of their own: frames reordered by B-frames would come back elsewhere.
+_WITHOUT_PTS = ("avi", "flv")
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The user's encoder options. None keeps the source's value or takes the encoder's default.
+
+    Attributes:
+        codec: Codec family or FFmpeg's name of a codec, such as "hevc".
+        crf: Constant rate factor in the encoder's scale.
+        preset: Speed preset of the encoder.
+        pix_fmt: Pixel format of the output.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+
+def encoder_threads(encoder: str) -> int:
+    """Return the number of threads: one for encoders with a quantiser scale, else one for each core up to 16."""
+    return 1 if encoder in _QSCALE_ENCODERS else min(os.cpu_count() or 1, _MAX_THREADS)
+
+
+def encoder_options(
+    info: ClipInfo, container: str, encoder: str, pix_fmt: str, choice: EncoderOptions
+) -> dict[str, str]:
+    """Return the options of an encoder.
+
+    Args:
+        info: The clip.
+        container: FFmpeg's name of the muxer.
+        encoder: FFmpeg's name of the encoder.
+        pix_fmt: Pixel format that the encoder gets.
+        choice: The user's options.
+
+    Raises:
+        UsageError: If the user gives an option that the encoder does not have.
+    """
+    options: dict[str, str] = {}
+    if encoder in _CRF:
+        options["crf"] = str(_CRF[encoder] if choice.crf is None else choice.crf)
+    elif choice.crf is not None:
+        raise UsageError(f"{encoder} has no --crf", "leave it out, or choose --codec h264, hevc, av1 or vp9")
+    if encoder in _PRESET:
+        options["preset"] = choice.preset or _PRESET[encoder]
+    elif choice.preset:
+        raise UsageError(f"{encoder} has no --preset", "leave it out, or choose --codec h264, hevc or av1")
+    options |= _own_options(info, encoder, pix_fmt)
+    if container in _WITHOUT_PTS:
+        options["bf"] = "0"
+    return options
+
+
+def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
+    """Return the options of one encoder besides its CRF and preset."""
+    if encoder in ("prores_ks", "dnxhd"):
+        return _mastering_options(info, encoder, pix_fmt)
+    if encoder == "libx265":
+        hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
+        return {"x265-params": f"log-level=none{hdr}{':hdr10=1' if hdr else ''}"}
+    if encoder == "libsvtav1" and info.hdr:
+        return {"svtav1-params": ":".join(_svt_hdr(info.hdr))}
+    if encoder == "libvpx-vp9":
+        return {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
+    if encoder == "libvpx":
+        return {"b": "60M", "deadline": "good", "cpu-used": "2"}
+    if encoder == "ffv1":
+        return {"level": "3", "slicecrc": "1"}
+    if encoder in _QSCALE_ENCODERS:
+        return {"flags": "+qscale", "global_quality": str(_QSCALE * _FF_QP2LAMBDA), "qmin": "1"}
+    return {}
+
+
+def _mastering_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
+    """Return the profile of an editing codec: the source's own, or the least that keeps the pixel format."""
+    layout = sibling_layout(pix_fmt)
+    full_chroma = layout.sub_x == 0
+    if encoder == "prores_ks":
+        return {"profile": _PRORES_PROFILES.get(info.tag, "4" if full_chroma else "3"), "vendor": "apl0"}
+    return {"profile": "dnxhr_444" if full_chroma else "dnxhr_hqx" if layout.bits > 8 else "dnxhr_hq"}
+
+
+def _svt_hdr(hdr: dict[str, str]) -> list[str]:
+    """Convert x265's notation of static HDR metadata to SVT-AV1's, whose numbers are plain decimals."""
+    out = []
+    if "master-display" in hdr:
+        pairs = re.findall(r"([A-Z]+)\((\d+),(\d+)\)", hdr["master-display"])
+        units = {"L": LUMINANCE_STEPS}
+        parts = (
+            f"{k}({int(a) / units.get(k, CHROMATICITY_STEPS):.5f},{int(b) / units.get(k, CHROMATICITY_STEPS):.5f})"
+            for k, a, b in pairs
+        )
+        out.append("mastering-display=" + "".join(parts))
+    if "max-cll" in hdr:
+        out.append(f"content-light={hdr['max-cll']}")
+    return out
