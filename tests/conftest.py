@@ -13,7 +13,8 @@ os.environ["HF_HOME"] = str(Path(__file__).parent / "no-models")  # what this ma
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: more threads are up to 20 times slower
 
 from support.command import Install, Outcome, Vremove
-from vremove_cli import app, settings
+from support.process import run_main
+from vremove_cli import settings
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # how fast a machine is, is never a test
 hypothesis.settings.load_profile("untimed")
@@ -37,22 +38,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def vremove(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vremove:
+def vremove(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vremove:
     """Runs the real command in this process: `vremove("erase", "clip.mp4", ...)`."""
     monkeypatch.setattr(settings, "config_folder", lambda: tmp_path / "no-config")
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["vremove", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            app.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        said = capsys.readouterr()
-        return Outcome(status, said.out, said.err)
-
-    return run
+    return lambda *arguments: Outcome(*run_main(*arguments))
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def process_lives(pid: int) -> bool:
 
 
 def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") -> None:
-    """Refuse to replace a file or folder without leave.
+    """Refuse to replace an existing file or folder unless the user allows it.
 
     Args:
         target: Path that would be written.

@@ -92,12 +92,12 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, VremoveError):
         return error.code, str(error)
     if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED, "interrupted: run the same command again, and it goes on from what was done."
+        return ExitCode.INTERRUPTED, "interrupted: run the same command again to go on from the finished steps."
     if isinstance(error, MemoryError):
         return ExitCode.MEMORY, "out of memory: close other programs, or erase a shorter range with --start and --end."
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return ExitCode.MEMORY, (
-            "the GPU is out of memory: close what else runs on it, give a smaller --size, or run on --device cpu."
+            "the GPU is out of memory: close other programs on it, give a smaller --size, or run on --device cpu."
         )
     if isinstance(error, OSError):
         return ExitCode.ERROR, _explain_os(error)

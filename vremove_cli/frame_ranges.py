@@ -45,8 +45,8 @@ def segments(count: int, cuts: Sequence[int] = (), longest: int = 120) -> list[F
     ranges = []
     for start, stop in zip(edges, edges[1:], strict=False):
         pieces = -(-(stop - start) // longest)
-        ends = [start + (stop - start) * k // pieces for k in range(pieces + 1)]
-        ranges += [FrameRange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        for k in range(pieces):
+            ranges.append(FrameRange(start + (stop - start) * k // pieces, start + (stop - start) * (k + 1) // pieces))
     return ranges
 
 

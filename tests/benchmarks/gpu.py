@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, str, t
     return args, "cpu", torch.float32
 
 
-def ready(model: Any, mode: str, args: argparse.Namespace, device: str) -> Any:
+def ready(model: Any, mode: Any, args: argparse.Namespace, device: str) -> Any:
     """A transformer as it is asked for."""
     model = placement.place(model, device, placement.MemoryMode(mode))
     if args.backend:

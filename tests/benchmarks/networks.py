@@ -70,12 +70,12 @@ def full_size(size: str) -> Any:
     import torch
     from transformers import Sam2VideoModel
 
-    from vremove_cli.networks.sam2 import config_of
+    from vremove_cli.networks.sam2 import make_config
 
     width, blocks = {"tiny": (96, 12), "small": (96, 16), "base-plus": (112, 24), "large": (144, 48)}[size]
     shapes = {"image_encoder.trunk.patch_embed.proj.weight": torch.empty(width, 3, 7, 7, device="meta")}
     shapes |= {f"image_encoder.trunk.blocks.{k}.norm1.weight": torch.empty(0) for k in range(blocks)}
-    return Sam2VideoModel(config_of(shapes)).eval()
+    return Sam2VideoModel(make_config(shapes)).eval()
 
 
 def frames_per_second(step: Callable[[int], object], count: int, sync: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 from support.seams_of import measured
-from support.twins import undereraser_repos
+from support.twins import checkpoints, undereraser_repos
 from vremove_cli.removers.base import Settings
 from vremove_cli.removers.undereraser import remover as undereraser
 
@@ -33,7 +33,9 @@ def main() -> None:
             undereraser.OWN: str(folder / "checkpoint.safetensors"),
         }  # fmt: skip
         width, height = (int(n) for n in args.size.split("x"))
-        found = measured(undereraser.UnderEraserRemover(Settings(model_paths=places)), args.frames, (width, height))
+        found = measured(
+            undereraser.UnderEraserRemover(Settings(checkpoints=checkpoints(places))), args.frames, (width, height)
+        )
     print(f"{args.frames} frames, {found.keyframes} keyframes; mean differences, in levels of 255:")
     print(f"two windows in the frames both have: {255 * found.led:.2f} led, {255 * found.alone:.2f} without")
     print(f"from frame to frame: {255 * found.joined:.2f} where windows meet, {255 * found.inside:.2f} inside them")

@@ -110,7 +110,7 @@ def test_a_dry_run_without_the_detector_takes_negative_points_too(vremove: Vremo
 def test_a_phrase_that_nothing_matches_is_told(
     vremove: Vremove, folder: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grounding_dino, "LEAST", 1.1)
+    monkeypatch.setattr(grounding_dino, "MIN_SCORE", 1.1)
     weights = f"grounding-dino-tiny={folder}"
     said = vremove("mask", clip, "--text", "the dog", "--weights", weights, "-o", tmp_path / "m.mkv")
     assert said.status == 4

@@ -131,26 +131,26 @@ def test_a_prompt_on_the_edge_of_a_segment_goes_both_ways(
     assert all(iou(m, truth(t)) > 0.9 for t, m in enumerate(masks(tmp_path / "m.mkv")))
 
 
-@pytest.fixture
-def corrected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[np.ndarray], list[np.ndarray], Summary, Path]:
+Corrected = tuple[list[np.ndarray], list[np.ndarray], Summary, Path]
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
     """The disc's mask without its bar, then with one more point, on the bar on frame 20; segments of six frames."""
-    monkeypatch.setattr(planner, "TRACK_SEGMENT", 6)
-    path = drawn(tmp_path, handled_disc)
+    place = tmp_path_factory.mktemp("corrected")
+    path, out = drawn(place, handled_disc), str(place / "m.mkv")
     x, y = centre(20)
-    box = "36,71,85,120"
-    vremove_cli.mask(str(path), str(tmp_path / "m.mkv"), box=[box], not_point=["60,45"])
-    before = masks(tmp_path / "m.mkv")
-    summary = vremove_cli.mask(
-        str(path), str(tmp_path / "m.mkv"), box=[box], not_point=["60,45"], point=[f"@20:{x},{y - 45}"],
-        overwrite=True,
-    )  # fmt: skip
-    return before, masks(tmp_path / "m.mkv"), summary, tmp_path
+    box, more = "36,71,85,120", f"@20:{x},{y - 45}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "TRACK_SEGMENT", 6)
+        vremove_cli.mask(str(path), out, box=[box], not_point=["60,45"])
+        before = masks(out)
+        summary = vremove_cli.mask(str(path), out, box=[box], not_point=["60,45"], point=[more], overwrite=True)
+    return before, masks(out), summary, place
 
 
 def test_a_correction_brings_in_what_was_missing(
-    corrected: tuple[list[np.ndarray], list[np.ndarray], Summary, Path],
+    corrected: Corrected,
 ) -> None:
     before, after, _, _ = corrected
     assert all(m[handle(t)].mean() < 0.3 for t, m in enumerate(before))
@@ -160,7 +160,7 @@ def test_a_correction_brings_in_what_was_missing(
 
 
 def test_a_correction_works_backwards_half_way_to_the_prompt_before(
-    corrected: tuple[list[np.ndarray], list[np.ndarray], Summary, Path],
+    corrected: Corrected,
 ) -> None:
     _, after, _, _ = corrected
     assert all(after[t][handle(t)].mean() > 0.8 for t in range(11, 20))
@@ -168,7 +168,7 @@ def test_a_correction_works_backwards_half_way_to_the_prompt_before(
 
 
 def test_a_correction_leaves_the_work_of_earlier_segments(
-    corrected: tuple[list[np.ndarray], list[np.ndarray], Summary, Path],
+    corrected: Corrected,
 ) -> None:
     _, _, summary, folder = corrected
     plan = json.loads((folder / "m.mkv.vremove" / "plan.json").read_text())

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from support.clips import Frames, planes_of, write_clip, write_masks
+from support.process import run_main
 from vremove_cli import erase
 from vremove_cli.job import planner
 from vremove_cli.job.runner import run_finish, run_plan, run_work
@@ -21,7 +23,9 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import open_clip
 
 FRAMES, CUT = 72, 6
-SHORT_SEGMENTS = "import vremove_cli.job.planner as p; p.PLATE_SEGMENT = 6; from vremove_cli.app import main; main()"
+SHORT_SEGMENTS = (
+    f"import vremove_cli.job.planner as p; p.PLATE_SEGMENT = {CUT}; from vremove_cli.app import main; main()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +34,28 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Frames]:
     place = tmp_path_factory.mktemp("job")
     clip = write_clip(place / "clip.mkv", codec="ffv1", frames=FRAMES, size=(96, 64), audio="flac")
     masks = write_masks(place / "masks", frames=FRAMES)
-    run(clip, masks, place / "whole.mkv").wait()
+    run_here(clip, masks, place / "whole.mkv")
     return clip, masks, planes_of(place / "whole.mkv")
+
+
+def command_of(clip: Path, masks: Path, output: Path) -> list[str]:
+    return ["erase", str(clip), "--mask", str(masks), "-o", str(output), "--json", "--progress", "none"]
 
 
 def run(clip: Path, masks: Path, output: Path, *more: str) -> "subprocess.Popen[str]":
     """The real command in a process of its own, with short segments."""
-    command = ["erase", str(clip), "--mask", str(masks), "-o", str(output), "--json", "--progress", "none", *more]
-    return subprocess.Popen(
-        [sys.executable, "-c", SHORT_SEGMENTS, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", SHORT_SEGMENTS, *command_of(clip, masks, output), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run_here(clip: Path, masks: Path, output: Path) -> dict[str, Any]:
+    """The same command in this process; gives its report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "PLATE_SEGMENT", CUT)
+        status, out, err = run_main(*command_of(clip, masks, output))
+    assert status == 0, err
+    report: dict[str, Any] = json.loads(out)
+    return report
 
 
 def same(a: Frames, b: Frames) -> bool:
@@ -66,10 +82,7 @@ def test_kill_at_random_moments_loses_nothing(job: tuple[Path, Path, Frames], tm
         assert done >= finished_before
         finished_before = done
     if not output.exists():
-        last = run(clip, masks, output)
-        report = json.loads(last.communicate()[0])
-        assert last.returncode == 0
-        assert report["reused"] == finished_before
+        assert run_here(clip, masks, output)["reused"] == finished_before
     assert same(planes_of(output), whole)
     assert not workdir.exists()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -233,6 +246,5 @@ def test_an_interrupt_exits_130_and_can_be_gone_on_from(job: tuple[Path, Path, F
     _, said = process.communicate()
     assert process.returncode == 130
     assert "go" in said.splitlines()[-1]
-    last = run(clip, masks, tmp_path / "out.mkv")
-    assert json.loads(last.communicate()[0])["reused"] > 0
+    assert run_here(clip, masks, tmp_path / "out.mkv")["reused"] > 0
     assert same(planes_of(tmp_path / "out.mkv"), whole)

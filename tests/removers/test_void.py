@@ -20,24 +20,27 @@ from support.clips import mask_of, scene, write_clip
 from support.command import Vremove
 from support.full_size import VOID
 from support.process import Cli
-from support.twins import golden, void_repos
+from support.twins import checkpoints, golden, void_repos
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.networks.cogvideox import rotary
+from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, Settings, Shot, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
 from vremove_cli.removers.common.harmonise import harmonise
 from vremove_cli.removers.common.initial_latents import latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
-from vremove_cli.removers.void import remover
+from vremove_cli.removers.void import model, remover
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.model import make_transformer
 from vremove_cli.removers.void.quadmask import Level, draw_quadmask, quantise
+from vremove_cli.weights import load
 from vremove_cli.weights.load import load_strict
 
 SIZE = (96, 64)
+PASS_FILES = ("void_pass1.safetensors", "void_pass2.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             (folder / repo / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / repo / name).write_bytes(content)
     base, passes = (str(folder / repo) for repo in repos)
-    return Settings(model_paths={remover.BASE: base, **dict.fromkeys(remover.PASSES, passes)})
+    return Settings(checkpoints=checkpoints({remover.BASE: base, **dict.fromkeys(remover.PASSES, passes)}))
 
 
 def shown(frames: range) -> Shot:
@@ -278,7 +281,8 @@ def test_memory_decides_how_weights_lie(monkeypatch: pytest.MonkeyPatch) -> None
     network = registry.spec_of("void").network
     assert network is not None
     assert placement.choose_mode(network, (672, 384), "cpu") == placement.MemoryMode()
-    for gigabytes, weights in ((80, "resident"), (20, "resident"), (12, "fp8"), (6, "offload")):
+    modes: list[tuple[int, Any]] = [(80, "resident"), (20, "resident"), (12, "fp8"), (6, "offload")]
+    for gigabytes, weights in modes:
         monkeypatch.setattr(placement, "available_memory", lambda _, g=gigabytes: g * 1e9)
         assert placement.choose_mode(network, (672, 384), "cuda") == placement.MemoryMode(
             weights, tiled=weights != "resident"
@@ -434,3 +438,30 @@ def test_a_short_memory_gives_nearly_the_same_in_tiles(networks: Settings, monke
     parts = made_by_void(networks, 9)
     assert not np.array_equal(parts, whole)
     assert np.abs(parts - whole).mean() < 0.3 * whole.std()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("second_pass", "passes"), [("off", list(PASS_FILES[:1])), ("on", [*PASS_FILES, *PASS_FILES])])
+def test_each_file_is_read_once_for_each_pass(
+    networks: Settings, monkeypatch: pytest.MonkeyPatch, second_pass: str, passes: list[str]
+) -> None:
+    """Over two shots. The passes replace each other's transformer; all else stays."""
+    read: list[str] = []
+
+    def counted(reader: Any) -> Any:
+        def run(*arguments: Any) -> Any:
+            read.extend(Path(str(a)).name for a in arguments if isinstance(a, str))
+            return reader(*arguments)
+
+        return run
+
+    monkeypatch.setattr(model, "read_state", counted(load.read_state))
+    monkeypatch.setattr(model, "from_folder", counted(load.from_folder))
+    monkeypatch.setitem(remover.STEPS, "standard", (1, 1))
+    pool.release_all()
+    settings = replace(networks, second_pass=second_pass)
+    first, second = made_by_void(settings, 5), made_by_void(settings, 5)
+    assert np.array_equal(first, second)
+    assert read.count("diffusion_pytorch_model.safetensors") == 1
+    assert read.count("text_encoder") == 1
+    assert [name for name in read if name.startswith("void_pass")] == passes

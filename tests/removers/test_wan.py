@@ -16,7 +16,7 @@ from support.clips import mask_of, scene, write_clip
 from support.full_size import LARGE, ROSE, SMALL, VOID
 from support.process import Cli
 from support.seams_of import measured
-from support.twins import minimax_repos, rose_repos, undereraser_repos
+from support.twins import checkpoints, minimax_repos, rose_repos, undereraser_repos
 from vremove_cli import settings
 from vremove_cli.errors import ExitCode, ModelError, UsageError, explain
 from vremove_cli.frame_ranges import FrameRange
@@ -145,19 +145,20 @@ def test_a_text_is_encoded_once_on_a_machine(tmp_path: Path, monkeypatch: pytest
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(settings, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
-    first = model.prompt_embeds(str(tmp_path), "", "cpu", torch.float32)
+    base = checkpoints({"wan-fun-1b": tmp_path})["wan-fun-1b"]
+    first = model.prompt_embeds(base, "", "cpu", torch.float32)
     assert first.shape[:2] == (1, 512)
     assert first[0, 0].any()
     assert not first[0, 1:].any()
-    words = model.prompt_embeds(str(tmp_path), "the red ball", "cpu", torch.float32)
+    words = model.prompt_embeds(base, "the red ball", "cpu", torch.float32)
     assert words[0, 1].any()
     monkeypatch.setattr(wan, "load_text", lambda *_: pytest.fail("it was loaded again"))
-    assert torch.equal(model.prompt_embeds(str(tmp_path), "", "cpu", torch.float32), first)
+    assert torch.equal(model.prompt_embeds(base, "", "cpu", torch.float32), first)
     for kept in (tmp_path / "cache" / "text").iterdir():
         kept.write_bytes(b"damaged")
     monkeypatch.undo()
     monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
-    assert torch.equal(model.prompt_embeds(str(tmp_path), "", "cpu", torch.float32), first)
+    assert torch.equal(model.prompt_embeds(base, "", "cpu", torch.float32), first)
 
 
 @pytest.mark.parametrize("text", ["720", "720x481", "x", "0x16", "16x16x16"])
@@ -184,7 +185,7 @@ def test_a_plan_knows_where_changes_lie(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("mine.safetensors", "clip.mp4"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    asked = make_request("clip.mp4", "out.mp4", {"loras": ("mine.safetensors@0.5",), "remover": "rose"})
+    asked = make_request("clip.mp4", "out.mp4", {"lora": ("mine.safetensors@0.5",), "remover": "rose"})
     assert asked.lora == (f"{tmp_path / 'mine.safetensors'}@0.5",)
 
 
@@ -306,7 +307,7 @@ def make(places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shot = Shot(source, mask, mask, np.zeros_like(mask), 0, 0, 0, lambda *_: None)
 
     def made(kind: Any, **more: Any) -> np.ndarray:
-        remover = kind(Settings(steps=2, model_paths=places, **more))
+        remover = kind(Settings(steps=2, checkpoints=checkpoints(places), **more))
         (stage,) = remover.stages(ShotInfo((FrameRange(0, 5),), (FrameRange(0, 5),), 48, 32))
         return remover.run(stage, shot, {}).frames
 
@@ -353,7 +354,7 @@ def test_quality_is_a_number_of_steps(make: Any) -> None:
 def test_keyframes_lead_a_long_clip(places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """290 frames: what the windows know of the keyframes changes what they make, and no seam is wider than without."""
     monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
-    remover = UnderEraserRemover(Settings(steps=2, model_paths=places))
+    remover = UnderEraserRemover(Settings(steps=2, checkpoints=checkpoints(places)))
     seams = measured(remover, 290, (48, 32))
     assert seams.keyframes == 73
     assert seams.effect > 0
@@ -364,10 +365,11 @@ def test_keyframes_lead_a_long_clip(places: dict[str, str], tmp_path: Path, monk
 def test_a_config_of_the_users_own_lies_beside_its_weights(tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     file.touch()
+    own = checkpoints({"rose": file})["rose"]
     with pytest.raises(ModelError, match=r"holds no config\.json"):
-        model.transformer_files(str(file))
+        model.transformer_files(own)
     (tmp_path / "config.json").write_text(json.dumps(ROSE))
-    assert model.transformer_files(str(file)) == (tmp_path / "config.json", file)
+    assert model.transformer_files(own) == (tmp_path / "config.json", file)
 
 
 @pytest.mark.parametrize(

@@ -19,27 +19,27 @@ class OracleTracker:
         self.input_size: tuple[int, int] | None = (64, 64)
         self.asked: list[int] = []
 
-    def begin(self, sight: TrackerFrame, clicks: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
-        return self.propagate(sight, TrackerState({"lost": np.array(False)}))
+    def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
+        return self.propagate(frame, TrackerState({"lost": np.array(False)}))
 
     def correct(
-        self, sight: TrackerFrame, state: TrackerState, clicks: ObjectPrompts
+        self, frame: TrackerFrame, state: TrackerState, prompts: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
-        return self.propagate(sight, state)
+        return self.propagate(frame, state)
 
-    def propagate(self, sight: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
-        self.asked.append(sight.index)
-        mask = self._spoilt(self._masks[sight.index], sight)
+    def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
+        self.asked.append(frame.index)
+        mask = self._spoilt(self._masks[frame.index], frame)
         lost, was = not (mask > 0.5).any(), bool(state.arrays["lost"])
         remark = ABSENT if lost else FOUND_AGAIN if was else ""
         return TrackerState({"lost": np.array(lost)}), TrackResult(mask, 0.0 if lost else 0.9, remark)
 
-    def _spoilt(self, mask: Array, sight: TrackerFrame) -> Array:
+    def _spoilt(self, mask: Array, frame: TrackerFrame) -> Array:
         """The mask with its edge moved in and out by smooth noise, at the size masks are kept."""
-        small = cv2.resize(mask.astype(np.uint8) * 255, sight.mask_size, interpolation=cv2.INTER_AREA) > 127
+        small = cv2.resize(mask.astype(np.uint8) * 255, frame.mask_size, interpolation=cv2.INTER_AREA) > 127
         inside = small.astype(np.uint8)
         distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-        noise = np.random.default_rng(sight.index).standard_normal(small.shape).astype(np.float32)
+        noise = np.random.default_rng(frame.index).standard_normal(small.shape).astype(np.float32)
         noise = cv2.GaussianBlur(noise, (0, 0), 6)
         moved = distance + self._wobble * noise / noise.std()
         return np.clip(0.5 + moved, 0, 1).astype(np.float32) if small.any() else np.zeros(small.shape, np.float32)

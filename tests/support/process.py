@@ -124,18 +124,24 @@ def release_networks() -> None:
 def _hub_constants() -> Iterator[None]:
     from huggingface_hub import constants
 
-    fresh = runpy.run_path(str(constants.__file__))
+    new = runpy.run_path(str(constants.__file__))
     old = {
         name: value
         for name, value in vars(constants).items()
-        if name.isupper() and isinstance(value, str | bool | int | Path) and fresh.get(name, _UNSET) != value
+        if name.isupper() and isinstance(value, str | bool | int) and new.get(name, _UNSET) != value
     }
-    with contextlib.ExitStack() as undo:
-        for module in [m for n, m in list(sys.modules.items()) if n.startswith(_READERS)]:
-            for name, value in old.items():
-                if vars(module).get(name, _UNSET) == value:
-                    undo.enter_context(mock.patch.object(module, name, fresh[name]))
+    _replace_constants(old, new)
+    try:
         yield
+    finally:  # also in modules that were loaded meanwhile
+        _replace_constants({name: new[name] for name in old}, old)
+
+
+def _replace_constants(known: Mapping[str, object], by: Mapping[str, object]) -> None:
+    for module in [m for n, m in list(sys.modules.items()) if n.startswith(_READERS)]:
+        for name, value in known.items():
+            if vars(module).get(name, _UNSET) == value:
+                setattr(module, name, by[name])
 
 
 @contextlib.contextmanager

@@ -1,10 +1,14 @@
 """Tiny models with the file names and layout of the real ones, their weights made by code."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from vremove_cli.weights.catalogue import catalogue
+from vremove_cli.weights.store import Checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -15,6 +19,12 @@ def golden(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
     tensors = load_file(GOLDEN / f"{name}.safetensors")
     return tensors, json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def checkpoints(paths: Mapping[str, str | Path]) -> dict[str, Checkpoint]:
+    """Checkpoints of the catalogue's models by name, from where their files are."""
+    known = catalogue()
+    return {name: Checkpoint(known[name], str(path)) for name, path in paths.items()}
 
 
 def golden_weights(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def sam2_model(name: str = "sam2_tiny") -> Any:
     import torch
     from transformers import Sam2VideoModel
 
-    from vremove_cli.networks.sam2 import renamed
+    from vremove_cli.networks.sam2 import sam2_state
     from vremove_cli.weights.load import load_strict
 
     tensors, facts = golden(name)
@@ -67,7 +77,7 @@ def sam2_model(name: str = "sam2_tiny") -> Any:
     for layer in model.memory_attention.layers:  # transformers takes memories of 64 channels for granted here
         for part in ("k_proj", "v_proj"):
             setattr(layer.cross_attn_image, part, torch.nn.Linear(memory, hidden))
-    load_strict(model, renamed(golden_weights(tensors)), name)
+    load_strict(model, sam2_state(golden_weights(tensors)), name)
     return model.eval()
 
 

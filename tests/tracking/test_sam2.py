@@ -14,7 +14,8 @@ from support.disc import iou
 from support.twins import edgetam_model, golden, golden_frames, sam2_model
 from vremove_cli.errors import ModelError
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame, TrackerState
-from vremove_cli.tracking.sam2 import MemoryBank, Sam2Tracker, load_network
+from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
+from vremove_cli.tracking.sam2_memory import MemoryBank
 
 TENSORS, FACTS = golden("sam2_tiny")
 FRAMES = golden_frames()

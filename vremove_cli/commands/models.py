@@ -69,7 +69,7 @@ def show(name: Name, given: Given) -> None:
         from vremove_cli.weights.catalogue import catalogue, find
 
         facts = _facts(find(name, catalogue(_own(given))))
-        console.data(facts, "\n".join(f"{k}: {_plain(v)}" for k, v in facts.items() if v not in ("", None, [], ())))
+        console.data(facts, "\n".join(f"{k}: {_plain(v)}" for k, v in facts.items() if v not in ("", None, [], (), {})))
 
 
 @models.command(cls=PlainHelp)
@@ -198,7 +198,7 @@ def _pulled(console: Console, model: "Model", accepted: tuple[str, ...]) -> dict
     console.say(f"{model.name}: is here" if here else f"{model.name}: {model.repo}, {model.licence}")
     with console.watching() as event:
         found = store.pull(model, accepted, fetch_progress(event))
-    return {"name": model.name, "folder": found.folder, "commit": found.commit}
+    return {"name": model.name, "folder": found.path, "commit": found.commit}
 
 
 def _chosen(names: list[str] | None, everything: bool, own: str | None) -> list["Model"]:
@@ -256,4 +256,6 @@ def _pinned(row: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{k} {_plain(v)}" for k, v in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -144,7 +144,7 @@ def _tracking_seconds(plan: Plan, edited: int, factor: float) -> float:
 
 def _vram(plan: Plan) -> VramEstimate | None:
     """Return what a remover's network takes of a GPU, if the region it sees is the whole frame."""
-    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p.path for p in plan.parts}))
+    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.parts}))
     size, network = remover.size(*plan.clip.shown_size), remover.spec.network
     return vram_estimate(network, size) if network and size else None
 

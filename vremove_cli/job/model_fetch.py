@@ -35,7 +35,7 @@ def ensure_helper(name: str, what: str, request: Request, emit: Emit, *, fetch: 
     if folder is None:
         if not fetch and store.find_cached(model) is None:
             return None
-        folder = store.ensure(model, request.accept_license, fetch_progress(emit)).folder
+        folder = store.ensure(model, request.accept_license, fetch_progress(emit)).path
     device, reason = devices.choose_device(request.device)
     emit(Note(f"{what}: {name} on {device} ({reason})"))
     return folder, device

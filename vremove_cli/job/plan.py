@@ -19,7 +19,7 @@ from vremove_cli.media.streams import StreamPlan
 from vremove_cli.tracking.base import ObjectPrompts
 from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
-from vremove_cli.weights.store import Part
+from vremove_cli.weights.store import Checkpoint
 
 SCHEMA = 7
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
@@ -65,7 +65,7 @@ class Plan:
     tracker: TrackerChoice
     weights: dict[str, str]
     remover: str
-    parts: tuple[Part, ...]
+    parts: tuple[Checkpoint, ...]
     span: FrameRange
     segments: tuple[FrameRange, ...]
     prompts: dict[str, dict[int, ObjectPrompts]]

@@ -43,7 +43,7 @@ from vremove_cli.tracking import registry as trackers
 from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import catalogue, find
-from vremove_cli.weights.store import Part
+from vremove_cli.weights.store import Checkpoint
 
 
 def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch: bool = True) -> Plan:
@@ -230,15 +230,15 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> TrackerCh
     return choice
 
 
-def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Part, ...]:
+def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Checkpoint, ...]:
     """Return the remover's models; they are fetched only with `emit`."""
     models = catalogue(request.models)
     progress = fetch_progress(emit) if emit else None
     own = request.own_weights
-    return tuple(store.part_of(find(n, models), own, request.accept_license, progress) for n in names)
+    return tuple(store.checkpoint_for(find(n, models), own, request.accept_license, progress) for n in names)
 
 
-def _model_facts(parts: Iterable[Part | None], weights: dict[str, str]) -> list[list[str]]:
+def _model_facts(parts: Iterable[Checkpoint | None], weights: dict[str, str]) -> list[list[str]]:
     """Return models by name with their commits, or with the digest of the user's own file."""
     return [[p.model.name, p.commit or weights.get(p.model.name, "")] for p in parts if p is not None]
 

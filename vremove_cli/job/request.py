@@ -4,7 +4,7 @@ The command line, the environment variables, vremove.toml, the Python API and th
 (see `options.py`). `Exports` does the same for what is written beside the result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -16,6 +16,7 @@ from vremove_cli.job.options import Panel, option, values_from
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
     from vremove_cli.removers.base import Settings
+    from vremove_cli.weights.store import Checkpoint
 
 _POINT, _BOX = "X,Y", "X0,Y0,X1,Y1"  # NAME= and @WHEN: may stand before; the commands' help says so
 _LAYER = "FILE.mkv|FOLDER"
@@ -253,11 +254,11 @@ class Request:
             raise UsageError(f"--size {self.size} is not WIDTHxHEIGHT in multiples of 16", "as in --size 720x480")
         return int(sides[0]), int(sides[1])
 
-    def settings(self, model_paths: dict[str, str]) -> "Settings":
+    def settings(self, checkpoints: "Mapping[str, Checkpoint]") -> "Settings":
         """Return what the remover is told.
 
         Args:
-            model_paths: Where its models lie, by model name.
+            checkpoints: Its models by name.
 
         Raises:
             UsageError: A size or a LoRA is wrong.
@@ -275,7 +276,7 @@ class Request:
             conditioning=self.conditioning,
             seed=self.seed,
             device=self.device,
-            model_paths=model_paths,
+            checkpoints=checkpoints,
         )
 
 

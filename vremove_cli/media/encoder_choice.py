@@ -12,7 +12,13 @@ import av
 from vremove_cli.errors import MediaError, UsageError, VremoveError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
-from vremove_cli.media.encoder_context import EncodeSpec, encoder_formats, nearest, opens, sibling_layout
+from vremove_cli.media.encoder_context import (
+    EncodeSpec,
+    encoder_accepts,
+    encoder_formats,
+    nearest_formats,
+    sibling_layout,
+)
 from vremove_cli.media.encoder_options import EncoderOptions, encoder_options, encoder_threads
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
@@ -103,7 +109,7 @@ def container_of(output: str, *, images: bool = False) -> str:
         return SEQUENCE
     if suffix not in CONTAINERS:
         known = " ".join(CONTAINERS)
-        raise UsageError(f"no container is known for '{suffix}'", f"end the output's name in one of {known}")
+        raise UsageError(f"no container is known for '{suffix}'", f"use one of {known}")
     return CONTAINERS[suffix]
 
 
@@ -156,7 +162,9 @@ def _same_samples(
         if spec is None and family == info.codec in _EDITING_CODECS:
             spec = _candidate(info, container, family, choice, exact=False)
             if spec is not None:
-                notes.append(f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt}: {spec.encoder} has no more")
+                notes.append(
+                    f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt}, the closest that {spec.encoder} has"
+                )
         if spec is not None:
             expected = _ALIASES.get(choice.codec or "", choice.codec) or info.codec
             if family != expected and not info.is_sequence:
@@ -249,7 +257,7 @@ def _candidate(
                 continue
             options = encoder_options(info, container, encoder, pix_fmt, choice)
             spec = EncodeSpec(container, encoder, pix_fmt, options, encoder_threads(encoder))
-            if opens(spec, info):
+            if encoder_accepts(spec, info):
                 return spec
     return None
 
@@ -262,7 +270,7 @@ def _formats_to_try(info: ClipInfo, formats: list[str], choice: EncoderOptions, 
         # The decoder's format comes first; an encoder would need the palette of pal8.
         own = [] if info.pix_fmt == "pal8" else [info.pix_fmt]
         return [*own, info.edit_fmt, *SAME_SAMPLES.get(info.edit_fmt, ())]
-    closest = nearest(info.edit_fmt, formats)
+    closest = nearest_formats(info.edit_fmt, formats)
     # Every player shows yuv420p.
     return ["yuv420p", *closest] if info.is_sequence and "yuv420p" in formats else closest
 
@@ -299,11 +307,11 @@ def _image_spec(info: ClipInfo, output: str, choice: EncoderOptions, notes: list
     exact = [info.edit_fmt, *SAME_SAMPLES.get(info.edit_fmt, ())]
     if encoder == "mjpeg":  # a JPEG file is full range by definition: limited-range samples must be converted
         exact = [f for f in exact if "yuvj" in f or info.colour.full(info.layout)]
-    tried = [choice.pix_fmt] if choice.pix_fmt else [*exact, *nearest(info.edit_fmt, formats)]
+    tried = [choice.pix_fmt] if choice.pix_fmt else [*exact, *nearest_formats(info.edit_fmt, formats)]
     options = encoder_options(info, SEQUENCE, encoder, info.edit_fmt, choice)
     for pix_fmt in tried:
         spec = EncodeSpec(SEQUENCE, encoder, pix_fmt, options, 1)
-        if pix_fmt in formats and opens(spec, info):
+        if pix_fmt in formats and encoder_accepts(spec, info):
             if pix_fmt not in exact:
                 notes.append(f"pixels are converted from {info.edit_fmt} to {pix_fmt} for {encoder}")
             return spec

@@ -51,7 +51,7 @@ _REQUIRED = (
     "mjpeg",
     "gif",
 )
-MAX_RATE_DENOMINATOR = 60000  # of the frame rate given to an encoder; twice that of 30000/1001 Hz
+MAX_RATE_DENOMINATOR = 60000  # limit of the frame rate's denominator in an encoder
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def encoder_formats(encoder: str) -> list[str] | None:
         return None
 
 
-def nearest(pix_fmt: str, formats: list[str]) -> list[str]:
+def nearest_formats(pix_fmt: str, formats: list[str]) -> list[str]:
     """Sort pixel formats by how little of another they lose.
 
     Args:
@@ -191,7 +191,7 @@ def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo
     context.colorspace, context.color_range = tags.matrix, tags.range
 
 
-def opens(spec: EncodeSpec, info: ClipInfo) -> bool:
+def encoder_accepts(spec: EncodeSpec, info: ClipInfo) -> bool:
     """Return whether an encoder accepts a specification."""
     context = av.CodecContext.create(spec.encoder, "w")
     configure_encoder(context, spec, info, info.times.time_base)

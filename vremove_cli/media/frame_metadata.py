@@ -47,7 +47,10 @@ def display_matrix(frame: av.VideoFrame, path: str) -> tuple[int, ...]:
     else:
         return ()
     if Orientation.from_matrix(matrix) is None:
-        raise MediaError(f"{path} is to be shown at an odd angle", "turn it upright first, for example with ffmpeg")
+        raise MediaError(
+            f"{path} is rotated by an angle that is no multiple of 90 degrees",
+            "turn it upright first, for example with ffmpeg",
+        )
     return matrix
 
 

@@ -181,7 +181,7 @@ def _check_frame(path: str, frame: av.VideoFrame, found: _Scan) -> None:
     if _shape(frame) != _shape(found.first):
         raise MediaError(
             f"{path} changes its size or pixel format at frame {len(found.pts)}",
-            "cut it there and erase the parts apart",
+            "split it there and erase the parts one by one",
         )
     found.corrupt += bool(frame.is_corrupt)
 
@@ -194,7 +194,7 @@ def _check_whole(
     path: str, container: InputContainer, stream: VideoStream, found: _Scan, skip_errors: bool, notes: list[str]
 ) -> None:
     """Refuse a file that ends early or has frames that cannot be decoded; note it if they are to be skipped."""
-    advice = "copy it again, or add --skip-errors to go on with what can be read"
+    advice = "copy it again, or add --skip-errors to use the frames that can be decoded"
     if is_truncated(path, container.format.name, stream):
         problem = f"{path} is cut off: it ends after {len(found.pts)} frames, before its header says it does"
     elif _is_damaged(found, stream):
@@ -203,7 +203,7 @@ def _check_whole(
         return
     if not skip_errors:
         raise MediaError(problem, advice)
-    notes.append(f"{problem}; where a frame cannot be decoded, the one before it is shown again")
+    notes.append(f"{problem}; a frame that cannot be decoded repeats the one before it")
 
 
 def _lost(found: _Scan) -> list[int]:
@@ -236,7 +236,7 @@ def _times(
     raw: list[int | None] = list(found.pts)
     pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
     if not lost and pts != raw:
-        notes.append("some frames had no time of their own or one already taken; they were spaced evenly")
+        notes.append("some frames had no time or the time of another frame; they were spaced evenly")
     missing = set(lost)
     repeats = tuple(i for i, p in enumerate(pts) if p in missing)
     return FrameTimes(tuple(pts), stream.time_base, step), repeats
@@ -301,7 +301,10 @@ def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
         frame = read_image(file)
         first = first or frame
         if _shape(frame) != _shape(first):
-            raise MediaError(f"{file} differs from {found.files[0]} in size or pixel format", "make them alike first")
+            raise MediaError(
+                f"{file} differs from {found.files[0]} in size or pixel format",
+                "convert the files to one size and pixel format first",
+            )
         detector.add(frame)
         if progress:
             progress(i + 1, len(found.files))
@@ -334,7 +337,7 @@ def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
         repeated=(),
         files=tuple(str(f) for f in found.files),
         file_numbers=found.numbers,
-        notes=(f"the sequence skips {found.gaps} number(s); the files keep theirs",) if found.gaps else (),
+        notes=(f"the sequence skips {found.gaps} number(s); the files keep their numbers",) if found.gaps else (),
     )
 
 

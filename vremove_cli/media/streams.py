@@ -150,7 +150,7 @@ class PacketCopier:
         self._target = target
         self._outputs: dict[int, Stream] = {}
         self._text: set[int] = set()
-        templates = {p.index: source.streams[p.index] for p in plans} if source else {}
+        templates = {p.index: source.streams[p.index] for p in plans} if source is not None else {}
         copied = {p.index: templates[p.index] for p in plans if p.action == "copy"}
         self._cover_art = {i for i, stream in copied.items() if stream.type == "video"}
         # The muxer itself fills the time between two mov_text samples with empty ones.
@@ -163,7 +163,7 @@ class PacketCopier:
             if plan.index > video:
                 self._add_stream(plan, templates[plan.index])
         read = [templates[i] for i in self._outputs]
-        self._packets: Iterator[av.Packet] = source.demux(read) if source and read else iter(())
+        self._packets: Iterator[av.Packet] = source.demux(read) if source is not None and read else iter(())
         self._next: av.Packet | None = None
 
     def _add_stream(self, plan: StreamPlan, template: Stream) -> None:
@@ -175,7 +175,7 @@ class PacketCopier:
             self._outputs[plan.index] = _add_text(self._target, template)
             self._text.add(plan.index)
 
-    def until(self, seconds: Fraction | None) -> None:
+    def copy_until(self, seconds: Fraction | None) -> None:
         """Copy every packet that starts no later than `seconds` in the source's time; None copies the rest."""
         while True:
             packet = self._next or next(self._packets, None)

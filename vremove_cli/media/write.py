@@ -63,7 +63,7 @@ class VideoWriter:
     def write(self, frame: Frame) -> None:
         """Encode the next frame at its own time, after the other streams' packets up to that time."""
         times = self._info.times
-        self._copier.until(times.pts[frame.index] * times.time_base)
+        self._copier.copy_until(times.pts[frame.index] * times.time_base)
         if self._palette:
             raw = self._palette.convert(frame.raw)
         else:
@@ -75,7 +75,7 @@ class VideoWriter:
     def close(self) -> None:
         """Flush the encoder and copy the rest of the other streams."""
         self._mux(self._stream.encode())
-        self._copier.until(None)
+        self._copier.copy_until(None)
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
@@ -255,4 +255,4 @@ class _PaletteGraph:
         try:
             return self._sink.pull()
         except (av.error.BlockingIOError, av.error.EOFError) as error:
-            raise MediaError("the GIF's palette could not be made", "write to .mp4 instead") from error
+            raise MediaError("FFmpeg could not make the GIF's palette", "write to .mp4 instead") from error

@@ -1,0 +1,1 @@
+"""Networks: loading and key maps, and what diffusers and transformers lack."""

@@ -1,43 +1,61 @@
-"""Low-rank changes to a transformer's weights, merged into them by their original names.
+"""LoRA: low-rank changes to a transformer's weights, merged into them by their original names.
 
-A file may hold pairs (X.lora_down and X.lora_up, or X.lora_A and X.lora_B, with X.alpha or without) and plain
-differences (X.diff of a weight, X.diff_b of a bias, X.diff_m of a block's modulation). Modules are named by their path,
-with or without `diffusion_model.` before it, or as `lora_unet__` with underscores for the dots.
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021. A file may hold pairs (X.lora_down and X.lora_up,
+or X.lora_A and X.lora_B, with or without X.alpha) and plain differences (X.diff of a weight, X.diff_b of a bias,
+X.diff_m of a block's modulation). X is a module's path, with or without the prefix `diffusion_model.`, or `lora_unet__`
+and the path with underscores for dots.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING
 
 from vremove_cli.errors import ModelError
 
+if TYPE_CHECKING:
+    import torch
+
+    State = Mapping[str, torch.Tensor]
+
 _PAIRS = {"lora_down.weight": "down", "lora_A.weight": "down", "lora_up.weight": "up", "lora_B.weight": "up"}
 _DIFFERENCES = {"diff": "weight", "diff_b": "bias", "diff_m": "modulation"}
-_PREFIX, _FLAT = "diffusion_model.", "lora_unet__"
-_SHOWN = 5
+_PREFIX, _FLAT_PREFIX = "diffusion_model.", "lora_unet__"
+_MAX_LISTED = 5  # faults in an error
 
 
 def merge_lora(
-    state: dict[str, Any], lora: Mapping[str, Any], strength: float, path: str, *, scaled: bool = True
-) -> dict[str, Any]:
-    """Add a file's changes, so many times `strength`, to a transformer's tensors (original names), in place: there may
-    not be room for two of it.
+    state: "dict[str, torch.Tensor]", lora: "State", strength: float, path: str, *, scaled: bool = True
+) -> "dict[str, torch.Tensor]":
+    """Add a file's changes to a transformer's tensors in place: there may be no room for two transformers.
 
-    Unless `scaled` a pair's alpha counts for nothing. A weight with a pair and a difference gets the pair alone. Raises
-    `ModelError` for a change of something that is not there, or is of another shape, and then nothing is changed.
+    A weight with a pair and a difference gets the pair alone.
+
+    Args:
+        state: The transformer's tensors by their original names.
+        lora: The file's tensors.
+        strength: Factor of all changes.
+        path: File to name in an error.
+        scaled: Whether a pair's alpha / rank scales it.
+
+    Returns:
+        `state`.
+
+    Raises:
+        ModelError: A change is of an unknown module or of another shape. Then nothing is changed.
     """
-    changes, wrong = _sorted_out(lora, {k.rpartition(".")[0] for k in state})
-    work: list[tuple[str, Mapping[str, Any], str]] = []
+    changes, faults = _by_module(lora, {k.rpartition(".")[0] for k in state})
+    work: list[tuple[str, State, str]] = []
     for module, parts in changes.items():
         pair = "up" in parts and "down" in parts
         if not pair and ("up" in parts or "down" in parts):
-            wrong.append(f"{module} has one half of a pair")
+            faults.append(f"{module} has one half of a pair")
         kinds = [k for k in _DIFFERENCES.values() if k in parts and not (k == "weight" and pair)]
         work += [(f"{module}.{k}", parts, k) for k in (["weight"] if pair else []) + kinds]
-    wrong += [bad for key, parts, kind in work if (bad := _misfit(state, key, parts, kind))]
-    if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    faults += [fault for key, parts, kind in work if (fault := _misfit(state, key, parts, kind))]
+    if faults:
+        more = f" and {len(faults) - _MAX_LISTED} more" if len(faults) > _MAX_LISTED else ""
         raise ModelError(
-            f"the changes in {path} do not fit the model: {'; '.join(wrong[:_SHOWN])}{more}",
+            f"the changes in {path} do not fit the model: {'; '.join(faults[:_MAX_LISTED])}{more}",
             "check that they were made for it",
         )
     for key, own, kind in work:
@@ -48,12 +66,12 @@ def merge_lora(
     return state
 
 
-def _is_pair(parts: Mapping[str, Any], kind: str) -> bool:
+def _is_pair(parts: "State", kind: str) -> bool:
     return kind == "weight" and "up" in parts and "down" in parts
 
 
-def _misfit(state: Mapping[str, Any], key: str, parts: Mapping[str, Any], kind: str) -> str:
-    """What is wrong with a change; "" when it fits."""
+def _misfit(state: "State", key: str, parts: "State", kind: str) -> str:
+    """The fault of a change; "" if it fits."""
     if key not in state:
         return f"{key} is not in the model"
     shape = tuple(state[key].shape)
@@ -61,36 +79,33 @@ def _misfit(state: Mapping[str, Any], key: str, parts: Mapping[str, Any], kind: 
         return "" if tuple(parts[kind].shape) == shape else f"{key} is {tuple(parts[kind].shape)} and not {shape}"
     up, down = parts["up"].flatten(1).shape, parts["down"].flatten(1).shape
     found = (int(up[0]), int(down[1]))
-    rest = 1
-    for n in shape[1:]:
-        rest *= n
-    return "" if up[1] == down[0] and found == (shape[0], rest) else f"{key} is {found} and not {shape}"
+    return "" if up[1] == down[0] and found == (shape[0], prod(shape[1:])) else f"{key} is {found} and not {shape}"
 
 
-def _sorted_out(lora: Mapping[str, Any], modules: set[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """A file's tensors by module and part, and what is wrong with it."""
-    flat = {m.replace(".", "_"): m for m in modules}
-    changes: dict[str, dict[str, Any]] = {}
-    wrong = []
+def _by_module(lora: "State", modules: set[str]) -> "tuple[dict[str, dict[str, torch.Tensor]], list[str]]":
+    """A file's tensors by module and part, and its faults."""
+    by_flat_name = {m.replace(".", "_"): m for m in modules}
+    changes: dict[str, dict[str, torch.Tensor]] = {}
+    faults = []
     for key, value in lora.items():
-        name, part = _taken_apart(key)
-        if name.startswith(_FLAT):
-            name = flat.get(name.removeprefix(_FLAT), "")
+        name, part = _split_key(key)
+        if name.startswith(_FLAT_PREFIX):
+            name = by_flat_name.get(name.removeprefix(_FLAT_PREFIX), "")
         name = name.removeprefix(_PREFIX)
         if not part or name not in modules:
-            wrong.append(f"{key} is unknown")
+            faults.append(f"{key} is unknown")
         else:
             changes.setdefault(name, {})[part] = value
-    return changes, wrong
+    return changes, faults
 
 
-def _taken_apart(key: str) -> tuple[str, str]:
-    """A key's module and which part of its change it is; "" for neither."""
+def _split_key(key: str) -> tuple[str, str]:
+    """A key's module and the part of its change; the part is "" for an unknown one."""
     for suffix, part in (*_PAIRS.items(), *_DIFFERENCES.items(), ("alpha", "alpha")):
         if key.endswith(f".{suffix}"):
             return key.removesuffix(f".{suffix}"), part
     return key, ""
 
 
-def _scale(parts: Mapping[str, Any]) -> float:
+def _scale(parts: "State") -> float:
     return float(parts["alpha"]) / parts["down"].shape[0] if "alpha" in parts else 1.0

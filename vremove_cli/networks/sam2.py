@@ -1,29 +1,40 @@
-"""SAM 2.1 checkpoints in the original key names, as transformers' Sam2VideoModel wants them.
+"""SAM 2.1 checkpoints with their original tensor names, converted for transformers' Sam2VideoModel.
 
-Sizes and flags are those of the configuration files of the `sam2` package; names were compared key by key.
+Sizes and flags are those of the configuration files of the `sam2` package; names were compared key by key. transformers
+has a converter too, as a script outside of the package.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import ModelError
 
-# The image encoder by the width of its first block and the number of its blocks.
+if TYPE_CHECKING:
+    import torch
+    from transformers import Sam2VideoConfig
+
+    State = Mapping[str, torch.Tensor]
+
+# Settings of the image encoder, by the width of its first block and the number of its blocks.
 _SIZES: dict[tuple[int, int], dict[str, Any]] = {
     (96, 12): {"blocks_per_stage": [1, 2, 7, 2], "global_attention_blocks": [5, 7, 9]},
     (96, 16): {"blocks_per_stage": [1, 2, 11, 2], "global_attention_blocks": [7, 10, 13]},
     (112, 24): {
-        "blocks_per_stage": [2, 3, 16, 3], "global_attention_blocks": [12, 16, 20], "num_attention_heads": 2,
+        "blocks_per_stage": [2, 3, 16, 3],
+        "global_attention_blocks": [12, 16, 20],
+        "num_attention_heads": 2,
         "window_positional_embedding_background_size": [14, 14],
     },
     (144, 48): {
-        "blocks_per_stage": [2, 6, 36, 4], "global_attention_blocks": [23, 33, 43], "num_attention_heads": 2,
+        "blocks_per_stage": [2, 6, 36, 4],
+        "global_attention_blocks": [23, 33, 43],
+        "num_attention_heads": 2,
         "window_size_per_stage": [8, 4, 16, 8],
     },
-}  # fmt: skip
+}
 
-_RENAMED = (
+_RULES = (
     (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
     (r"^no_mem_embed$", "no_memory_embedding"),
     (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
@@ -56,23 +67,24 @@ _RENAMED = (
     (r"\.norm(\d)\.", r".layer_norm\1."),
     (r"^memory_attention\.norm\.", "memory_attention.layer_norm."),
 )
-# The middle one of three layers is `layers.0` there; of two there is none.
+# MLPs, and the number of their last layer. transformers names the first layer proj_in, the last one proj_out, and the
+# one between them layers.0.
 _MLPS = (
     (r"(\.output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|object_pointer_proj)\.layers\.", 2),
     (r"(\.blocks\.\d+\.mlp|\.transformer\.layers\.\d+\.mlp)\.layers\.", 1),
 )
 
 
-def is_original(state: Mapping[str, Any]) -> bool:
-    """Whether the keys of a checkpoint are the original ones."""
+def is_original(state: "State") -> bool:
+    """Return whether a checkpoint has the original names."""
     return "maskmem_tpos_enc" in state
 
 
-def renamed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint with the keys of transformers; unknown keys keep their names, so that loading refuses them."""
+def sam2_state(state: "State") -> "dict[str, torch.Tensor]":
+    """Return the tensors under transformers' names; unknown names stay, so that strict loading refuses them."""
     import torch
 
-    out: dict[str, Any] = {}
+    out: dict[str, torch.Tensor] = {}
     points = []
     for key, value in state.items():
         if key == "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix":
@@ -81,14 +93,18 @@ def renamed(state: Mapping[str, Any]) -> dict[str, Any]:
         elif key.startswith("sam_prompt_encoder.point_embeddings."):
             points.append((int(key.split(".")[2]), value))
         else:
-            out[_name(key)] = value
+            out[_rename(key)] = value
     if points:
         out["prompt_encoder.point_embed.weight"] = torch.cat([v for _, v in sorted(points, key=lambda p: p[0])])
     return out
 
 
-def config_of(state: Mapping[str, Any]) -> Any:
-    """The configuration that a checkpoint with original keys is of; raises `ModelError` when it is of none."""
+def make_config(state: "State") -> "Sam2VideoConfig":
+    """Return the configuration of a checkpoint with original names, from its width and depth.
+
+    Raises:
+        ModelError: SAM 2.1 has no such size.
+    """
     from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VisionConfig
 
     first = state.get("image_encoder.trunk.patch_embed.proj.weight")
@@ -108,8 +124,8 @@ def config_of(state: Mapping[str, Any]) -> Any:
     return Sam2VideoConfig(vision_config=Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=widths[::-1]))
 
 
-def _name(key: str) -> str:
-    for pattern, new in _RENAMED:
+def _rename(key: str) -> str:
+    for pattern, new in _RULES:
         key = re.sub(pattern, new, key)
     for pattern, last in _MLPS:
         if found := re.search(pattern + r"(\d+)\.", key):
@@ -120,7 +136,7 @@ def _name(key: str) -> str:
 
 
 def _downsampler(key: str) -> str:
-    """The mask downsampler: convolution, norm and activation in turns there, layers of the first two here."""
+    """The mask downsampler: convolution, norm and activation are three modules originally, and one layer here."""
     found = re.match(r"(memory_encoder\.mask_downsampler)\.encoder\.(\d+)\.(.*)", key)
     if not found:
         return key

@@ -1,37 +1,53 @@
-"""Wan 2.1 from its own files, with sizes read off the tensors; the VAE's normalised latents, and attention to one
-picture context per latent frame. The networks are diffusers' and transformers'."""
+"""Wan 2.1 from its original files: loading, the VAE's normalised latents, and framewise cross-attention.
+
+The networks are diffusers' and transformers'. Their sizes are read off the tensors' shapes.
+"""
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import ModelError
-from vremove_cli.networks.wan_keys import State, clip_state, text_state, transformer_state, vae_state
+from vremove_cli.networks.wan_keys import clip_state, text_state, transformer_state, vae_state
 from vremove_cli.weights.load import load_strict
 
-TEXT_TOKENS = 512  # tokens of text, padded with zeros after the encoder; the padding is attended
-IMAGE_TOKENS = 257  # tokens of a picture context
-HEADS = 16  # of the picture encoder; the one size that its tensors do not tell
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    from transformers import CLIPVisionModel, UMT5EncoderModel
+
+    State = Mapping[str, torch.Tensor]
+
+TEXT_TOKENS = 512  # tokens of a text, padded with zeros after the encoder; the padding is attended
+IMAGE_TOKENS = 257  # tokens of one image context
+HEADS = 16  # of the image encoder: the one size that its tensors do not show
 
 
-def make_transformer(config: Mapping[str, Any]) -> Any:
-    """A transformer without weights, from an original config.json."""
+def make_transformer(config: Mapping[str, Any]) -> "WanTransformer3DModel":
+    """Return a transformer without weights, from an original config.json."""
     import torch
     from diffusers import WanTransformer3DModel
 
     width, heads = config["dim"], config["num_heads"]
     with torch.device("meta"):
         model = WanTransformer3DModel(
-            num_attention_heads=heads, attention_head_dim=width // heads, in_channels=config.get("in_dim", 36),
-            out_channels=config.get("out_dim", 16), text_dim=config.get("text_dim", 4096),
-            freq_dim=config.get("freq_dim", 256), ffn_dim=config["ffn_dim"], num_layers=config["num_layers"],
-            eps=config.get("eps", 1e-6), image_dim=config.get("image_dim", 1280), added_kv_proj_dim=width,
-        )  # fmt: skip
+            num_attention_heads=heads,
+            attention_head_dim=width // heads,
+            in_channels=config.get("in_dim", 36),
+            out_channels=config.get("out_dim", 16),
+            text_dim=config.get("text_dim", 4096),
+            freq_dim=config.get("freq_dim", 256),
+            ffn_dim=config["ffn_dim"],
+            num_layers=config["num_layers"],
+            eps=config.get("eps", 1e-6),
+            image_dim=config.get("image_dim", 1280),
+            added_kv_proj_dim=width,
+        )
     return with_rotary(model)
 
 
-def with_rotary(model: Any) -> Any:
-    """A model made on the meta device with its table of rotations, which no file holds, in memory."""
+def with_rotary(model: "WanTransformer3DModel") -> "WanTransformer3DModel":
+    """Return a model of the meta device with its table of rotary embeddings in memory: no file holds that table."""
     from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed
 
     config = model.config
@@ -39,27 +55,46 @@ def with_rotary(model: Any) -> Any:
     return model
 
 
-def load_transformer(config: Mapping[str, Any], state: State, path: str, dtype: Any) -> Any:
-    """A transformer with its tensors (original names), strictly; norms, tables and the time embedding in float32."""
+def load_transformer(
+    config: Mapping[str, Any], state: "State", path: str, dtype: "torch.dtype"
+) -> "WanTransformer3DModel":
+    """Return a transformer with its tensors; norms, tables and the time embedding stay in float32.
+
+    Args:
+        config: The original config.json.
+        state: Tensors by their original names.
+        path: File to name in an error.
+        dtype: Type of the other weights.
+
+    Raises:
+        ModelError: A tensor is missing, unknown or misshapen.
+    """
     model = make_transformer(config)
     load_strict(model, cast_state(model, transformer_state(state), dtype), path)
     return model.eval()
 
 
-def cast_state(model: Any, state: State, dtype: Any) -> dict[str, Any]:
-    """Tensors in a type, but for those that a model wants in float32."""
+def cast_state(model: "WanTransformer3DModel", state: "State", dtype: "torch.dtype") -> "dict[str, torch.Tensor]":
+    """Return tensors in a type, and those that the model keeps in float32 in that."""
     import torch
 
     exact = tuple(model._keep_in_fp32_modules)
     return {k: v.to(torch.float32 if any(e in k.split(".") for e in exact) else dtype) for k, v in state.items()}
 
 
-def load_vae(state: State, path: str, dtype: Any) -> Any:
-    """The VAE with its tensors (original names), strictly; its widths are read off them."""
-    from diffusers import AutoencoderKLWan
-    from diffusers.utils import logging
+def load_vae(state: "State", path: str, dtype: "torch.dtype") -> "AutoencoderKLWan":
+    """Return the VAE with its tensors.
 
-    logging.set_verbosity_error()
+    Args:
+        state: Tensors by their original names.
+        path: File to name in an error.
+        dtype: Type of the weights.
+
+    Raises:
+        ModelError: A tensor is missing, unknown or misshapen.
+    """
+    from diffusers import AutoencoderKLWan
+
     own = vae_state(state)
     base = _size(own, "encoder.conv_in.weight", 0, path)
     widths = [_size(own, f"encoder.down_blocks.{3 * k}.conv1.weight", 0, path) // base for k in range(4)]
@@ -68,73 +103,107 @@ def load_vae(state: State, path: str, dtype: Any) -> Any:
     return vae.to(dtype).eval()
 
 
-def load_clip(state: State, path: str, dtype: Any, heads: int = HEADS) -> Any:
-    """The picture encoder with its tensors (original names), strictly; its sizes are read off them."""
+def load_clip(state: "State", path: str, dtype: "torch.dtype", heads: int = HEADS) -> "CLIPVisionModel":
+    """Return the image encoder with its tensors.
+
+    Args:
+        state: Tensors by their original names.
+        path: File to name in an error.
+        dtype: Type of the weights.
+        heads: Number of attention heads.
+
+    Raises:
+        ModelError: A tensor is missing, unknown or misshapen.
+    """
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
     own = clip_state(state)
     patch = _size(own, "embeddings.patch_embedding.weight", -1, path)
     side = round((_size(own, "embeddings.position_embedding.weight", 0, path) - 1) ** 0.5) * patch
-    clip = CLIPVisionModel(CLIPVisionConfig(
+    config = CLIPVisionConfig(
         hidden_size=_size(own, "embeddings.patch_embedding.weight", 0, path),
         intermediate_size=_size(own, "encoder.layers.0.mlp.fc1.weight", 0, path),
-        num_hidden_layers=_count(own, r"^encoder\.layers\.(\d+)\."), num_attention_heads=heads, image_size=side,
-        patch_size=patch, hidden_act="gelu", layer_norm_eps=1e-5,
-    ))  # fmt: skip
+        num_hidden_layers=_count(own, r"^encoder\.layers\.(\d+)\."),
+        num_attention_heads=heads,
+        image_size=side,
+        patch_size=patch,
+        hidden_act="gelu",
+        layer_norm_eps=1e-5,
+    )
+    clip = CLIPVisionModel(config)
     load_strict(clip, own, path)
-    return clip.to(dtype).eval()
+    return _cast(clip, dtype)
 
 
-def load_text(state: State, path: str, dtype: Any) -> Any:
-    """The text encoder with its tensors (original names), strictly; its sizes are read off them."""
+def load_text(state: "State", path: str, dtype: "torch.dtype") -> "UMT5EncoderModel":
+    """Return the text encoder with its tensors.
+
+    Args:
+        state: Tensors by their original names.
+        path: File to name in an error.
+        dtype: Type of the weights.
+
+    Raises:
+        ModelError: A tensor is missing, unknown or misshapen.
+    """
     from transformers import UMT5Config, UMT5EncoderModel
 
     own = text_state(state)
     bias = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     heads = _size(own, bias, 1, path)
-    encoder = UMT5EncoderModel(UMT5Config(
-        vocab_size=_size(own, "shared.weight", 0, path), d_model=_size(own, "shared.weight", 1, path),
+    config = UMT5Config(
+        vocab_size=_size(own, "shared.weight", 0, path),
+        d_model=_size(own, "shared.weight", 1, path),
         d_kv=_size(own, "encoder.block.0.layer.0.SelfAttention.q.weight", 0, path) // heads,
         d_ff=_size(own, "encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 0, path),
-        num_layers=_count(own, r"^encoder\.block\.(\d+)\."), num_heads=heads,
-        relative_attention_num_buckets=_size(own, bias, 0, path), feed_forward_proj="gated-gelu",
-    ))  # fmt: skip
+        num_layers=_count(own, r"^encoder\.block\.(\d+)\."),
+        num_heads=heads,
+        relative_attention_num_buckets=_size(own, bias, 0, path),
+        feed_forward_proj="gated-gelu",
+    )
+    encoder = UMT5EncoderModel(config)
     load_strict(encoder, own, path)
-    return encoder.to(dtype).eval()
+    return _cast(encoder, dtype)
 
 
-def _size(state: State, key: str, axis: int, path: str) -> int:
+def _cast(model: Any, dtype: "torch.dtype") -> Any:
+    return model.to(dtype).eval()
+
+
+def _size(state: "State", key: str, axis: int, path: str) -> int:
     if key not in state:
         raise ModelError(f"the weights in {path} do not fit: {key} is missing", "check that they are of this model")
     return int(state[key].shape[axis])
 
 
-def _count(state: State, pattern: str) -> int:
+def _count(state: "State", pattern: str) -> int:
+    """One more than the greatest number that the pattern finds in the names of tensors."""
     return 1 + max((int(m[1]) for k in state if (m := re.match(pattern, k))), default=-1)
 
 
-def encode(vae: Any, video: Any) -> Any:
-    """The posterior's mode of a video (1, 3, F, H, W) in [-1, 1], normalised: (1, 16, L, H/8, W/8)."""
-    mean, deviation = _statistics(vae, video)
-    return (vae.encode(video).latent_dist.mode() - mean) / deviation
+def encode(vae: "AutoencoderKLWan", video: "torch.Tensor") -> "torch.Tensor":
+    """Return the posterior's mode of a video (1, 3, T, H, W) in [-1, 1], normalised: (1, 16, L, H/8, W/8)."""
+    mean, std = _statistics(vae, video)
+    return (vae.encode(video).latent_dist.mode() - mean) / std
 
 
-def decode(vae: Any, latents: Any) -> Any:
-    """Normalised latents (1, 16, L, h, w) as frames (1, 3, 4(L - 1) + 1, 8h, 8w) in [-1, 1]."""
-    mean, deviation = _statistics(vae, latents)
-    return vae.decode(latents * deviation + mean, return_dict=False)[0].clamp(-1, 1)
+def decode(vae: "AutoencoderKLWan", latents: "torch.Tensor") -> "torch.Tensor":
+    """Return the frames (1, 3, 4(L - 1) + 1, 8h, 8w) in [-1, 1] of normalised latents (1, 16, L, h, w)."""
+    mean, std = _statistics(vae, latents)
+    return vae.decode(latents * std + mean, return_dict=False)[0].clamp(-1, 1)
 
 
-def _statistics(vae: Any, like: Any) -> tuple[Any, Any]:
+def _statistics(vae: "AutoencoderKLWan", like: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    """Mean and standard deviation of the latents, (1, 16, 1, 1, 1), in the type and on the device of `like`."""
     import torch
 
     values = (vae.config.latents_mean, vae.config.latents_std)
-    mean, deviation = (torch.tensor(v, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1) for v in values)
-    return mean, deviation
+    mean, std = (torch.tensor(v, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1) for v in values)
+    return mean, std
 
 
-def pad_text(states: Any) -> Any:
-    """A text's states (N, D) as the transformer wants them, (1, 512, D): zeros after the end."""
+def pad_text(states: "torch.Tensor") -> "torch.Tensor":
+    """Return a text's states (N, D) as the transformer takes them, (1, 512, D), zeros after the end."""
     from torch.nn.functional import pad
 
     return pad(states, (0, 0, 0, TEXT_TOKENS - len(states)))[None]
@@ -151,14 +220,22 @@ class FramewiseProcessor:
 
         self._stock = WanAttnProcessor()
 
-    def __call__(self, attn: Any, hidden_states: Any, encoder_hidden_states: Any, *rest: Any, **more: Any) -> Any:
+    def __call__(
+        self,
+        attn: "torch.nn.Module",
+        hidden_states: "torch.Tensor",
+        encoder_hidden_states: "torch.Tensor",
+        *rest: Any,
+        **more: Any,
+    ) -> "torch.Tensor":
+        """Return the attention's output, (1, L * tokens, C); diffusers passes further arguments through."""
         count = len(encoder_hidden_states)
-        apart = hidden_states.unflatten(1, (count, -1))[0]
-        return self._stock(attn, apart, encoder_hidden_states, *rest, **more).flatten(0, 1)[None]
+        by_frame = hidden_states.unflatten(1, (count, -1))[0]  # type: ignore[no-untyped-call]
+        return self._stock(attn, by_frame, encoder_hidden_states, *rest, **more).flatten(0, 1)[None]
 
 
-def use_framewise_attention(transformer: Any) -> Any:
-    """A transformer whose blocks look at one context per latent frame."""
+def use_framewise_attention(transformer: "WanTransformer3DModel") -> "WanTransformer3DModel":
+    """Set the cross-attention of all blocks to one context per latent frame, and return the transformer."""
     for block in transformer.blocks:
         block.attn2.set_processor(FramewiseProcessor())
     return transformer

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Protocol
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
 from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.weights.store import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Settings:
         conditioning: "released" or "paper": the network's input, where the two differ.
         seed: seed of the noise.
         device: "auto", "cuda", "mps" or "cpu".
-        model_paths: file or folder of each model, by its name in the catalogue.
+        checkpoints: checkpoint of each model, by its name in the catalogue.
     """
 
     prompt: str = ""
@@ -37,7 +38,12 @@ class Settings:
     conditioning: str = "released"
     seed: int = 0
     device: str = "auto"
-    model_paths: Mapping[str, str] = field(default_factory=dict)
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    @property
+    def model_paths(self) -> dict[str, str]:
+        """The file or folder of each model, by its name in the catalogue."""
+        return {name: checkpoint.path for name, checkpoint in self.checkpoints.items()}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from vremove_cli.tracking.base import Tracker
 from vremove_cli.tracking.flow.tracker import FlowTracker
 from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import Model, find
-from vremove_cli.weights.store import Part
+from vremove_cli.weights.store import Checkpoint
 
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
 FEW = 16  # frames below which the number of frames changes a network's masks: its largest number of object pointers
@@ -34,13 +34,18 @@ class TrackerChoice:
     name: str
     why: str
     every: int = 1
-    part: Part | None = None
+    part: Checkpoint | None = None
 
 
 def choose_tracker(
-    asked: str, every: int | None, device: str, models: dict[str, Model], own: dict[str, str],
-    accepted: Collection[str], progress: Callable[[int, int], None] | None,
-) -> TrackerChoice:  # fmt: skip
+    asked: str,
+    every: int | None,
+    device: str,
+    models: dict[str, Model],
+    own: dict[str, str],
+    accepted: Collection[str],
+    progress: Callable[[int, int], None] | None,
+) -> TrackerChoice:
     """Choose the tracker for a job.
 
     Args:
@@ -57,8 +62,8 @@ def choose_tracker(
         ModelError: The weights are not available.
     """
     known = {n: m for n, m in models.items() if m.task == "track" and m.architecture}
-    here = [n for n in known if asked in ("auto", "sam2") and (n in own or store.find_cached(known[n]))]
-    if asked == "flow" or (asked == "auto" and not here):
+    available = [n for n in known if asked in ("auto", "sam2") and (n in own or store.find_cached(known[n]))]
+    if asked == "flow" or (asked == "auto" and not available):
         if every not in (None, 1):
             raise UsageError("the flow tracker follows every frame", "leave --track-every out, or add --tracker sam2")
         why = "as asked" if asked == "flow" else "no weights are here; `vremove models pull sam2-small` fetches some"
@@ -71,16 +76,16 @@ def choose_tracker(
     where, on = devices.choose_device(device)
     slow = where == "cpu"
     if asked == "auto":
-        name, why = _best(here, slow), "its weights are here"
+        name, why = _best(available, slow), "its weights are here"
     elif asked == "sam2":
-        family = [n for n in here if n in FAMILY]
+        family = [n for n in available if n in FAMILY]
         name = _best(family, slow) if family else "sam2-tiny" if slow else "sam2-base-plus"
         why = "as asked"
     else:
         name, why = asked, "as asked"
     step = every or (CPU_KEYFRAMES if slow else 1)
     why = f"{why}; on {where}, {on}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
-    return TrackerChoice(name, why, step, store.part_of(find(name, known), own, accepted, progress))
+    return TrackerChoice(name, why, step, store.checkpoint_for(find(name, known), own, accepted, progress))
 
 
 def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:

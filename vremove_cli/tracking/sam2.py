@@ -6,10 +6,8 @@ direction; the bank is a value that can be stored and holds no more than the net
 mask before it, and its frame stays in the bank as prompted ones do.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from vremove_cli.errors import ModelError
 from vremove_cli.geometry import Array
+from vremove_cli.networks.model_pool import pool
 from vremove_cli.tracking.base import (
     ABSENT,
     DOUBTFUL,
@@ -28,6 +27,7 @@ from vremove_cli.tracking.base import (
     TrackerState,
     TrackResult,
 )
+from vremove_cli.tracking.sam2_memory import Memory, MemoryBank
 
 if TYPE_CHECKING:
     import torch
@@ -40,48 +40,6 @@ _MIN_CONFIDENCE = 0.8  # of a first mask, below which it is doubtful
 _MAX_LOGITS = 32.0  # larger logits of a previous mask tell the prompt encoder nothing more
 # What the network attends to later, and the mask.
 _MEMORY_OUTPUTS = ("maskmem_features", "maskmem_pos_enc", "object_pointer", "object_score_logits", "pred_masks")
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is remembered of one frame.
-
-    Attributes:
-        index: Number of the frame.
-        prompted: Whether the frame had prompts.
-        outputs: The network's outputs by name: memory features, object pointer, object score, mask logits.
-    """
-
-    index: int
-    prompted: bool
-    outputs: "dict[str, torch.Tensor]"
-
-
-class MemoryBank(TrackerState):
-    """State of `Sam2Tracker`: memories in the order of travel, as tensors on the network's device."""
-
-    def __init__(self, memories: tuple[Memory, ...], index: int, *, lost: bool) -> None:
-        """Make a bank.
-
-        Args:
-            memories: Memories, oldest first.
-            index: Number of the last frame.
-            lost: Whether the object was lost on it.
-        """
-        self.memories, self.index, self.lost = memories, index, lost
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """Everything as NumPy arrays; an output that equals the first memory's is stored once."""
-        out: dict[str, Array] = {"bank": np.array([self.index, self.lost])}
-        for k, memory in enumerate(self.memories):
-            out[f"{k}.frame"] = np.array([memory.index, memory.prompted])
-            out[f"{k}.names"] = np.array(list(memory.outputs))
-            for name, tensor in memory.outputs.items():
-                first = self.memories[0].outputs.get(name)
-                if k == 0 or first is None or not first.equal(tensor):
-                    out[f"{k}.{name}"] = _to_array(tensor)
-        return out
 
 
 class Sam2Tracker:
@@ -120,7 +78,7 @@ class Sam2Tracker:
         self, frame: TrackerFrame, state: TrackerState, prompts: ObjectPrompts
     ) -> tuple[TrackerState, TrackResult]:
         """Propagate the mask and correct it; a box, or a point while the object is lost, restarts segmentation."""
-        bank = self._bank_towards(state, frame.index)
+        bank = MemoryBank.from_state(state, self._model).towards(frame.index)
         if prompts.boxes:
             return self._segment(frame, bank, prompts)
         session, outputs = self._run_with_memory(frame, bank)
@@ -132,7 +90,7 @@ class Sam2Tracker:
 
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         """Propagate the mask to the next frame; a frame that was prompted keeps its mask."""
-        bank = self._bank_towards(state, frame.index)
+        bank = MemoryBank.from_state(state, self._model).towards(frame.index)
         memory = next((m for m in bank.memories if m.index == frame.index and m.prompted), None)
         if memory is None:
             memory = Memory(frame.index, False, self._run_with_memory(frame, bank)[1])
@@ -284,77 +242,55 @@ class Sam2Tracker:
         values = joined.cpu().numpy()  # one copy from the device for each frame
         low, score = values[:-1].reshape(logits.shape[-2:]), float(values[-1])
         lost = score <= 0 or not (low > 0).any()
-        others = [m for m in bank.memories if m.index != memory.index]
-        after = MemoryBank(tuple(_prune([*others, memory], self._model)), memory.index, lost=lost)
+        after = bank.remember(memory, self._model, lost=lost)
         if lost:
             return after, TrackResult(np.zeros(frame.mask_size[::-1], np.float32), 0.0, ABSENT)
         fine = cv2.resize(low, frame.mask_size, interpolation=cv2.INTER_LINEAR)
         soft = np.clip(0.5 + fine / (2 * _EDGE_LOGITS), 0, 1).astype(np.float32)
         return after, TrackResult(soft, _confidence(low, score), FOUND_AGAIN if bank.lost else "")
 
-    def _bank_towards(self, state: TrackerState, index: int) -> MemoryBank:
-        """Return the bank for the direction of travel to a frame.
 
-        Where the direction turns, unprompted frames ahead are dropped: a correction contradicts them, and of some only
-        the object pointers are left.
-        """
-        bank = state if isinstance(state, MemoryBank) else self._load_bank(state)
-        behind = range(bank.index, 1 << 62) if index < bank.index else range(bank.index + 1)
-        memories = tuple(m for m in bank.memories if m.prompted or m.index in behind)
-        return MemoryBank(memories, bank.index, lost=bank.lost)
-
-    def _load_bank(self, state: TrackerState) -> MemoryBank:
-        """Return a stored bank with its tensors on the network's device."""
-        arrays = state.arrays
-        index, lost = (int(v) for v in arrays["bank"])
-        memories: list[Memory] = []
-        while (entry := arrays.get(f"{len(memories)}.frame")) is not None:
-            k = len(memories)
-            names = [str(n) for n in arrays[f"{k}.names"]]
-            stored = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
-            outputs = {n: _to_tensor(a, self._model, keep_dtype=n == "maskmem_features") for n, a in stored.items()}
-            memories.append(Memory(int(entry[0]), bool(entry[1]), outputs))
-        return MemoryBank(tuple(memories), index, lost=bool(lost))
-
-
-@lru_cache(maxsize=1)
 def load_network(architecture: str, path: str, device: str) -> Any:
-    """A network, ready: from a folder as on the Hub, or from one file with the original keys of SAM 2.1.
+    """Return a network, ready to run; the pool keeps it until another tracker's network replaces it.
 
-    bfloat16 on a GPU, float32 elsewhere. Raises `ModelError` when the weights do not fit.
+    bfloat16 on a GPU, float32 elsewhere.
+
+    Args:
+        architecture: sam2 or edgetam.
+        path: Folder with config.json and weights as on the Hub, or one file with the original keys of SAM 2.1.
+        device: cuda, mps or cpu.
+
+    Raises:
+        ModelError: The weights do not fit.
     """
+    return pool.get("track", (architecture, path), lambda: _load_network(architecture, path, device), device)
+
+
+def _load_network(architecture: str, path: str, device: str) -> Any:
     import torch
     import transformers
 
-    from vremove_cli.networks.sam2 import config_of, is_original, renamed
+    from vremove_cli.networks.sam2 import is_original, make_config, sam2_state
     from vremove_cli.weights.load import from_folder, load_strict, read_state
 
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     if Path(path).is_dir():
-        kind = transformers.EdgeTamVideoModel if architecture == "edgetam" else transformers.Sam2VideoModel
-        model = from_folder(kind, path, dtype)
+        model_class = transformers.EdgeTamVideoModel if architecture == "edgetam" else transformers.Sam2VideoModel
+        model = from_folder(model_class, path, dtype)
     else:
         state = read_state(path)
         if not is_original(state):
-            raise ModelError(f"{path} has not the original keys of SAM 2.1", "give a folder with config.json beside it")
-        model = transformers.Sam2VideoModel(config_of(state))
-        load_strict(model, renamed(state), path)
+            raise ModelError(
+                f"{path} does not have the original keys of SAM 2.1", "give a folder with config.json and the weights"
+            )
+        model = transformers.Sam2VideoModel(make_config(state))
+        load_strict(model, sam2_state(state), path)
     return model.to(device=device, dtype=dtype).eval()
 
 
 def _memory_outputs(outputs: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
     """Return the outputs that are remembered."""
     return {name: outputs[name] for name in _MEMORY_OUTPUTS}
-
-
-def _prune(memories: list[Memory], model: Any) -> Iterable[Memory]:
-    """Yield what the network attends to on the next frame: prompted frames, recent ones, and pointers of older ones."""
-    for k, memory in enumerate(memories):
-        age = len(memories) - k
-        if memory.prompted or age < model.num_maskmem:
-            yield memory
-        elif age < model.config.max_object_pointers_in_encoder:
-            yield Memory(memory.index, False, {"object_pointer": memory.outputs["object_pointer"]})
 
 
 def _confidence(logits: Array, score: float) -> float:
@@ -365,25 +301,3 @@ def _confidence(logits: Array, score: float) -> float:
     """
     inner, outer = int(np.count_nonzero(logits > 1)), int(np.count_nonzero(logits > -1))
     return inner / max(outer, 1) / (1 + float(np.exp(-score)))
-
-
-def _to_array(tensor: "torch.Tensor") -> Array:
-    """Return a tensor as an array; bfloat16, which NumPy lacks, as the int16 of the same bits."""
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
-        return np.asarray(tensor.cpu().contiguous().view(torch.int16).numpy())
-    return np.asarray(tensor.cpu().numpy())
-
-
-def _to_tensor(array: Array, model: Any, *, keep_dtype: bool) -> "torch.Tensor":
-    """Return a stored tensor on the model's device, in the model's dtype unless its own is to be kept.
-
-    Memory features are bfloat16 in every model.
-    """
-    import torch
-
-    tensor = torch.from_numpy(array)
-    if tensor.dtype == torch.int16:
-        tensor = tensor.view(torch.bfloat16)
-    return tensor.to(model.device, dtype=None if keep_dtype else model.dtype)

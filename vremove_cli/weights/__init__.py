@@ -1,0 +1,1 @@
+"""Models: the catalogue, the Hub's cache, pins, and strict loading."""

@@ -1,8 +1,8 @@
-"""The Hub and its cache on this machine: what a repository holds, what is here, fetching what is not.
+"""The Hub and its cache on this machine: listing a repository, finding cached files, fetching missing ones.
 
-The cache is huggingface_hub's own (HF_HOME, HF_HUB_CACHE), and so are HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE. Only
-the transfer of a file is done here: it is taken up again where it broke off, also after a kill, and it comes to lie in
-the cache only when its hash is right. (The library's own download begins a file anew in each process.)
+The cache, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are huggingface_hub's. The transfer of a file
+is this project's: it resumes where it broke off, also after a kill, and a file enters the cache only with the right
+hash. (The library's own download starts a file again in each process.)
 """
 
 import errno
@@ -17,12 +17,18 @@ from typing import Any, BinaryIO
 from vremove_cli.errors import ModelError
 
 _BLOCK = 1 << 20  # bytes hashed at once
-_SPARE = 64 << 20  # bytes that are left free on the disk
+_DISK_RESERVE = 64 << 20  # bytes of the disk that stay free
 
 
 @dataclass(frozen=True)
 class RepoFile:
-    """A file in a repository: bytes, and its SHA-256 (large files) or git's own hash of it (small ones)."""
+    """A file in a repository.
+
+    Attributes:
+        size: Bytes.
+        sha256: SHA-256 of a large file; None for a small one.
+        blob_id: git's hash of the file.
+    """
 
     size: int
     sha256: str | None
@@ -30,7 +36,7 @@ class RepoFile:
 
     @property
     def etag(self) -> str:
-        """The name of its content in the cache."""
+        """The name of the file's content in the cache."""
         return self.sha256 or self.blob_id
 
 
@@ -43,57 +49,78 @@ class RepoSnapshot:
     files: dict[str, RepoFile]
 
     def matching(self, patterns: tuple[str, ...]) -> dict[str, RepoFile]:
-        """The files that any of the patterns names; raises `ModelError` for a pattern that names none."""
+        """Return the files that match any of some patterns.
+
+        Args:
+            patterns: Patterns with * and ?.
+
+        Raises:
+            ModelError: A pattern matches no file.
+        """
         found: dict[str, RepoFile] = {}
         for pattern in patterns:
-            here = {path: f for path, f in self.files.items() if fnmatch(path, pattern)}
-            if not here:
+            matches = {path: f for path, f in self.files.items() if fnmatch(path, pattern)}
+            if not matches:
                 raise ModelError(
                     f"{self.repo} at {self.commit[:8]} holds no {pattern}",
                     "its layout has changed: give another revision or other files in your own models.toml",
                 )
-            found |= here
+            found |= matches
         return found
 
 
 class Downloads:
-    """How far a transfer is: `progress` gets bytes done and all bytes."""
+    """The progress of a transfer of some files.
+
+    Args:
+        total: Bytes in all.
+        progress: Gets bytes done and bytes in all.
+    """
 
     def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
         self.total, self.done, self._progress = total, 0, progress
 
-    def more(self, size: int) -> None:
+    def add(self, size: int) -> None:
+        """Report bytes that were transferred, or, with a negative size, that will be transferred again."""
         self.done += size
         self._progress(self.done, self.total)
 
 
 class _Counted:
-    """A file that tells how much is written to it."""
+    """A file that reports how much is written to it."""
 
     def __init__(self, file: BinaryIO, downloads: Downloads) -> None:
         self._file, self._downloads = file, downloads
 
     def write(self, data: bytes) -> int:
-        self._downloads.more(len(data))
+        self._downloads.add(len(data))
         return self._file.write(data)
 
-    def seek(self, to: int) -> int:
-        self._downloads.more(to - self._file.tell())
-        return self._file.seek(to)
+    def seek(self, position: int) -> int:
+        self._downloads.add(position - self._file.tell())
+        return self._file.seek(position)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
 
 def offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids the network."""
+    """Return whether HF_HUB_OFFLINE forbids network access."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
 def snapshot(repo: str, revision: str) -> RepoSnapshot:
-    """What a repository holds; raises `ModelError` when it cannot be asked or says no."""
+    """Return the files of a repository at a revision.
+
+    Args:
+        repo: owner/name.
+        revision: Branch, tag or commit.
+
+    Raises:
+        ModelError: The Hub cannot be reached, or refuses.
+    """
     from huggingface_hub import HfApi
 
     refuse_offline(repo)
@@ -109,7 +136,13 @@ def snapshot(repo: str, revision: str) -> RepoSnapshot:
 
 
 def cached(repo: str, commit: str, path: str) -> Path | None:
-    """A file in the cache, or None."""
+    """Return the path of a file in the cache; None if it is not there.
+
+    Args:
+        repo: owner/name.
+        commit: Commit of the repository.
+        path: Path in the repository.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repo, path, revision=commit)
@@ -117,7 +150,12 @@ def cached(repo: str, commit: str, path: str) -> Path | None:
 
 
 def cached_commit(repo: str, revision: str) -> str | None:
-    """The commit that a revision was when another tool fetched it, if one did."""
+    """Return the commit of a revision when any program last fetched it; None if none did.
+
+    Args:
+        repo: owner/name.
+        revision: Branch, tag or commit.
+    """
     ref = _folder(repo) / "refs" / revision
     if ref.is_file():
         return ref.read_text(encoding="utf-8").strip()
@@ -125,45 +163,66 @@ def cached_commit(repo: str, revision: str) -> str | None:
 
 
 def fetch(listed: RepoSnapshot, paths: dict[str, RepoFile], progress: Callable[[int, int], None]) -> dict[str, Path]:
-    """Bring files into the cache, those that are not there or damaged; raises `ModelError` for whatever goes wrong.
+    """Fetch files into the cache, those that are missing or damaged there.
 
-    `progress` gets bytes done and all bytes.
+    Args:
+        listed: The repository.
+        paths: Its files to fetch, by path in the repository.
+        progress: Gets bytes done and bytes in all.
+
+    Returns:
+        Paths in the cache by path in the repository.
+
+    Raises:
+        ModelError: The transfer failed, the disk is full, or a hash is wrong.
     """
-    here = {p: cached(listed.repo, listed.commit, p) for p in paths}
-    for path, file in here.items():
+    found = {p: cached(listed.repo, listed.commit, p) for p in paths}
+    for path, file in found.items():
         if file is not None and (not _whole(file, paths[path]) or _hash(file, paths[path]) != paths[path].etag):
             file.resolve().unlink(missing_ok=True)
-            here[path] = None
-    missing = {p: f for p, f in paths.items() if here[p] is None}
+            found[path] = None
+    missing = {p: f for p, f in paths.items() if found[p] is None}
     if missing:
         refuse_offline(listed.repo)
     _check_disk(listed.repo, missing)
     downloads = Downloads(sum(f.size for f in missing.values()), progress)
     try:
         for path, remote in missing.items():
-            here[path] = _download(listed, path, remote, downloads)
+            found[path] = _download(listed, path, remote, downloads)
     except ModelError:
         raise
     except Exception as error:
         raise hub_error(error, listed.repo, listed.commit) from error
-    return {p: f for p, f in here.items() if f is not None}
+    return {p: f for p, f in found.items() if f is not None}
 
 
 def left_to_fetch(listed: RepoSnapshot, paths: dict[str, RepoFile]) -> int:
-    """Bytes of files that are not whole in the cache, without what a broken-off transfer left."""
+    """Return the bytes that `fetch` would transfer, less what broken-off transfers left.
+
+    Args:
+        listed: The repository.
+        paths: Its files, by path in the repository.
+    """
     missing = {p: f for p, f in paths.items() if not _whole(cached(listed.repo, listed.commit, p), f)}
     return sum(f.size - _resumed(listed.repo, f) for f in missing.values())
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     return _digest(hashlib.sha256(), path)
 
 
 def delete_files(repo: str, commit: str | None, paths: set[str], *, partial: bool) -> int:
-    """Take files out of the cache, and the repository when nothing is left in it; gives the bytes that are free again.
+    """Delete files from the cache, and the folder of the repository if no file is left in it.
 
-    If `partial`, what broken-off transfers left goes too.
+    Args:
+        repo: owner/name.
+        commit: Commit of the files; None if none was fetched.
+        paths: Paths in the repository.
+        partial: Whether to delete what broken-off transfers left.
+
+    Returns:
+        Bytes of freed disk space.
     """
     folder, freed = _folder(repo), 0
     for path in paths if commit else ():
@@ -175,9 +234,9 @@ def delete_files(repo: str, commit: str | None, paths: set[str], *, partial: boo
         pointer.unlink()
         if content != pointer and not _linked(repo, content):
             content.unlink(missing_ok=True)
-    for begun in (folder / "blobs").glob("*.vremove*") if partial else ():
-        freed += begun.stat().st_size
-        begun.unlink(missing_ok=True)
+    for rest in (folder / "blobs").glob("*.vremove*") if partial else ():
+        freed += rest.stat().st_size
+        rest.unlink(missing_ok=True)
     left = any(p.is_symlink() or p.is_file() for p in (folder / "snapshots").rglob("*"))
     if folder.is_dir() and not left and not any((folder / "blobs").glob("*.vremove*")):
         shutil.rmtree(folder, ignore_errors=True)
@@ -185,13 +244,23 @@ def delete_files(repo: str, commit: str | None, paths: set[str], *, partial: boo
 
 
 def refuse_offline(repo: str) -> None:
-    """Raise `ModelError` when the network must not be touched."""
+    """Check that network access is allowed.
+
+    Raises:
+        ModelError: HF_HUB_OFFLINE is set.
+    """
     if offline():
         raise ModelError(f"{repo} is not here and HF_HUB_OFFLINE forbids to fetch it", "unset it, or pull it elsewhere")
 
 
 def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
-    """What went wrong between here and the Hub, as one of our errors."""
+    """Return a `ModelError` for an exception of huggingface_hub or of the disk.
+
+    Args:
+        error: The exception.
+        repo: owner/name.
+        revision: Branch, tag or commit.
+    """
     from huggingface_hub import constants
     from huggingface_hub import errors as hub
 
@@ -215,16 +284,16 @@ def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
     if isinstance(error, hub.HfHubHTTPError):
         status = error.response.status_code
         return ModelError(
-            f"{constants.ENDPOINT} answers with an error ({status})", "try again later; what came is kept"
+            f"{constants.ENDPOINT} answers with an error ({status})", "try again later: received data is kept"
         )
     return ModelError(
         f"the connection to {constants.ENDPOINT} failed ({type(error).__name__})",
-        "check the network and run it again: what came is kept",
+        "check the network and try again: received data is kept",
     )
 
 
 def _download(listed: RepoSnapshot, path: str, remote: RepoFile, downloads: Downloads) -> Path:
-    """One file, taken up where an earlier transfer broke off, checked, and put where the library looks for it."""
+    """Fetch one file, from where an earlier transfer broke off, check its hash, and link it into the cache."""
     from filelock import FileLock
     from huggingface_hub import hf_hub_download, hf_hub_url
     from huggingface_hub.file_download import http_get
@@ -236,14 +305,14 @@ def _download(listed: RepoSnapshot, path: str, remote: RepoFile, downloads: Down
     partial = _partial(listed.repo, remote)
     with FileLock(partial.with_name(f"{partial.name}.lock")):
         if not blob.exists():
-            had = min(partial.stat().st_size, remote.size) if partial.exists() else 0
-            downloads.more(had)
+            resumed = min(partial.stat().st_size, remote.size) if partial.exists() else 0
+            downloads.add(resumed)
             with partial.open("ab") as file:
-                file.truncate(had)
+                file.truncate(resumed)
                 http_get(
                     hf_hub_url(listed.repo, path, revision=listed.commit),
-                    _Counted(file, downloads),  # type: ignore[arg-type]  # the methods of a file that are used
-                    resume_size=had,
+                    _Counted(file, downloads),  # type: ignore[arg-type]  # has the methods that http_get calls
+                    resume_size=resumed,
                     headers=build_hf_headers(),
                     expected_size=remote.size,
                 )
@@ -254,22 +323,22 @@ def _download(listed: RepoSnapshot, path: str, remote: RepoFile, downloads: Down
 
 
 def _whole(file: Path | None, remote: RepoFile) -> bool:
-    """Whether a file is here with its size."""
+    """Whether a file is cached with its size."""
     return file is not None and file.stat().st_size == remote.size
 
 
 def _check_hash(file: Path, remote: RepoFile, name: str) -> None:
-    have = _hash(file, remote)
-    if have != remote.etag:
+    found = _hash(file, remote)
+    if found != remote.etag:
         file.unlink(missing_ok=True)
-        raise ModelError(f"{name} arrived damaged (hash {have[:12]} instead of {remote.etag[:12]})", "pull it again")
+        raise ModelError(f"{name} arrived damaged (hash {found[:12]} instead of {remote.etag[:12]})", "pull it again")
 
 
 def _hash(file: Path, remote: RepoFile) -> str:
-    """A file's hash of the kind that the Hub knows of it."""
+    """A file's hash, of the kind that the Hub lists for it."""
     if remote.sha256:
         return sha256_of(file)
-    # git's hash of a blob: of its length and its content
+    # git hashes a blob's length and its content.
     return _digest(hashlib.sha1(f"blob {file.stat().st_size}\0".encode()), file)
 
 
@@ -277,15 +346,15 @@ def _check_disk(repo: str, files: dict[str, RepoFile]) -> None:
     need = sum(f.size - _resumed(repo, f) for f in files.values())
     place = next(p for p in (_folder(repo), *_folder(repo).parents) if p.exists())
     free = shutil.disk_usage(place).free
-    if need and free < need + _SPARE:
+    if need and free < need + _DISK_RESERVE:
         raise ModelError(
-            f"{place} has {free >> 20} MB free and {(need + _SPARE) >> 20} MB are needed",
+            f"{place} has {free >> 20} MB free and {(need + _DISK_RESERVE) >> 20} MB are needed",
             "free some space, or set HF_HOME to another disk",
         )
 
 
 def _folder(repo: str) -> Path:
-    """Where the cache keeps a repository."""
+    """The folder of a repository in the cache."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -297,13 +366,13 @@ def _partial(repo: str, remote: RepoFile) -> Path:
 
 
 def _resumed(repo: str, remote: RepoFile) -> int:
-    """Bytes of a file that an earlier transfer left."""
+    """Bytes of a file that a broken-off transfer left."""
     partial = _partial(repo, remote)
     return min(partial.stat().st_size, remote.size) if partial.exists() else 0
 
 
 def _linked(repo: str, content: Path) -> bool:
-    """Whether another snapshot still uses a blob."""
+    """Whether a snapshot still links to a blob."""
     return any(p.is_symlink() and p.resolve() == content for p in (_folder(repo) / "snapshots").rglob("*"))
 
 

@@ -1,18 +1,27 @@
-"""Reading checkpoints strictly: every key must fit, and nothing in a file is ever run."""
+"""Strict loading of checkpoints: every key and shape must fit, and no code from a file is run."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import ModelError
 
-_WRAPPERS = ("model", "state_dict")
-_SHOWN = 5
+if TYPE_CHECKING:
+    import torch
+
+    State = Mapping[str, torch.Tensor]
+
+_WRAPPERS = ("model", "state_dict")  # keys under which training code saves the tensors
+_MAX_LISTED = 5  # faults in an error
 
 
-def read_state(path: str) -> dict[str, Any]:
-    """The tensors of a safetensors file, or of a pickle that holds nothing else; raises `ModelError`."""
+def read_state(path: str) -> "dict[str, torch.Tensor]":
+    """Return the tensors of a safetensors file, or of a pickle that holds nothing else, on the CPU.
+
+    Raises:
+        ModelError: The file is missing, damaged, or holds anything but named tensors.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -26,7 +35,7 @@ def read_state(path: str) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise ModelError(f"{path} is damaged or no checkpoint", "fetch it again") from error
-    except Exception as error:  # torch's own complaint about a pickle that wants to run code
+    except Exception as error:  # torch refuses a pickle that would run code
         raise ModelError(f"{path} holds more than tensors, and is not opened", "convert it to safetensors") from error
     for name in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
@@ -36,38 +45,63 @@ def read_state(path: str) -> dict[str, Any]:
     return dict(state)
 
 
-def load_strict(model: Any, state: Mapping[str, Any], path: str) -> None:
-    """Put tensors into a model; raises `ModelError` for a missing, an unknown or a misshapen one."""
+def load_strict(model: "torch.nn.Module", state: "State", path: str) -> None:
+    """Assign tensors to a model.
+
+    Args:
+        model: The model; may be on the meta device.
+        state: Tensors by the model's own names.
+        path: File to name in an error.
+
+    Raises:
+        ModelError: A tensor is missing, unknown or misshapen.
+    """
     own = model.state_dict()
-    wrong = [f"{k} is missing" for k in own if k not in state]
-    wrong += [f"{k} is unknown" for k in state if k not in own]
+    faults = [f"{k} is missing" for k in own if k not in state]
+    faults += [f"{k} is unknown" for k in state if k not in own]
     both = [k for k in own if k in state]
-    wrong += [f"{k} is {_shape(state[k])} and not {_shape(own[k])}" for k in both if state[k].shape != own[k].shape]
-    _refuse(wrong, path)
+    faults += [
+        f"{k} is {tuple(state[k].shape)} and not {tuple(own[k].shape)}" for k in both if state[k].shape != own[k].shape
+    ]
+    _refuse(faults, path)
     model.load_state_dict(state, assign=True)
 
 
-def from_folder(kind: Any, folder: str, dtype: Any) -> Any:
-    """A transformers model from a folder with its config and weights, strictly; raises `ModelError`."""
-    from transformers.utils import logging
+def from_folder(model_class: Any, folder: str, dtype: "torch.dtype") -> Any:
+    """Return a transformers model from a folder with config.json and safetensors, on the CPU.
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    with reading(kind.__name__, folder):
-        model, info = kind.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True,
+    Args:
+        model_class: A class of transformers with `from_pretrained`.
+        folder: Folder with the layout of the Hub.
+        dtype: Type of the weights.
+
+    Raises:
+        ModelError: A file cannot be read, or a tensor is missing, unknown or misshapen.
+    """
+    with explain_errors(model_class.__name__, folder):
+        model, info = model_class.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
             ignore_mismatched_sizes=True,
-        )  # fmt: skip
-    wrong = [f"{k} is missing" for k in sorted(info["missing_keys"])]
-    wrong += [f"{k} is unknown" for k in sorted(info["unexpected_keys"])]
-    wrong += [f"{k[0]} is {tuple(k[1])} and not {tuple(k[2])}" for k in sorted(info["mismatched_keys"])]
-    _refuse(wrong, folder)
+        )
+    faults = [f"{k} is missing" for k in sorted(info["missing_keys"])]
+    faults += [f"{k} is unknown" for k in sorted(info["unexpected_keys"])]
+    faults += [f"{k[0]} is {tuple(k[1])} and not {tuple(k[2])}" for k in sorted(info["mismatched_keys"])]
+    _refuse(faults, folder)
     return model
 
 
 @contextmanager
-def reading(name: str, folder: str) -> Iterator[None]:
-    """Turn whatever transformers raises over the files in a folder into a `ModelError`."""
+def explain_errors(name: str, folder: str) -> Iterator[None]:
+    """Turn an exception that transformers raises over the files in a folder into a `ModelError`.
+
+    Args:
+        name: What is loaded, for the error.
+        folder: Folder that it is loaded from.
+    """
     try:
         yield
     except MemoryError:
@@ -83,17 +117,13 @@ def reading(name: str, folder: str) -> Iterator[None]:
         ) from error
 
 
-def _refuse(wrong: list[str], path: str) -> None:
-    if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+def _refuse(faults: list[str], path: str) -> None:
+    if faults:
+        more = f" and {len(faults) - _MAX_LISTED} more" if len(faults) > _MAX_LISTED else ""
         raise ModelError(
-            f"the weights in {path} do not fit: {'; '.join(wrong[:_SHOWN])}{more}",
+            f"the weights in {path} do not fit: {'; '.join(faults[:_MAX_LISTED])}{more}",
             "check that they are of this model, with `vremove models verify` if they were fetched",
         )
-
-
-def _shape(tensor: Any) -> tuple[int, ...]:
-    return tuple(tensor.shape)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,65 +1,106 @@
-"""Models on this machine: found in the cache, fetched when asked, held to what was fetched first."""
+"""Models on this machine: found in the cache, fetched on request, pinned to the commit of the first fetch."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from vremove_cli.errors import ModelError
 from vremove_cli.weights import hub
 from vremove_cli.weights.catalogue import Model
-from vremove_cli.weights.lock import FileHash, Pin, hold, lock_path, pin_of, pins
+from vremove_cli.weights.lock import FileHash, Pin, lock_path, pin_of, pins, set_pin
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+_PATTERN = set("*?[")
 
 
 @dataclass(frozen=True)
-class Part:
-    """A model of a job: where it lies ("" where it is not here yet), and which commit it is ("" for the user's own)."""
+class Checkpoint:
+    """A model's files on this machine.
+
+    Attributes:
+        model: Its table of the catalogue, as it was when the job was planned.
+        path: Folder with the repository's layout, or the user's own file or folder; "" while it is not fetched.
+        commit: Commit of the repository; "" for the user's own.
+    """
 
     model: Model
     path: str = ""
     commit: str = ""
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Checkpoint":
+        """Return a checkpoint from its fields, as a plan stores them."""
+        return cls(Model.from_json(data["model"]), data["path"], data["commit"])
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model's files on this machine: `folder` holds them as the repository does at `commit`."""
+    def part(self, name: str) -> Path:
+        """Return the file or folder of a part of the model, by the `parts` of its table.
 
-    name: str
-    folder: str
-    commit: str
+        A file of the user's own is the one part of a model that has a single one.
+
+        Raises:
+            ModelError: The files of the model lack this part.
+        """
+        own, candidates = Path(self.path), self.model.parts.get(name, ())
+        if own.is_file() and list(self.model.parts) == [name]:
+            return own
+        for path in candidates:
+            if (own / path).exists():
+                return own / path
+        missing = " or ".join(candidates) or name
+        raise ModelError(
+            f"{self.path} holds no {missing}", f"`vremove models verify {self.model.name}` names the fault"
+        )
 
 
 def find_cached(model: Model) -> Checkpoint | None:
-    """A model that is here whole, without asking the network; None otherwise."""
+    """Return a model whose files are all in the cache, without network access; None if one is missing."""
     pin = pin_of(model)
     if pin is not None:
-        return _complete(model, pin)
+        return _pinned(model, pin)
     commit = hub.cached_commit(model.repo, model.revision) if model.repo else None
     return _cached(model, commit) if commit is not None else None
 
 
 def ensure(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
-    """A model's files, fetched if they are not here; raises `ModelError` when they cannot be had or may not be used."""
+    """Return a model's files, and fetch them if they are not in the cache.
+
+    Args:
+        model: The model.
+        accepted: Names of models and licences whose terms the user accepted.
+        progress: Gets bytes done and bytes in all.
+
+    Raises:
+        ModelError: The files cannot be fetched, or the licence is not accepted.
+    """
     check_licence(model, accepted)
     found = find_cached(model)
     if found is None:
         return pull(model, accepted, progress)
     if pin_of(model) is None:
-        with suppress(ModelError):  # what is here can be used where nothing can be written, as in a container
-            _record(model, found.commit, {f: Path(found.folder) / f for f in model.files}, accepted)
+        with suppress(ModelError):  # cached files are of use where nothing can be written, as in a container
+            _record(model, found.commit, {f: Path(found.path) / f for f in model.files}, accepted)
     return found
 
 
 def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpoint:
-    """Fetch what is missing of a model and hold it to that from now on; raises `ModelError`."""
+    """Fetch the missing files of a model, and pin it.
+
+    Args:
+        model: The model.
+        accepted: Names of models and licences whose terms the user accepted.
+        progress: Gets bytes done and bytes in all.
+
+    Raises:
+        ModelError: The files cannot be fetched, differ from the pinned ones, or the licence is not accepted.
+    """
     check_licence(model, accepted)
     _check_source(model)
     pin = pin_of(model)
-    if pin is not None and (whole := _complete(model, pin)) is not None:
-        return whole
+    if pin is not None and (complete := _pinned(model, pin)) is not None:
+        return complete
     listed = hub.snapshot(model.repo, pin.commit if pin else model.revision)
     wanted = listed.matching(_patterns(model, pin))
     paths = hub.fetch(listed, wanted, progress)
@@ -72,43 +113,74 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
     if pin is None or set(pin.files) != set(paths):
         agreed = {model.name} if pin is not None and pin.accepted else accepted
         _record(model, listed.commit, paths, agreed)
-    first = next(iter(wanted))
-    return Checkpoint(model.name, _root(paths[first], first), listed.commit)
+    return _checkpoint(model, listed.commit, paths)
 
 
-def part_of(model: Model, own: dict[str, str], accepted: Collection[str], progress: Progress | None) -> Part:
-    """A model for a job: the user's own file, or what is here, or, with `progress`, fetched. Raises `ModelError`."""
+def checkpoint_for(
+    model: Model, own: Mapping[str, str], accepted: Collection[str], progress: Progress | None
+) -> Checkpoint:
+    """Return a model for a job: the user's own file, the cached files, or, with `progress`, the fetched ones.
+
+    Args:
+        model: The model.
+        own: Paths of the user's own weights by model name.
+        accepted: Names of models and licences whose terms the user accepted.
+        progress: Gets bytes done and bytes in all; None forbids to fetch.
+
+    Returns:
+        The checkpoint; without a path if the files are not cached and may not be fetched.
+
+    Raises:
+        ModelError: The files cannot be fetched, or the licence is not accepted.
+    """
     if model.name in own:
-        return Part(model, own[model.name])
+        return Checkpoint(model, own[model.name])
     found = ensure(model, accepted, progress) if progress else find_cached(model)
-    return Part(model, found.folder, found.commit) if found else Part(model)
+    return found or Checkpoint(model)
 
 
-def ensure_planned(part: Part, accepted: Collection[str], progress: Progress) -> Part:
-    """A job's model on this machine, as it was when the job was planned, maybe elsewhere."""
-    if not part.commit:
-        return part
-    found = fetch_commit(part.model, part.commit, accepted, progress)
-    return Part(part.model, found.folder, part.commit)
+def ensure_planned(planned: Checkpoint, accepted: Collection[str], progress: Progress) -> Checkpoint:
+    """Return a plan's checkpoint on this machine, at the commit of the plan; the user's own stays as it is.
+
+    Args:
+        planned: The checkpoint on the machine that made the plan.
+        accepted: Names of models and licences whose terms the user accepted.
+        progress: Gets bytes done and bytes in all.
+
+    Raises:
+        ModelError: The files cannot be fetched, or the licence is not accepted.
+    """
+    return fetch_commit(planned.model, planned.commit, accepted, progress) if planned.commit else planned
 
 
 def fetch_commit(model: Model, commit: str, accepted: Collection[str], progress: Progress) -> Checkpoint:
-    """A model as it is at a commit, whatever this machine is held to; raises `ModelError`."""
+    """Return a model at a commit, whatever commit this machine has pinned.
+
+    Args:
+        model: The model.
+        commit: Commit of its repository.
+        accepted: Names of models and licences whose terms the user accepted.
+        progress: Gets bytes done and bytes in all.
+
+    Raises:
+        ModelError: The files cannot be fetched, or the licence is not accepted.
+    """
     check_licence(model, accepted)
-    here = find_cached(model)
-    if here is None or here.commit != commit:
-        here = _cached(model, commit)
-    if here is not None:
-        return here
+    found = find_cached(model)
+    if found is None or found.commit != commit:
+        found = _cached(model, commit)
+    if found is not None:
+        return found
     listed = hub.snapshot(model.repo, commit)
-    wanted = listed.matching(model.files)
-    paths = hub.fetch(listed, wanted, progress)
-    first = next(iter(wanted))
-    return Checkpoint(model.name, _root(paths[first], first), commit)
+    return _checkpoint(model, commit, hub.fetch(listed, listed.matching(model.files), progress))
 
 
 def to_fetch(model: Model) -> int:
-    """Bytes that a pull would fetch; asks the Hub unless the model is here whole."""
+    """Return the bytes that a pull would fetch; asks the Hub unless all files are cached.
+
+    Raises:
+        ModelError: The Hub cannot be asked, or the model is not on it.
+    """
     if find_cached(model) is not None:
         return 0
     _check_source(model)
@@ -118,24 +190,35 @@ def to_fetch(model: Model) -> int:
 
 
 def verify(model: Model) -> list[str]:
-    """What is wrong with a fetched model's files, by their hashes; raises `ModelError` when it was not fetched."""
+    """Return the faults of a fetched model's files, found by size and SHA-256.
+
+    Raises:
+        ModelError: The model was not fetched yet.
+    """
     pin = pin_of(model)
     if pin is None:
         raise ModelError(f"{model.name} was not fetched yet", f"`vremove models pull {model.name}`")
-    wrong = []
+    faults = []
     for path, held in pin.files.items():
         file = hub.cached(model.repo, pin.commit, path)
         if file is None or not file.exists():
-            wrong.append(f"{path} is missing")
+            faults.append(f"{path} is missing")
         elif file.stat().st_size != held.size or hub.sha256_of(file) != held.sha256:
-            wrong.append(f"{path} is damaged")
-    return wrong
+            faults.append(f"{path} is damaged")
+    return faults
 
 
 def remove(model: Model, everything: dict[str, Model]) -> int:
-    """Delete a model's files, but those that another model holds too; gives the bytes that are free again.
+    """Delete a model's files, except those that another model shares, and its pin.
 
-    What a broken-off transfer left goes too, unless it may be another's of `everything` that can be fetched.
+    Broken-off transfers are deleted too, unless they may belong to another model of the same repository.
+
+    Args:
+        model: The model.
+        everything: The catalogue.
+
+    Returns:
+        Bytes of freed disk space.
     """
     if not model.repo:
         return 0
@@ -145,12 +228,21 @@ def remove(model: Model, everything: dict[str, Model]) -> int:
     shared = {path for p in others for path in p.files}
     alone = all(m.repo != model.repo for m in everything.values() if m.name != model.name)
     freed = hub.delete_files(model.repo, commit, set(pin.files if pin else model.files) - shared, partial=alone)
-    hold(model.name, None)
+    set_pin(model.name, None)
     return freed
 
 
 def relock(model: Model, accepted: Collection[str], progress: Progress) -> Pin:
-    """Hold a model to what its revision is now, and fetch that; raises `ModelError`."""
+    """Fetch a model at the present commit of its revision, and pin it to that.
+
+    Args:
+        model: The model.
+        accepted: Names of models and licences whose terms the user accepted.
+        progress: Gets bytes done and bytes in all.
+
+    Raises:
+        ModelError: The files cannot be fetched, or the licence is not accepted.
+    """
     check_licence(model, accepted)
     _check_source(model)
     before = pin_of(model)
@@ -161,7 +253,11 @@ def relock(model: Model, accepted: Collection[str], progress: Progress) -> Pin:
 
 
 def check_licence(model: Model, accepted: Collection[str]) -> None:
-    """Raise `ModelError` when a model's licence limits its use and the user has not said that this is accepted."""
+    """Check that a model's licence allows every use, or that the user accepted it, now or at the first fetch.
+
+    Raises:
+        ModelError: The licence limits the use and is not accepted.
+    """
     if model.commercial:
         return
     pin = pin_of(model)
@@ -181,28 +277,28 @@ def _check_source(model: Model) -> None:
 
 
 def _cached(model: Model, commit: str) -> Checkpoint | None:
-    """A model at a commit, if all its files are here; which ones a pattern means is known from the lock only."""
-    if any(set("*?[") & set(f) for f in model.files):
+    """A model at a commit if all its files are cached; None if its table has patterns, which only a pin resolves."""
+    if any(_PATTERN & set(f) for f in model.files):
         return None
-    found = [hub.cached(model.repo, commit, f) for f in model.files]
-    return Checkpoint(model.name, _root(found[0], model.files[0]), commit) if all(found) else None
+    found = {f: file for f in model.files if (file := hub.cached(model.repo, commit, f))}
+    return _checkpoint(model, commit, found) if len(found) == len(set(model.files)) else None
 
 
 def _patterns(model: Model, pin: Pin | None) -> tuple[str, ...]:
-    """What to fetch of a model: what it was held to, and what its table names since."""
+    """What to fetch of a model: the pinned files, and those that its table names since."""
     return tuple(dict.fromkeys((*(pin.files if pin else ()), *model.files)))
 
 
-def _complete(model: Model, pin: Pin) -> Checkpoint | None:
-    """The checkpoint of a pin, if all its files are here with their sizes."""
+def _pinned(model: Model, pin: Pin) -> Checkpoint | None:
+    """The checkpoint of a pin, if all its files are cached with their sizes."""
     if not all(any(fnmatch(path, pattern) for path in pin.files) for pattern in model.files):
         return None  # its table names more than was fetched
-    found = {path: hub.cached(model.repo, pin.commit, path) for path in pin.files}
-    for path, file in found.items():
-        if file is None or not file.exists() or file.stat().st_size != pin.files[path].size:
-            return None
-    first = next(iter(found))
-    return Checkpoint(model.name, _root(found[first], first), pin.commit)
+    found = {path: file for path in pin.files if (file := hub.cached(model.repo, pin.commit, path))}
+    if len(found) < len(pin.files):
+        return None
+    if any(not file.exists() or file.stat().st_size != pin.files[path].size for path, file in found.items()):
+        return None
+    return _checkpoint(model, pin.commit, found)
 
 
 def _record(model: Model, commit: str, paths: dict[str, Path], accepted: Collection[str]) -> Pin:
@@ -210,7 +306,7 @@ def _record(model: Model, commit: str, paths: dict[str, Path], accepted: Collect
     agreed = not model.commercial and bool({model.name, model.licence} & set(accepted))
     pin = Pin(model.repo, model.revision, commit, files, accepted=agreed)
     try:
-        hold(model.name, pin)
+        set_pin(model.name, pin)
     except OSError as error:
         raise ModelError(
             f"{lock_path()} cannot be written ({error.strerror})", "give yourself the permission"
@@ -218,7 +314,7 @@ def _record(model: Model, commit: str, paths: dict[str, Path], accepted: Collect
     return pin
 
 
-def _root(file: Path | None, path: str) -> str:
-    """The folder that holds `path`, from where the file lies."""
-    assert file is not None
-    return str(file.parents[len(Path(path).parts) - 1])
+def _checkpoint(model: Model, commit: str, files: Mapping[str, Path]) -> Checkpoint:
+    """A model with its files on disk, by their paths in the repository: their folder is above any of them."""
+    path, file = next(iter(files.items()))
+    return Checkpoint(model, str(file.parents[len(Path(path).parts) - 1]), commit)

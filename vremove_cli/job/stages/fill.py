@@ -22,6 +22,7 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.pixel_format import Layout
 from vremove_cli.media.read import Clip, Frame
+from vremove_cli.networks.model_pool import pool
 from vremove_cli.plate.hole import feather_matte
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
@@ -76,6 +77,7 @@ class _Work:
 
 def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResult:
     """Let the remover generate what the plate could not recover in a stage's frames, and what will move there."""
+    pool.release("track", "detect", "reason")  # nothing is tracked any more: the remover gets their memory
     remover = registry.make(plan.remover, _settings(plan, emit))
     stages = remover.stages(shot_info(plan.clip, plan.span, plan.segments))
     stage = next(s for s in stages if f"fill-{s.id}" == task.id)
@@ -101,7 +103,7 @@ def _settings(plan: Plan, emit: Emit) -> Settings:
     """Return what the remover is told; its models may have to come to this machine first."""
     request = plan.request
     parts = [store.ensure_planned(part, request.accept_license, fetch_progress(emit)) for part in plan.parts]
-    return request.settings({part.model.name: part.path for part in parts})
+    return request.settings({part.model.name: part for part in parts})
 
 
 def _work(plan: Plan, folder: WorkFolder, task: Task, stage: Stage, spec: RemoverSpec, group: FrameRange) -> _Work:

@@ -1,7 +1,8 @@
 """A VAE on a picture that is too large for the memory: tile by tile, with crossfades between tiles.
 
 The VAE's norms then see one tile instead of the picture, so the result differs slightly. Tiles are used only where the
-whole picture does not fit.
+whole picture does not fit. diffusers' own tiling (`enable_tiling`) fades tiles in turn, with another result, and does
+not know how VideoX-Fun decodes CogVideoX.
 """
 
 from collections.abc import Callable

@@ -1,16 +1,28 @@
-"""What a network takes of a GPU's memory, from its shape alone: nothing is loaded to know it."""
+"""An estimate of the GPU memory that a network takes, from its shape alone, without loading it."""
 
 from dataclasses import dataclass
 
-_STATE, _INNER = 20, 4  # bytes that a block holds at its peak for each token and channel, and for each inner channel
-_PIXEL = 20_000  # bytes a pixel that a VAE holds while it decodes whole: 256 channels, eight frames, a few copies
-_TILE = 256 * 256  # pixels that it decodes at once where that is too much
+# Bytes that a transformer block holds at its peak, for each token and channel, and for each token and inner channel.
+_BYTES_PER_CHANNEL, _BYTES_PER_INNER = 20, 4
+_BYTES_PER_PIXEL = 20_000  # of a VAE that decodes a whole picture: 256 channels, eight frames, a few copies
+_TILE = 256 * 256  # pixels of a VAE's tile
+_PIXELS_PER_TOKEN = 256  # 8x8 pixels a latent, 2x2 latents a token
+_FRAMES_PER_LATENT = 4
 
 
 @dataclass(frozen=True)
 class Network:
-    """A remover's transformer: its `parameters`, `layers` and channels, the `inner` ones of its feed-forward part, the
-    frames of its window, how many latents go into a token, and the bytes that lie `beside` it."""
+    """The shape of a remover's transformer.
+
+    Attributes:
+        parameters: Number of parameters.
+        layers: Number of blocks.
+        channels: Width of a token.
+        inner: Inner channels of the feed-forward part.
+        window: Frames of a window.
+        latents: Latents in time that go into one token.
+        beside: Bytes of other networks that are in memory with it.
+    """
 
     parameters: int
     layers: int
@@ -23,7 +35,13 @@ class Network:
 
 @dataclass(frozen=True)
 class VramEstimate:
-    """Bytes of GPU memory at the peak: with all weights there, with them in 8 bits, and with them block by block."""
+    """Bytes of GPU memory at the peak.
+
+    Attributes:
+        resident: With all weights on the GPU.
+        fp8: With all weights on the GPU in 8 bits, and the VAE in tiles.
+        offload: With two blocks' weights on the GPU, and the VAE in tiles.
+    """
 
     resident: int
     fp8: int
@@ -31,12 +49,12 @@ class VramEstimate:
 
 
 def vram_estimate(network: Network, size: tuple[int, int]) -> VramEstimate:
-    """The memory that a network takes at a (width, height), in bfloat16."""
+    """Return the memory that a network takes in bfloat16 for frames of a (width, height) in pixels."""
     pixels = size[0] * size[1]
-    latents = (network.window - 1) // 4 + 1
-    tokens = -(-latents // network.latents) * pixels // 256
-    running = tokens * (_STATE * network.channels + _INNER * network.inner)
+    latents = (network.window - 1) // _FRAMES_PER_LATENT + 1
+    tokens = -(-latents // network.latents) * pixels // _PIXELS_PER_TOKEN
+    running = tokens * (_BYTES_PER_CHANNEL * network.channels + _BYTES_PER_INNER * network.inner)
     weights = 2 * network.parameters
-    whole = max(running, pixels * _PIXEL) + network.beside
-    tiled = max(running, min(pixels, _TILE) * _PIXEL) + network.beside
+    whole = max(running, pixels * _BYTES_PER_PIXEL) + network.beside
+    tiled = max(running, min(pixels, _TILE) * _BYTES_PER_PIXEL) + network.beside
     return VramEstimate(weights + whole, weights // 2 + tiled, 2 * weights // network.layers + tiled)

@@ -6,22 +6,28 @@ the hole in middle gray and leaves shadows as they are, so it gets a crop with a
 
 import json
 from collections.abc import Callable
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import minimax, wan
+from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
 from vremove_cli.removers.common.initial_latents import padded_length
 from vremove_cli.removers.common.temporal_windows import overlapping_stages
 from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.common.wan.model import transformer_files
 from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import sample_with_scheduler
 from vremove_cli.removers.minimax import conditioning
 from vremove_cli.weights.load import load_strict, read_state
+from vremove_cli.weights.store import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +79,8 @@ class _MiniMax:
         self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
     ) -> None:
         self._device, self._steps = device, steps
-        self._folder = settings.model_paths[OWN]
-        self._transformer, self.vae = _opened(self._folder, device, dtype, mode)
+        self._checkpoint = settings.checkpoints[OWN]
+        self._transformer, self.vae = _load_networks(self._checkpoint, device, dtype, mode)
         self._encode = vae_tiling.vae_runner(mode.tiled).encode
 
     def __call__(
@@ -87,7 +93,7 @@ class _MiniMax:
         video_latents, mask_latents = (
             self._encode(partial(wan.encode, self.vae), video.to(self._device, self.vae.dtype)) for video in videos
         )
-        settings = UniPCMultistepScheduler.load_config(Path(self._folder) / "scheduler", local_files_only=True)
+        settings = UniPCMultistepScheduler.load_config(self._checkpoint.part("scheduler"), local_files_only=True)
 
         def predict(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             channels = torch.cat([latents, video_latents.to(latents), mask_latents.to(latents)], 1)
@@ -97,18 +103,30 @@ class _MiniMax:
         return sample_with_scheduler(predict, scheduler, noise, self._steps, lambda n, _: tick(n))
 
 
-@lru_cache(maxsize=1)
-def _opened(folder: str, device: str, dtype: Any, mode: placement.MemoryMode) -> tuple[Any, Any]:
-    """The transformer and the VAE, kept for the next window."""
-    from diffusers import AutoencoderKLWan
-    from diffusers.utils import logging
+def _load_networks(
+    checkpoint: Checkpoint, device: str, dtype: "torch.dtype", mode: placement.MemoryMode
+) -> tuple["WanTransformer3DModel", "AutoencoderKLWan"]:
+    """The transformer and the VAE; the pool keeps them for the next window."""
+    vae = pool.get("vae", (checkpoint.path, dtype), lambda: _load_vae(checkpoint, dtype).to(device), device)
+    transformer = pool.get(
+        "remove",
+        (checkpoint.path, dtype, mode),
+        lambda: placement.place(_load_transformer(checkpoint, dtype), device, mode),
+        device,
+    )
+    return transformer, vae
 
-    logging.set_verbosity_error()
-    own = Path(folder)
-    vae = AutoencoderKLWan.from_config(AutoencoderKLWan.load_config(own / "vae", local_files_only=True))
-    weights = own / "vae" / "diffusion_pytorch_model.safetensors"
-    load_strict(vae, read_state(str(weights)), str(weights))
-    file = own / "transformer" / "diffusion_pytorch_model.safetensors"
-    config = json.loads((own / "transformer" / "config.json").read_text(encoding="utf-8"))
-    transformer = minimax.load_transformer(config, read_state(str(file)), str(file), dtype)
-    return placement.place(transformer, device, mode), vae.to(device, dtype).eval()
+
+def _load_vae(checkpoint: Checkpoint, dtype: "torch.dtype") -> "AutoencoderKLWan":
+    from diffusers import AutoencoderKLWan
+
+    file = checkpoint.part("vae")
+    vae = AutoencoderKLWan.from_config(AutoencoderKLWan.load_config(file.parent, local_files_only=True))
+    load_strict(vae, read_state(str(file)), str(file))
+    return vae.to(dtype).eval()
+
+
+def _load_transformer(checkpoint: Checkpoint, dtype: "torch.dtype") -> "WanTransformer3DModel":
+    config, file = transformer_files(checkpoint)
+    state = read_state(str(file))
+    return minimax.load_transformer(json.loads(config.read_text(encoding="utf-8")), state, str(file), dtype)

@@ -70,7 +70,7 @@ class _Rose:
     def __init__(
         self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
     ) -> None:
-        places, self._device, self._steps = settings.model_paths, device, steps
+        places, self._device, self._steps = settings.checkpoints, device, steps
         self._text = model.prompt_embeds(places[BASE], settings.prompt, device, dtype)
         self._negative = model.prompt_embeds(places[BASE], "", device, dtype) if settings.prompt else None
         self._guidance = GUIDANCE if settings.guidance is None else settings.guidance

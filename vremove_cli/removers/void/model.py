@@ -1,90 +1,150 @@
-"""VOID's parts, loaded strictly: two transformers on CogVideoX-Fun's VAE, text encoder and scheduler."""
+"""Loading VOID's networks, strictly: two transformers on CogVideoX-Fun's VAE, text encoder and scheduler."""
 
+import json
 from collections.abc import Mapping
-from functools import lru_cache
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vremove_cli.errors import ModelError
+from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers.common import placement
-from vremove_cli.weights.load import load_strict, read_state
+from vremove_cli.weights.load import from_folder, load_strict, read_state
+from vremove_cli.weights.store import Checkpoint
 
-TEXT_TOKENS = 226  # of text, padded; the padding is attended too, in the encoder and in the transformer
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel, DDIMScheduler
+
+TEXT_TOKENS = 226  # tokens of a padded text; the padding is attended in the encoder and in the transformer
 CHANNELS = 48  # of the transformer's input: noise 16, mask 16, video 16
-_TRANSFORMER = (
-    "num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "flip_sin_to_cos", "freq_shift",
-    "time_embed_dim", "text_embed_dim", "num_layers", "dropout", "attention_bias", "sample_width", "sample_height",
-    "sample_frames", "patch_size", "patch_size_t", "temporal_compression_ratio", "max_text_seq_length", "activation_fn",
-    "timestep_activation_fn", "norm_elementwise_affine", "norm_eps", "spatial_interpolation_scale",
-    "temporal_interpolation_scale", "use_rotary_positional_embeddings", "use_learned_positional_embeddings",
-    "patch_bias",
-)  # fmt: skip
 
 
-def make_transformer(config: Mapping[str, Any]) -> Any:
-    """A transformer without weights, from the base repository's configuration widened to VOID's input.
+def transformer_config(base: Checkpoint) -> dict[str, Any]:
+    """Return the configuration of the base repository's transformer.
 
-    What VideoX-Fun added to that file, and only its pipeline reads, is left out.
+    Raises:
+        ModelError: The file is missing.
+    """
+    config: dict[str, Any] = json.loads(base.part("transformer_config").read_text(encoding="utf-8"))
+    return config
+
+
+def make_transformer(config: Mapping[str, Any]) -> "CogVideoXTransformer3DModel":
+    """Return a transformer without weights: the base repository's configuration, widened to VOID's input.
+
+    Keys of the configuration that only VideoX-Fun's own pipeline reads are ignored.
     """
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
-    known = {k: v for k, v in config.items() if k in _TRANSFORMER}
+    arguments = set(signature(CogVideoXTransformer3DModel.__init__).parameters) - {"ofs_embed_dim"}  # VOID has none
+    known = {k: v for k, v in config.items() if k in arguments}
     with torch.device("meta"):
         return CogVideoXTransformer3DModel(**{**known, "in_channels": CHANNELS})
 
 
-def load_transformer(config: Mapping[str, Any], file: Path, dtype: Any) -> Any:
-    """A pass's transformer; raises `ModelError` unless the file holds all of it and nothing else."""
+def load_transformer(config: Mapping[str, Any], file: Path, dtype: "torch.dtype") -> "CogVideoXTransformer3DModel":
+    """Load a pass's transformer.
+
+    Raises:
+        ModelError: The file lacks a tensor, or holds an unknown or misshapen one.
+    """
     state = read_state(str(file))
     model = make_transformer(config)
     load_strict(model, {k: v.to(dtype) for k, v in state.items()}, str(file))
     return model.eval()
 
 
-def load_vae(base: Path, dtype: Any) -> Any:
-    """The VAE, from the base repository; raises `ModelError`."""
-    from diffusers import AutoencoderKLCogVideoX
-    from diffusers.utils import logging
+def load_pass(
+    base: Checkpoint, weights: Checkpoint, device: str, dtype: "torch.dtype", mode: placement.MemoryMode
+) -> "CogVideoXTransformer3DModel":
+    """Return a pass's transformer, ready to run; the pool keeps it until the other pass or another remover needs room.
 
-    logging.set_verbosity_error()
-    folder = base / "vae"
-    vae = AutoencoderKLCogVideoX.from_config(AutoencoderKLCogVideoX.load_config(folder, local_files_only=True))
-    load_strict(vae, read_state(str(_weights(folder))), str(folder))
-    return vae.to(dtype).eval()
+    Args:
+        base: The model with the part `transformer_config`.
+        weights: The pass's model, with the part `transformer`.
+        device: cuda, mps or cpu.
+        dtype: Type of the weights.
+        mode: How the weights are stored.
+
+    Raises:
+        ModelError: The weights do not fit.
+    """
+    file = weights.part("transformer")
+    return pool.get(
+        "remove",
+        (base.path, file, dtype, mode),
+        lambda: placement.place(load_transformer(transformer_config(base), file, dtype), device, mode),
+        device,
+    )
 
 
-def load_scheduler(base: Path, *, second_pass: bool) -> Any:
-    """A pass's scheduler, from the base repository's configuration."""
+def load_vae(base: Checkpoint, device: str, dtype: "torch.dtype") -> "AutoencoderKLCogVideoX":
+    """Return the VAE; the pool keeps it for all shots and passes.
+
+    Args:
+        base: The model with the part `vae`.
+        device: cuda, mps or cpu.
+        dtype: Type of the weights.
+
+    Raises:
+        ModelError: The weights do not fit.
+    """
+    file = base.part("vae")
+
+    def load() -> "AutoencoderKLCogVideoX":
+        from diffusers import AutoencoderKLCogVideoX
+
+        config = AutoencoderKLCogVideoX.load_config(file.parent, local_files_only=True)
+        vae = AutoencoderKLCogVideoX.from_config(config)
+        load_strict(vae, read_state(str(file)), str(file.parent))
+        return vae.to(dtype).eval().to(device)
+
+    return pool.get("vae", (file, dtype), load, device)
+
+
+def load_scheduler(base: Checkpoint, *, second_pass: bool) -> "DDIMScheduler":
+    """Return a pass's scheduler, made from the base repository's configuration."""
     from diffusers import CogVideoXDDIMScheduler, DDIMScheduler
 
-    kind = CogVideoXDDIMScheduler if second_pass else DDIMScheduler
-    config = kind.load_config(base / "scheduler", local_files_only=True)
-    return kind.from_config(config)
+    scheduler_class = CogVideoXDDIMScheduler if second_pass else DDIMScheduler
+    config = scheduler_class.load_config(base.part("scheduler"), local_files_only=True)
+    return scheduler_class.from_config(config)
 
 
-@lru_cache(maxsize=2)
-def prompt_embeds(base: Path, prompts: tuple[str, ...], device: str, dtype: Any) -> Any:
-    """The text encoder's states of some prompts (N, tokens, D), kept for the next shot; the encoder is gone again."""
+def prompt_embeds(base: Checkpoint, prompts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "torch.Tensor":
+    """Return the text encoder's states of some prompts, (N, 226, D); the pool keeps them, but not the encoder.
+
+    Args:
+        base: The model with the parts `text_encoder` and `tokenizer`.
+        prompts: The texts; may be empty.
+        device: cuda, mps or cpu.
+        dtype: Type of the encoder and of the states.
+
+    Raises:
+        ModelError: The weights do not fit.
+    """
+    key = (base.path, prompts, dtype)
+    return pool.get("embeds", key, lambda: _encode_prompts(base, prompts, device, dtype), device)
+
+
+def _encode_prompts(base: Checkpoint, prompts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "torch.Tensor":
     import torch
     from transformers import AutoTokenizer, T5EncoderModel
 
-    from vremove_cli.weights.load import from_folder
-
-    tokens = AutoTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
-    encoder = placement.place_encoder(from_folder(T5EncoderModel, str(base / "text_encoder"), dtype), device).eval()
+    folder = str(base.part("text_encoder"))
+    tokens = AutoTokenizer.from_pretrained(base.part("tokenizer"), local_files_only=True)
+    encoder = pool.get(
+        "encode",
+        (folder, dtype),
+        lambda: placement.place_encoder(from_folder(T5EncoderModel, folder, dtype).eval(), device),
+        device,
+    )
     words = tokens(
         list(prompts), padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt"
     ).input_ids
     with torch.inference_mode():
         states = encoder(words.to(encoder.device))[0].to(device, dtype).clone()
     del encoder
-    placement.release_memory()
+    pool.release("encode")
     return states
-
-
-def _weights(folder: Path) -> Path:
-    file = folder / "diffusion_pytorch_model.safetensors"
-    if not file.exists():
-        raise ModelError(f"{folder} holds no {file.name}", "pull cogvideox-fun-5b again")
-    return file

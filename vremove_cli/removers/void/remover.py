@@ -4,10 +4,8 @@ Netflix, "VOID: Video Object and Interaction Deletion", 2026, by the released co
 it ignores its seeds, keeps the mirrored padding, and cannot run a second pass on long clips.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,20 +65,15 @@ class VoidRemover:
             UsageError: if `--size` is beyond the network's rotary grid, which ends at its sample size.
         """
         asked, most = self._settings.size, None
-        if self._settings.model_paths.get(BASE):
-            config = self._config()
+        base = self._settings.checkpoints.get(BASE)
+        if base is not None and base.path:
+            config = model.transformer_config(base)  # whose rotary grid ends at its sample size
             most = (8 * config.get("sample_width", 90), 8 * config.get("sample_height", 60))
         if asked is not None and most is not None and (asked[0] > most[0] or asked[1] > most[1]):
             raise UsageError(
                 f"void cannot work at {asked[0]}x{asked[1]}", f"give a --size of {most[0]}x{most[1]} at most"
             )
         return asked or work_size(width, height, AREA, 16, most)
-
-    def _config(self) -> dict[str, Any]:
-        """Return the base transformer's configuration."""
-        file = Path(self._settings.model_paths[BASE]) / "transformer" / "config.json"
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return config
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         """Run one pass or both over a shot, or crossfade two parts."""
@@ -90,24 +83,18 @@ class VoidRemover:
             filled = crossfade(stage, inputs, shot.frames)
         else:
             with torch.inference_mode():
-                filled = _Run(self._settings, self._config(), shot, self.spec.network).frames()
+                filled = _Run(self._settings, shot, self.spec.network).frames()
         return Fill(filled, difference_mask(filled, shot.frames, shot.erase_mask))
-
-
-def _checkpoint(place: str, number: int) -> Path:
-    """Return a pass's file: the path itself, or the file in a repository's folder."""
-    path = Path(place)
-    return path / f"void_pass{number + 1}.safetensors" if path.is_dir() else path
 
 
 class _Run:
     """The passes over one shot."""
 
-    def __init__(self, settings: Settings, config: dict[str, Any], shot: Shot, network: Network | None) -> None:
+    def __init__(self, settings: Settings, shot: Shot, network: Network | None) -> None:
         import torch
 
-        self._settings, self._config, self._shot = settings, config, shot
-        self._base = Path(settings.model_paths[BASE])
+        self._settings, self._shot = settings, shot
+        self._base = settings.checkpoints[BASE]
         self._device, _ = devices.choose_device(settings.device)
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
@@ -131,10 +118,10 @@ class _Run:
         """Return a pass's frames of the padded clip, from noise (1, L, 16, h, w)."""
         import torch
 
-        vae = model.load_vae(self._base, self._dtype).to(self._device)
+        vae = model.load_vae(self._base, self._device, self._dtype)
         conditioning = self._conditioning(vae, video, vae_input(mask, second_pass=number == 1), text)
-        file = _checkpoint(self._settings.model_paths[PASSES[number]], number)
-        transformer = placement.place(model.load_transformer(self._config, file, self._dtype), self._device, self._mode)
+        weights = self._settings.checkpoints[PASSES[number]]
+        transformer = model.load_pass(self._base, weights, self._device, self._dtype, self._mode)
         latents = sample(
             transformer,
             model.load_scheduler(self._base, second_pass=number == 1),
@@ -145,9 +132,9 @@ class _Run:
             self._guidance if number else 1.0,
             lambda n, _: self._shot.tick(number * self._steps[0] + n + 1, sum(self._steps[: 1 + self._twice])),
         )
-        del transformer
-        placement.release_memory()
-        decoded = self._vae.decode(partial(decode, vae), latents.transpose(1, 2) / vae.config.scaling_factor)
+        del transformer  # so that the pool can release it where the VAE needs its memory
+        scaled = latents.transpose(1, 2) / vae.config.scaling_factor
+        decoded = placement.retry_without_transformer(lambda: self._vae.decode(partial(decode, vae), scaled))
         pictures = (decoded[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
         return np.asarray(pictures.cpu().numpy())
 
