@@ -162,6 +162,7 @@ def write(path, pictures):
 
 
 def main():
+    """Write the clip."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output", nargs="?", type=Path, default=Path(__file__).with_name("street.mp4"))
     parser.add_argument("--truth", type=Path)

@@ -67,6 +67,7 @@ def write(path, pictures, codec, pixels):
 
 
 def main():
+    """Write the clip."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("output", nargs="?", default=str(Path(__file__).parent / "crossing.mp4"))
     options.add_argument("--truth")

@@ -20,8 +20,8 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # how fast a mac
 hypothesis.settings.load_profile("untimed")
 
 SLOWEST = (  # modules by the time they take, most first: the last module to end decides when all are done
-    "removers/test_void.py", "job/test_resume.py", "removers/test_wan.py", "job/test_networks_cli.py",
-    "job/test_following.py", "removers/test_tiles.py", "test_docs.py",
+    "removers/test_void.py", "job/test_resume.py", "job/test_following.py", "removers/test_wan.py",
+    "job/test_networks_cli.py", "masks/test_masks.py", "test_docs.py", "tracking/test_keyframes.py",
 )  # fmt: skip
 
 

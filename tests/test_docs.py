@@ -1,5 +1,6 @@
 """What the documents show is what happens."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.clips import planes_of, square, write_clip
 from support.command import Vremove
 from vremove_cli.media.ffv1 import read_gray
+from vremove_cli.media.read import open_clip
 
 ROOT = Path(__file__).parents[1]
+SIZE, FRAMES = (96, 64), 10
+RED, GREY = (230, 30, 40), 120.0
 
 
 @pytest.mark.slow
@@ -36,3 +41,93 @@ def test_the_session_of_the_page_on_masks(tmp_path: Path, monkeypatch: pytest.Mo
     assert "1 of 5 tasks still hold" in said[1]
     assert overlap[0] < 0.7
     assert overlap[1] > 0.85
+
+
+def red_square(t: int, width: int, height: int) -> np.ndarray:
+    """A red square that moves over grey texture, (H, W, 3) uint8; where it is, `square` says."""
+    rng = np.random.default_rng(3)
+    coarse = rng.uniform(GREY - 60, GREY + 60, (height // 8, width // 8))
+    out = np.repeat(np.kron(coarse, np.ones((8, 8)))[..., None], 3, axis=2).astype(np.uint8)
+    x0, y0, x1, y1 = square(t, width, height)
+    out[y0:y1, x0:x1] = RED
+    return out
+
+
+def run_script(name: str, folder: Path) -> str:
+    """Run a script of the page on Python in a process of its own beside drawn clips; return what it printed."""
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    scripts = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", text, re.DOTALL))
+    assert len(scripts) == text.count("```python"), "every script of the page has a name"
+    (folder / "clips").mkdir()
+    for path in ("clip.mp4", "clips/one.mp4", "clips/two.mp4"):
+        write_clip(folder / path, size=SIZE, frames=FRAMES, picture=red_square)
+    (folder / name).write_text(scripts[name], encoding="utf-8")
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "PYTHONPATH": path, "XDG_CONFIG_HOME": str(folder / "no-config")}
+    done = subprocess.run([sys.executable, name], cwd=folder, env=env, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def check_erased(result: Path, *, far: int = 12) -> list[np.ndarray]:
+    """Assert that a result has all frames, no red and the source's pixels elsewhere; return its pictures."""
+    pictures = [frame.rgb8() for frame in open_clip(str(result)).frames()]
+    assert len(pictures) == FRAMES
+    for t, picture in enumerate(pictures):
+        assert picture.shape == (SIZE[1], SIZE[0], 3)
+        x0, y0, x1, y1 = square(t, *SIZE)
+        source = red_square(t, *SIZE).astype(int)
+        difference = np.abs(picture.astype(int) - source)
+        assert difference[y0:y1, x0:x1, 0].min() > 20, "every pixel of the square changed"
+        assert (np.ptp(picture[y0:y1, x0:x1].astype(int), axis=2) < 40).all(), "what fills it is grey"
+        difference[max(0, y0 - far) : y1 + far, max(0, x0 - far) : x1 + far] = 0
+        assert difference.mean() < 4, "the rest stayed"
+    return pictures
+
+
+def test_the_first_script_of_the_page_on_python(tmp_path: Path) -> None:
+    """The object is gone, and the summary is printed."""
+    said = run_script("first.py", tmp_path)
+    assert "clip.clean.mp4" in said
+    assert "recovered" in said
+    check_erased(tmp_path / "clip.clean.mp4")
+
+
+def test_the_batch_of_the_page_on_python(tmp_path: Path) -> None:
+    """Both clips are done, and each stage's progress reaches its end."""
+    said = run_script("batch.py", tmp_path)
+    for name in ("one.mp4", "two.mp4"):
+        check_erased(tmp_path / "clean" / name)
+        assert f"{name}: {FRAMES} frames" in said
+        for stage in ("scan", "track", "effects", "plate", "write"):
+            assert f"{name}: {stage} 100%" in said
+            assert re.search(rf"{name}: {stage} +\d\d%", said), "progress is shown on the way, too"
+
+
+def test_the_numpy_mask_of_the_page_on_python(tmp_path: Path) -> None:
+    """A mask from the script's own arrays erases the square."""
+    said = run_script("red.py", tmp_path)
+    assert "never seen" in said
+    check_erased(tmp_path / "no-red.mp4")
+
+
+def test_the_remover_of_the_page_on_python(tmp_path: Path) -> None:
+    """The hole has one colour, the frame's median: the remover made all of it."""
+    run_script("median.py", tmp_path)
+    for t, picture in enumerate(check_erased(tmp_path / "median.mp4")):
+        x0, y0, x1, y1 = square(t, *SIZE)
+        inside = picture[y0:y1, x0:x1].astype(int)
+        outside = np.ones(picture.shape[:2], bool)
+        outside[y0:y1, x0:x1] = False
+        assert inside.std(axis=(0, 1)).max() < 4
+        assert np.abs(inside.mean(axis=(0, 1)) - np.median(picture[outside], axis=0)).max() < 12
+
+
+def test_the_farm_of_the_page_on_python(tmp_path: Path) -> None:
+    """Planning, working and finishing give the clip and the matte beside it."""
+    said = run_script("farm.py", tmp_path)
+    assert "track-object-0000" in said
+    assert "farm.mp4" in said
+    check_erased(tmp_path / "farm.mp4")
+    assert [int((planes[0] > 0).any()) for planes in planes_of(tmp_path / "matte.mkv")] == [1] * FRAMES

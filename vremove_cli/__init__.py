@@ -18,8 +18,8 @@ __all__ = [
     "ExitCode",
     "MediaError",
     "ModelError",
-    "NothingError",
     "Note",
+    "NothingError",
     "Plan",
     "Progress",
     "Summary",
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from vremove_cli.job.events import Event, Note, Progress, TaskDone
     from vremove_cli.job.plan import Plan
     from vremove_cli.job.render import Summary
+    from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import Tally
     from vremove_cli.media.read import Clip
     from vremove_cli.option_types import EraseOptions, ExportOptions, MaskOptions, RequestOptions
@@ -109,7 +110,7 @@ def erase(
     from vremove_cli.job.array_masks import stored_masks
     from vremove_cli.job.runner import run_erase
 
-    request, exports = _sorted_options(options)
+    request, exports = _request_and_exports(options)
     with stored_masks(request) as stored:
         return run_erase(
             _text(input),
@@ -157,7 +158,7 @@ def mask(
     from vremove_cli.job.array_masks import stored_masks
     from vremove_cli.job.runner import run_mask
 
-    request, exports = _sorted_options(options)
+    request, exports = _request_and_exports(options, tracking=True)
     with stored_masks(request) as stored:
         return run_mask(
             _text(input),
@@ -245,10 +246,12 @@ def finish(
     Raises:
         VremoveError: Tasks are left, or the result cannot be written.
     """
+    from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import run_finish
+    from vremove_cli.options import values_from
 
-    given = _sorted_options(exports)[1]
-    return run_finish(_text(folder), _text(output), overwrite=overwrite, exports=given, on_event=on_event or _ignore)
+    beside = Exports(**values_from(Exports, dict(exports)))
+    return run_finish(_text(folder), _text(output), overwrite=overwrite, exports=beside, on_event=on_event or _ignore)
 
 
 def estimate(input: "File", output: "File | None" = None, **options: "Unpack[RequestOptions]") -> "Estimate":
@@ -285,12 +288,17 @@ def open_clip(path: "File") -> "Clip":
     return read(_text(path))
 
 
-def _sorted_options(options: Any) -> tuple[dict[str, Any], Any]:
-    """Return the options of the request, and the exports."""
-    from vremove_cli.job.options import options_of, values_from
-    from vremove_cli.job.request import Exports
+def _request_and_exports(options: Any, *, tracking: bool = False) -> "tuple[dict[str, Any], Exports]":
+    """Return the options of the request, and the exports; with `tracking`, only the options of `mask` are known."""
+    from vremove_cli.errors import UsageError
+    from vremove_cli.job.request import Exports, Request
+    from vremove_cli.options import nearest, options_of, values_from
 
-    beside = {k: v for k, v in options.items() if k in options_of(Exports)}
+    known = {o.name: k for k in (Request, Exports) for o in options_of(k).values() if o.tracking or not tracking}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"there is no option '{name}'", nearest(name, known))
+    beside = {name: value for name, value in options.items() if known[name] is Exports}
     return {k: v for k, v in options.items() if k not in beside}, Exports(**values_from(Exports, beside))
 
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,16 +15,15 @@ from vremove_cli.commands.info import info
 from vremove_cli.commands.mask import mask
 from vremove_cli.commands.models import models
 from vremove_cli.commands.plan import finish, plan, work
-from vremove_cli.commands.signature import PlainHelp, options_of_commands
+from vremove_cli.commands.signature import PlainGroup, PlainHelp, options_of_commands
 from vremove_cli.console import Console
 from vremove_cli.errors import UsageError, VremoveError
 
-if TYPE_CHECKING:
-    from vremove_cli.job.options import Option
-
 app = typer.Typer(
     name="vremove",
-    help="Erase an object from a video and get the same video back, with nothing else touched.",
+    cls=PlainGroup,
+    help="Erase an object from a video and get the same video back, with nothing else touched.\n\n"
+    "vremove erase clip.mp4 --point 320,240",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -50,7 +49,7 @@ def _root(
     pass
 
 
-def _interrupt(signum: int, where: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -62,7 +61,7 @@ def main() -> None:
     sys.argv[1:] = sys.argv[1:] or ["--help"]
     console = Console(as_json="--json" in sys.argv)
     try:
-        status = app(default_map=_settings(), standalone_mode=False)
+        status = app(prog_name="vremove", default_map=_settings(), standalone_mode=False)
     except (VremoveError, KeyboardInterrupt) as error:
         sys.exit(int(console.fail(error)))
     except Exception as error:
@@ -71,21 +70,10 @@ def main() -> None:
 
 
 def _settings() -> dict[str, Any]:
-    """Return what vremove.toml says; nothing where a person asks for help, which a broken file must not prevent."""
-    if {"-h", "--help", "--version"} & set(sys.argv):
+    """Return the settings of vremove.toml; none for help and `doctor`, which a broken file must not prevent."""
+    if {"-h", "--help", "--version"} & set(sys.argv) or sys.argv[1] == "doctor":
         return {}
-    return settings.load(_known_options())
-
-
-def _known_options() -> dict[str, "dict[str, Option | None]"]:
-    """Return the options of each command; None for those that are not made from a dataclass."""
-    made = options_of_commands()
-    commands: Any = typer.main.get_command(app)
-    return {
-        name: {p.name: made.get(name, {}).get(p.name) for p in command.params if p.name != "help"}
-        for name, command in commands.commands.items()
-        if name != "models"
-    }
+    return settings.load(options_of_commands())
 
 
 def _as_usage_error(error: Exception) -> Exception:

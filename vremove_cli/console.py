@@ -1,4 +1,4 @@
-"""The one output sink: stdout is data, stderr is for people. Turns a job's events into progress, notes and a summary."""
+"""The one output sink: stdout is data, stderr is for people. Shows a job's events as progress, notes and a summary."""
 
 import json
 import os

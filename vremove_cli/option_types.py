@@ -1,4 +1,4 @@
-"""The keywords of `vremove_cli.erase`, `mask`, `plan`, `estimate` and `finish`, for type checkers and editors.
+"""Keywords of the functions in `vremove_cli`, for type checkers and editors.
 
 Made by `python -m vremove_cli.job.keyword_types` from the fields in job/request.py; do not edit.
 """
@@ -41,7 +41,7 @@ class TrackingOptions(TypedDict, total=False):
 class RequestOptions(TrackingOptions, total=False):
     """What is erased, and how."""
 
-    effects: File
+    effects: Masks
     remover: str
     prompt: str
     quality: Literal["draft", "standard", "best"]

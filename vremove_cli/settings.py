@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError
-from vremove_cli.job.options import Option, checked, nearest
+from vremove_cli.options import Option, checked, nearest
 
 FILE = "vremove.toml"
+
+_HEAD = re.compile(r"""\s*\[\s*["']?([\w-]+)["']?\s*(?:\.\s*["']?([\w-]+)["']?\s*)?\]""")  # [table] or [table.key]
 
 # Options by name of each command; None for one that only its command knows, which takes text or a boolean.
 Known = Mapping[str, Mapping[str, Option | None]]
@@ -69,7 +71,7 @@ def load(known: Known) -> dict[str, Any]:
             raise UsageError(f"{path} cannot be read ({error})", "mend it, or move it away") from error
         found = {command: _table(path, text, command, table, known) for command, table in tables.items()}
         if "erase" in found:
-            shared = {k: v for k, v in found["erase"].items() if k in known["plan"]}
+            shared = {k: v for k, v in found["erase"].items() if k in known.get("plan", ())}
             found["plan"] = {**shared, **found.get("plan", {})}
         return found
     return {}
@@ -99,25 +101,22 @@ def _value(where: str, command: str, key: str, value: Any, known: Known) -> Any:
         if not isinstance(value, str | bool):
             raise UsageError(f"{where}: {key} = {value!r} is neither text nor true or false", "write it in quotes")
         return value
-    if isinstance(value, dict) or (isinstance(value, list) and not opt.repeats):
-        raise UsageError(f"{where}: {key} = {value!r} is of the wrong type", f"give {opt.metavar or 'one value'}")
     try:
-        checked(opt, value)
+        found = checked(opt, value)
     except UsageError as error:
         raise UsageError(f"{where}: {error.problem}", error.advice) from None
     if opt.item is bool:
-        return checked(opt, value)
-    many = value if isinstance(value, list) else [value]
-    return [str(v) for v in many] if opt.repeats else str(value)
+        return found
+    return [str(v) for v in found] if opt.repeats else str(found)
 
 
 def _line(text: str, key: str, table: str | None) -> int:
     """Return the line of a key, or of a table's head where `table` is None; 1 when it is not found."""
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if head := re.match(r"\s*\[\s*[\"']?([\w-]+)[\"']?\s*\]", line):
+        if head := _HEAD.match(line):
             current = head[1]
-            if table is None and current == key:
+            if (current, head[2]) == ((key, None) if table is None else (table, key)):
                 return number
         elif re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line) and (table is None or current == table):
             return number

@@ -6,7 +6,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.motion.noise_warp import Canvas
 
 
-def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:
+def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:  # noqa: C901  the definition, in its own order
     """The definition, pixel by pixel."""
     channels, height, width = canvas.noise.shape
 

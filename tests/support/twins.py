@@ -1,9 +1,11 @@
 """Tiny models with the file names and layout of the real ones, their weights made by code."""
 
+import copy
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,15 @@ from vremove_cli.weights.catalogue import catalogue
 from vremove_cli.weights.store import Checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+Made = TypeVar("Made", bound=dict[str, Any])
+
+
+def once(make: Callable[[], Made]) -> Callable[[], Made]:
+    """Make files once in a process, and give each caller a dictionary of its own."""
+    made = functools.cache(make)
+    return functools.wraps(make)(lambda: copy.deepcopy(made()))
 
 
 def golden(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -147,6 +158,7 @@ def sam2_repo(side: int = 256) -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in Path(folder).iterdir()}
 
 
+@once
 def dino_repo() -> dict[str, bytes]:
     """The files of a Grounding DINO repository on the Hub: the real layout, a tiny network with random weights."""
     import tempfile
@@ -305,6 +317,7 @@ def spiece_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
+@once
 def void_repos() -> dict[str, dict[str, bytes]]:
     """The files of VOID's repositories on the Hub, by repository: the real layout, tiny random networks."""
     import tempfile
@@ -373,7 +386,8 @@ def wan_base(folder: Path, item: str, *, pictures: bool = False) -> None:
            for k in ("vae", "text_encoder", "clip")}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(own["vae"], folder / "Wan2.1_VAE.pth")
-    table = torch.randn(400, own["text_encoder"]["token_embedding.weight"].shape[1]) * 0.5
+    width, chance = own["text_encoder"]["token_embedding.weight"].shape[1], torch.Generator().manual_seed(2)
+    table = torch.randn(400, width, generator=chance) * 0.5
     torch.save({**own["text_encoder"], "token_embedding.weight": table}, folder / "models_t5_umt5-xxl-enc-bf16.pth")
     tokenizer_files(folder / "google" / "umt5-xxl")
     if pictures:
@@ -394,6 +408,7 @@ def _dit(folder: Path, item: str) -> dict[str, Any]:
     return state
 
 
+@once
 def rose_repos() -> dict[str, dict[str, bytes]]:
     """ROSE's repositories on the Hub: the real layout, tiny random networks."""
     import tempfile
@@ -433,6 +448,7 @@ def undereraser_repos(folder: Path) -> dict[str, dict[str, bytes]]:
         return {"alibaba-pai/Wan2.1-Fun-V1.1-14B-InP": _files_of(base)}
 
 
+@once
 def minimax_repos() -> dict[str, dict[str, bytes]]:
     """MiniMax-Remover's repository on the Hub: the real layout, tiny random networks."""
     import tempfile

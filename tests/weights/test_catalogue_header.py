@@ -9,6 +9,7 @@ import pytest
 
 from support.twins import checkpoints
 from vremove_cli.errors import ModelError
+from vremove_cli.job.workdir.records import from_json, to_json
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
 from vremove_cli.weights.catalogue import ARCHITECTURES, FILE, TASKS, Model, catalogue
@@ -97,11 +98,10 @@ def test_a_file_of_the_users_own_is_the_only_part_of_a_model(tmp_path: Path) -> 
 
 def test_a_plan_holds_a_checkpoint_as_it_is() -> None:
     import json
-    from dataclasses import asdict
 
     for model in catalogue().values():
         stored = Checkpoint(model, "folder", "abc")
-        assert Checkpoint.from_json(json.loads(json.dumps(asdict(stored)))) == stored
+        assert from_json(Checkpoint, json.loads(json.dumps(to_json(stored)))) == stored
         assert hash(stored) == hash(Checkpoint(model, "folder", "abc"))
 
 

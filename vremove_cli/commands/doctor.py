@@ -1,8 +1,9 @@
 """vremove doctor: what is installed, and what it can do here."""
 
 from vremove_cli import __version__, settings
-from vremove_cli.commands.signature import Given, command, reporting
+from vremove_cli.commands.signature import Given, command, options_of_commands, reporting
 from vremove_cli.console import format_bytes
+from vremove_cli.errors import UsageError
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "torch", "diffusers", "transformers", "huggingface-hub")
 
@@ -35,10 +36,19 @@ def _installation() -> dict[str, str]:
         "encoders": f"missing: {', '.join(missing)}" if missing else "all here",
         "device": _device(),
         "models here": ", ".join(_models()) or "none: `vremove models list` names some",
-        "settings": ", ".join(map(str, settings.files_read()))
-        or f"none: no {settings.FILE} here or in {settings.config_folder()}",
+        "settings": _settings(),
         "free disk here": format_bytes(shutil.disk_usage(".").free),
     }
+
+
+def _settings() -> str:
+    """Return the path of the settings file that counts, or what is wrong with it."""
+    try:
+        settings.load(options_of_commands())
+    except UsageError as error:
+        return str(error)
+    files = ", ".join(map(str, settings.files_read()))
+    return files or f"none: no {settings.FILE} here or in {settings.config_folder()}"
 
 
 def _version(name: str) -> str:

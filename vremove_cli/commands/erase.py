@@ -22,16 +22,16 @@ def erase(
         str | None,
         typer.Option("-o", "--output", metavar="OUT", help="Result. \\[{stem}.clean{ext}]"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", metavar="", help="Say what would be done; do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")] = False,
 ) -> None:
-    """Erase an object from a video and write the same video without it.
+    r"""Erase an object from a video and write the same video without it.
 
     vremove erase clip.mp4 --point 320,240
-    vremove erase clip.mp4 --box @2.5s:100,80,240,300 -o clean.mov --write-preview sheet.png
+    vremove erase clip.mp4 --box @2.5s:100,80,240,300 -o clean.mov
 
     A prompt may name its object and its frame or time: ball=@2.5s:320,240.
     Defaults stand in brackets; set others as VREMOVE_ERASE_CRF=12, or as
-    crf = 12 under \\[erase] in vremove.toml.
+    crf = 12 under \[erase] in vremove.toml.
     """
     with reporting(given) as console:
         if len(inputs) > 1:

@@ -15,8 +15,10 @@ def frame(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
     given: Given,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FRAME.png", help="The picture.")],
-    at: Annotated[str, typer.Option("--at", metavar="WHEN", help="A frame (120), a time (4.5s) or #1001.")] = "0",
-    grid: Annotated[bool, typer.Option("--grid", metavar="", help="Draw a labelled pixel grid.")] = False,
+    at: Annotated[
+        str, typer.Option("--at", metavar="WHEN", show_default=False, help="Frame (120), time (4.5s) or #1001. \\[0]")
+    ] = "0",
+    grid: Annotated[bool, typer.Option("--grid", help="Draw a labelled pixel grid.")] = False,
 ) -> None:
     """Write one frame as PNG, with a pixel grid to read coordinates off if you like.
 

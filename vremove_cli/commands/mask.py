@@ -21,15 +21,13 @@ def mask(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
     given: Given,
     output: Annotated[str, typer.Option("-o", "--output", metavar="MASK.mkv|FOLDER", help="Where the masks go.")],
-    per_object: Annotated[
-        bool, typer.Option("--per-object", metavar="", help="Write a mask for each named object.")
-    ] = False,
-    grid: Annotated[bool, typer.Option("--grid", metavar="", help="Draw coordinates on the preview.")] = False,
+    per_object: Annotated[bool, typer.Option("--per-object", help="Write a mask for each named object.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="Draw coordinates on the preview.")] = False,
 ) -> None:
     """Find the object on every frame and write its mask: white on black, lossless.
 
     vremove mask clip.mp4 --point 320,240 -o mask.mkv --write-preview sheet.png
-    vremove mask clip.mp4 --point 320,240 --point @87:300,200 -o mask.mkv --overwrite
+    vremove mask clip.mp4 --point 320,240 --point @87:300,200 -o m.mkv --overwrite
 
     Run it again with one more prompt: only what that changes is done again.
     """

@@ -4,24 +4,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vremove_cli.commands.signature import Given, PlainHelp, command, reporting
+from vremove_cli.commands.signature import Given, PlainGroup, PlainHelp, command, reporting
 from vremove_cli.console import Console, format_bytes
 from vremove_cli.errors import ModelError, UsageError
-from vremove_cli.job.options import Option, values_from
 from vremove_cli.job.request import Request
+from vremove_cli.options import Option, values_from
 
 if TYPE_CHECKING:
     from vremove_cli.weights.catalogue import Model
 
 models = typer.Typer(
-    help="List, show, pull, verify, rm and lock the models that vremove can fetch.",
+    cls=PlainGroup,
+    help="List, show, pull, verify, rm and lock the models that vremove can fetch.\n\nvremove models list",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Models, as `vremove models list` names.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as `vremove models list` names it.")]
-All = Annotated[bool, typer.Option("--all", metavar="", help="Take every model that was fetched.")]
+All = Annotated[bool, typer.Option("--all", help="Take every model that was fetched.")]
 
 
 def _has(*names: str) -> Any:
@@ -78,11 +79,9 @@ def pull(
     given: Given,
     names: Names = None,
     everything: Annotated[
-        bool, typer.Option("--all", metavar="", help="Fetch every model on the Hub that is free for any use.")
+        bool, typer.Option("--all", help="Fetch every model on the Hub that is free for any use.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Say what would be fetched, and fetch nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")] = False,
 ) -> None:
     """Fetch models. A broken-off transfer continues; cached models are left alone.
 

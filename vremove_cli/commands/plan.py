@@ -18,7 +18,7 @@ def plan(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
     given: Given,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="OUT", help="The result. \\[default: beside the input]")
+        str | None, typer.Option("-o", "--output", metavar="OUT", help="Result. \\[{stem}.clean{ext}]")
     ] = None,
 ) -> None:
     """Decide everything about a job and write it to a work folder; do nothing else.
@@ -41,9 +41,7 @@ def work(
     folder: Folder,
     given: Given,
     task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Do only this task.")] = None,
-    list_tasks: Annotated[
-        bool, typer.Option("--list", metavar="", help="Name the tasks and whether they are done.")
-    ] = False,
+    list_tasks: Annotated[bool, typer.Option("--list", help="Name the tasks and whether they are done.")] = False,
 ) -> None:
     """Do the tasks of a plan that are left.
 
@@ -71,9 +69,7 @@ def work(
 def finish(
     folder: Folder,
     given: Given,
-    output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="OUT", help="The result. \\[default: as planned]")
-    ] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="OUT", help="Result. \\[as planned]")] = None,
 ) -> None:
     """Write the result of a plan whose tasks are done.
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+from typer.models import OptionInfo
 
 from vremove_cli.console import Console
-from vremove_cli.job.options import Option, Panel, option, options_of, values_from
+from vremove_cli.options import Option, Panel, option, options_of, values_from
 
 PREFIX = "VREMOVE"  # of environment variables: VREMOVE_ERASE_CRF is the --crf of `vremove erase`
 
@@ -43,26 +44,34 @@ class Talking:
     debug: bool = option(False, "Print tracebacks.", panel=Panel.ADVANCED, tracking=True)
 
 
-_COMMANDS: dict[str, dict[str, Option]] = {}
+_COMMANDS: dict[str, dict[str, Option | None]] = {}
 
 
-class PlainHelp(TyperCommand):
-    """A command whose help shows no Python types, such as `<bool>`."""
+class _NoTypes:
+    """Takes Python types, such as `<bool>`, out of a command's help."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, with the types taken out of what help shows."""
-        params: list[Any] = super().get_params(ctx)
+        """Return the parameters, flags without a metavar and arguments without a type."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             if param.param_type_name == "argument":
-                param.display_type = lambda ctx: None
-            elif param.name == "help":
+                param.display_type = lambda _: None
+            elif param.is_flag:
                 param.metavar = ""
         return params
 
 
-def options_of_commands() -> dict[str, dict[str, Option]]:
-    """Return the options of each command that is made from option dataclasses, by name."""
-    return _COMMANDS
+class PlainHelp(_NoTypes, TyperCommand):
+    """A command whose help shows no Python types."""
+
+
+class PlainGroup(_NoTypes, TyperGroup):
+    """A group of commands whose help shows no Python types."""
+
+
+def options_of_commands() -> dict[str, dict[str, Option | None]]:
+    """Return the options that vremove.toml may set, by command and name; None for one that its command declares."""
+    return {name: known for name, known in _COMMANDS.items() if not name.startswith("models_")}
 
 
 @dataclass(frozen=True)
@@ -102,29 +111,35 @@ def command(
         defaults: Other defaults than the fields', by option name.
     """
     groups = {kind: [o for o in options_of(kind).values() if only(o)] for kind in (*kinds, Talking)}
+    default_of = {o.name: o.default for group in groups.values() for o in group} | (defaults or {})
     order = list(Panel)
     listed = sorted((o for group in groups.values() for o in group), key=lambda o: order.index(o.panel))
     prefixes = [name, *filter(None, [settings_of])]
-    _COMMANDS[name] = {o.name: o for o in listed}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "given"]
+        _COMMANDS[name] = {**dict.fromkeys(p.name for p in own if _is_option(p)), **{o.name: o for o in listed}}
 
         @functools.wraps(function)
         def wrapper(**values: Any) -> None:
             by_kind = {
-                kind: {o.name: values[o.name] for o in group if values[o.name] not in (None, [])}
+                kind: {o.name: values[o.name] for o in group if values[o.name] not in (None, [], default_of[o.name])}
                 for kind, group in groups.items()
             }
             explicit = {p.name: values[p.name] for p in own}
             function(**explicit, given=Given(by_kind))
 
-        parameters = [*own, *(_parameter(o, prefixes, (defaults or {}).get(o.name, o.default)) for o in listed)]
+        parameters = [*own, *(_parameter(o, prefixes, default_of[o.name]) for o in listed)]
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {}
         return wrapper
 
     return decorate
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    """Return whether a command's own parameter is an option, and not an argument."""
+    return any(isinstance(fact, OptionInfo) for fact in getattr(parameter.annotation, "__metadata__", ()))
 
 
 def _parameter(opt: Option, prefixes: list[str], default: Any) -> inspect.Parameter:
@@ -133,14 +148,15 @@ def _parameter(opt: Option, prefixes: list[str], default: Any) -> inspect.Parame
     if opt.item is bool and default is True:
         flags = [f"{opt.flag}/--no-{opt.name.replace('_', '-')}"]
     annotation: Any = bool if opt.item is bool else str | None
+    shown = default
     if opt.repeats:
         annotation, default = list[str] | None, None
     elif opt.item is not bool:
         default = None
     info = typer.Option(
         *flags,
-        help=_help(opt),
-        metavar=opt.metavar if opt.item is not bool else "",
+        help=_help(opt, shown),
+        metavar=opt.metavar or None,
         envvar=environment_names(opt, prefixes),
         show_envvar=False,
         show_default=False,
@@ -158,11 +174,12 @@ def environment_names(opt: Option, commands: list[str]) -> list[str]:
     return [*own, f"{PREFIX}_{opt.name.upper()}"] if opt.everywhere else own
 
 
-def _help(opt: Option) -> str:
+def _help(opt: Option, default: Any) -> str:
     """Return an option's phrase with its default and the removers that use it."""
     users = f" ({', '.join(opt.removers)})" if 0 < len(opt.removers) < 4 else ""
-    default = f" \\[{opt.default}]" if opt.default not in (None, (), "", False) else ""
-    return f"{opt.help}{users}{default}"
+    if default in (None, (), "") or default is False:
+        return f"{opt.help}{users}"
+    return f"{opt.help}{users} \\[{'on' if default is True else default}]"
 
 
 @contextmanager

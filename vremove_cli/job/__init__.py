@@ -1,0 +1,1 @@
+"""One job: what the user asks for, the plan, its tasks on files, and the result."""

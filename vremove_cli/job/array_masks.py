@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
+from vremove_cli.job.request import Request
 from vremove_cli.media.ffv1 import GRAY, write_lossless
+from vremove_cli.options import values_from
 
 MASK_OPTIONS = ("mask", "effects", "affected_mask", "quadmask")
 
@@ -27,12 +30,13 @@ def stored_masks(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
         The options with a path for every mask.
 
     Raises:
-        UsageError: An array has another shape or type.
+        UsageError: An array has another shape or type, or another option is wrong.
     """
     arrays = {name: options[name] for name in MASK_OPTIONS if _is_array(options.get(name))}
     if not arrays:
         yield options
         return
+    values_from(Request, {name: value for name, value in options.items() if name not in arrays})  # raises before work
     with TemporaryDirectory(prefix="vremove-") as folder:
         paths = {}
         for name, masks in arrays.items():
@@ -50,7 +54,7 @@ def refuse_arrays(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_array(value: Any) -> bool:
-    return value is not None and not isinstance(value, str | Path) and not hasattr(value, "__fspath__")
+    return isinstance(value, Iterable) and not isinstance(value, str | PathLike)
 
 
 def _write(path: Path, name: str, masks: Iterable[Array]) -> None:

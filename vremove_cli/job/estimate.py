@@ -76,7 +76,7 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def check_resources(plan: Plan, work: Path) -> None:
-    """Raise `VremoveError` for a size that the remover cannot work at, and for files that will not fit on their disks."""
+    """Raise `VremoveError` for a size that the remover cannot work at, or for files that will not fit on a disk."""
     _vram(plan)  # raises for a size that the remover cannot work at
     work_bytes, result_bytes = _disk(plan)
     for place, size, advice in (

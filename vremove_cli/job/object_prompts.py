@@ -112,8 +112,10 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
 
 
 def _frame_for(prompt: Prompt, prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -> int:
-    """Return the frame of a prompt: as written, else the first edited one; of a negative point without a frame, the
-    first frame on which its object has a positive prompt."""
+    """Return the frame of a prompt: as written, else the first that is edited.
+
+    A negative point without a frame belongs to the first frame on which its object has a positive prompt.
+    """
     if prompt.when is not None:
         return frame_of(prompt.when, clip.times, clip.file_numbers)
     if prompt.positive:

@@ -87,13 +87,13 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     weights = digests_of_weights(request)
     parts = _parts(request, made.spec.models_for(settings), emit if fetch else None)
     pieces = segments_in(span, clip, PLATE_SEGMENT)
-    provenance = Provenance(
-        by_object,
-        fingerprints,
-        _tracker_facts(tracker, weights, span),
-        [remover, *(weights[path] for path, _ in request.own_loras), *_model_facts(parts, weights)],
+    known = Provenance(
+        prompts=by_object,
+        fingerprints=fingerprints,
+        tracker=_tracker_facts(tracker, weights, span),
+        remover=[remover, *(weights[path] for path, _ in request.own_loras), *_model_facts(parts, weights)],
     )
-    tasks = with_keys(_tasks(request, clip, span, pieces, by_object, made, notes), STAGES, request, provenance)
+    tasks = with_keys(_tasks(request, clip, span, pieces, by_object, made, notes), STAGES, request, known)
     for text in notes:
         emit(Note(text))
     return Plan(

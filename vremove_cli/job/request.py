@@ -7,11 +7,12 @@ The command line, the environment variables, vremove.toml, the Python API and th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vremove_cli.errors import UsageError
-from vremove_cli.job.options import Panel, option, values_from
+from vremove_cli.options import Panel, option, values_from
 
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
@@ -22,30 +23,25 @@ _POINT, _BOX = "X,Y", "X0,Y0,X1,Y1"  # NAME= and @WHEN: may stand before; the co
 _LAYER = "FILE.mkv|FOLDER"
 
 
-def _coordinates(value: Any) -> str:
+def _coordinates(value: tuple[float | str, ...]) -> str:
     """Return the text of coordinates given as numbers, with the frame or time last where there is one."""
-    try:
-        numbers = [v for v in value if not isinstance(v, str)]
-        whens = [v for v in value if isinstance(v, str)]
-        if len(numbers) in (3, 5):
-            whens, numbers = [str(numbers[-1])], numbers[:-1]
-        when = f"@{whens[0].removeprefix('@')}:" if whens else ""
-        return when + ",".join(f"{n:g}" if float(n).is_integer() else repr(float(n)) for n in numbers)
-    except (TypeError, ValueError):
-        raise UsageError(f"{value!r} is neither coordinates nor text", "give (x, y), (x, y, frame) or 'x,y'") from None
+    numbers, prefix = list(value), ""
+    if len(numbers) in (3, 5):
+        when = numbers.pop()
+        prefix = f"@{when.removeprefix('@') if isinstance(when, str) else _moment(when)}:"
+    return prefix + ",".join(str(int(n)) if float(n).is_integer() else repr(float(n)) for n in numbers)
 
 
-def _moment(value: Any) -> str:
+def _moment(value: int | float) -> str:
     """Return the text of a frame number (int) or of seconds (float)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(value)
     return f"{value}s" if isinstance(value, float) else str(value)
 
 
-def _size(value: Any) -> str:
+def _size(value: tuple[int, int]) -> str:
     """Return the text of a (width, height) pair."""
-    try:
-        width, height = value
-    except (TypeError, ValueError):
-        return str(value)
+    width, height = value
     return f"{width}x{height}"
 
 

@@ -235,22 +235,28 @@ def run_mask(
         doubts = doubt_notes(plan, folder)
         for doubt in doubts:
             on_event(Note(doubt))
+    made = _mask_summary(plan, tally, [str(Path(p).absolute()) for p in outputs], doubts)
+    return replace(made, seconds=time.monotonic() - started, outputs=made.outputs if per_object else ())
+
+
+def _mask_summary(plan: Plan, tally: Tally, outputs: list[str], doubts: list[str]) -> Summary:
+    """Return what was done when only masks were written."""
     width, height = plan.clip.shown_size
     return Summary(
-        output=str(Path(outputs[0]).absolute()),
+        output=outputs[0],
         frames=plan.clip.frames,
         width=width,
         height=height,
-        encoder="ffv1" if Path(output).suffix.lower() == ".mkv" else "png",
+        encoder="ffv1" if Path(outputs[0]).suffix.lower() == ".mkv" else "png",
         streams=(),
         recovered=0.0,
         doubtful=0.0,
         unseen=0.0,
-        seconds=time.monotonic() - started,
+        seconds=0.0,
         notes=(*plan.notes, *doubts),
         done=len(tally.done),
         reused=len(tally.reused),
-        outputs=tuple(str(Path(p).absolute()) for p in outputs) if per_object else (),
+        outputs=tuple(outputs),
     )
 
 

@@ -1,8 +1,7 @@
 """The result of a scan: `ClipInfo`, and its form as JSON."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from vremove_cli.geometry import Orientation
 from vremove_cli.media.colour import Colour
@@ -118,27 +117,3 @@ class ClipInfo:
     def shown_size(self) -> tuple[int, int]:
         """Displayed width and height; prompts and masks refer to displayed pixels."""
         return self.orientation.size(self.width, self.height)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the clip as JSON data; fractions become strings."""
-        data = asdict(self)
-        data["aspect"] = str(self.aspect)
-        data["times"]["time_base"] = str(self.times.time_base)
-        return data
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "ClipInfo":
-        """Return the clip that `to_json` wrote."""
-        times = data["times"]
-        values = {f.name: data[f.name] for f in fields(cls)}
-        lists = ("matrix", "cuts", "keyframes", "repeated", "files", "file_numbers", "notes")
-        return cls(
-            **{
-                **values,
-                **{name: tuple(data[name]) for name in lists},
-                "aspect": Fraction(data["aspect"]),
-                "colour": Colour(**data["colour"]),
-                "streams": tuple(StreamInfo(**s) for s in data["streams"]),
-                "times": FrameTimes(tuple(times["pts"]), Fraction(times["time_base"]), times["last_duration"]),
-            }
-        )

@@ -3,9 +3,8 @@
 An `EncodeSpec` freezes the choice; pixel format, colour tags and codec context follow from it and the clip.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import av
 
@@ -76,10 +75,6 @@ class EncodeSpec:
     def lossless(self) -> bool:
         """Whether the encoder keeps every sample."""
         return self.encoder in _LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the specification as JSON data."""
-        return asdict(self)
 
     def __str__(self) -> str:
         quality = f" crf {self.options['crf']}" if "crf" in self.options else ""

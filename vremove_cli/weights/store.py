@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from vremove_cli.errors import ModelError
 from vremove_cli.weights import hub
@@ -29,11 +28,6 @@ class Checkpoint:
     model: Model
     path: str = ""
     commit: str = ""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Checkpoint":
-        """Return a checkpoint from its fields, as a plan stores them."""
-        return cls(Model.from_json(data["model"]), data["path"], data["commit"])
 
     def part(self, name: str) -> Path:
         """Return the file or folder of a part of the model, by the `parts` of its table.

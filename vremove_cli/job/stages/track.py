@@ -51,7 +51,8 @@ def run_track(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> MaskRes
     states: dict[int, TrackerState] = {}
     if state is None or start > task.origin:
         first = task.origin if state is None else start
-        for t, result, state in segment.propagate(range(first, stop), state, segment.prompts):
+        entry = state
+        for t, result, state in segment.propagate(range(first, stop), entry, segment.prompts):
             path.add(t, result)
             if t in segment.prompts:
                 states[t] = state
@@ -60,7 +61,8 @@ def run_track(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> MaskRes
         state = states.get(task.origin)
     if start <= task.origin:  # the segment before wants the state after a first frame, too
         assert state is not None
-        for t, result, state in segment.propagate(range(min(task.origin, stop) - 1, start - 1, -1), state, {}):  # noqa: B007
+        entry = state
+        for t, result, state in segment.propagate(range(min(task.origin, stop) - 1, start - 1, -1), entry, {}):  # noqa: B007
             path.add(t, result)
         segment.save_state("backward", state)
     drop_state(folder, task.id, "correction")

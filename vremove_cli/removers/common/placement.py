@@ -100,6 +100,9 @@ def place(transformer: "ModelMixin", device: str, mode: MemoryMode) -> "ModelMix
             offload_type="block_level",
             num_blocks_per_group=1,
             use_stream=device == "cuda",
+            # Pinning all weights at once takes twice their size and minutes: blocks are pinned when they are copied.
+            record_stream=device == "cuda",
+            low_cpu_mem_usage=device == "cuda",
         )
         return transformer
     return transformer.to(device)

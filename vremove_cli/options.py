@@ -5,11 +5,12 @@ line, the environment, vremove.toml or the Python API into the field's own type,
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from math import isfinite
+from numbers import Real
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -41,7 +42,8 @@ class Option:
         maximum: Largest number allowed.
         path: Whether the value names a file or folder; it is made absolute, unless it is one of `words`.
         words: Words that are allowed beside a path.
-        convert: Turns a Python value (a pair of numbers, say) into the text that the command line takes.
+        convert: Turns a Python value (a pair of numbers, say) into the text that the command line takes; raises
+            `TypeError` or `ValueError` for a wrong one. The Python API's type is that of its argument `value`.
         check: Raises `UsageError` for a value that has the right type and is still wrong.
         removers: Removers that use it; empty: it is not about removers.
         tracking: Whether `vremove mask` has it too.
@@ -82,6 +84,11 @@ class Option:
         members = get_args(self.type) if get_origin(self.type) in (Union, UnionType) else (self.type,)
         literals = [m for m in members if get_origin(m) is Literal]
         return get_args(literals[0]) if literals else ()
+
+    @property
+    def converted_type(self) -> Any:
+        """The Python type that `convert` takes beside text; None without a converter."""
+        return get_type_hints(self.convert)["value"] if self.convert is not None else None
 
     @property
     def item(self) -> type:
@@ -157,19 +164,26 @@ def checked(opt: Option, value: Any) -> Any:
         return opt.default
     if not opt.repeats:
         return _checked_item(opt, value)
-    many = [value] if isinstance(value, str | os.PathLike | int | float) or _is_coordinates(opt, value) else list(value)
-    return tuple(_checked_item(opt, v) for v in many)
+    return tuple(_checked_item(opt, v) for v in _several(opt, value))
 
 
-def _is_coordinates(opt: Option, value: Any) -> bool:
-    """Whether a sequence is one value, as in point=(320, 240), and not several."""
-    return opt.convert is not None and len(value) > 0 and isinstance(value[0], int | float)
+def _several(opt: Option, value: Any) -> list[Any]:
+    """Return the values of an option that repeats; one pair of numbers is one value where values are pairs."""
+    if isinstance(value, str | bytes | os.PathLike | Mapping) or not isinstance(value, Iterable):
+        return [value]
+    values = list(value)
+    is_one = get_origin(opt.converted_type) is tuple and values and isinstance(values[0], Real)
+    return [values] if is_one else values
 
 
 def _checked_item(opt: Option, value: Any) -> Any:
     """Return one value in the option's plain type."""
     if opt.convert is not None and not isinstance(value, str):
-        value = opt.convert(value)
+        try:
+            value = opt.convert(value)
+        except (TypeError, ValueError, OverflowError):
+            problem = f"{opt.flag} {value!r} is not {opt.metavar}"
+            raise UsageError(problem, f"give {opt.metavar} as text or as numbers") from None
     if opt.choices:
         value = _chosen(opt, value)
     elif opt.item is bool:
@@ -185,9 +199,9 @@ def _checked_item(opt: Option, value: Any) -> Any:
 
 def _chosen(opt: Option, value: Any) -> Any:
     """Return one of the allowed words, or a number where the option takes one beside them."""
-    if isinstance(value, bool):  # recover=False is recover="off"
+    if isinstance(value, bool) and "off" in opt.choices:  # recover=False is recover="off"
         value = "on" if value else "off"
-    if value in opt.choices:
+    if isinstance(value, str) and value in opt.choices:
         return value
     if opt.item in (int, float):
         return _number(opt, value, f", or {' or '.join(opt.choices)}")
@@ -214,8 +228,9 @@ def _number(opt: Option, value: Any, beside: str = "") -> int | float:
         raise UsageError(f"{opt.flag} {value} is not {kind}", f"give {kind}{beside}") from None
     low, high = opt.minimum, opt.maximum
     if (low is not None and number < low) or (high is not None and number > high):
-        limits = f"from {low:g} to {high:g}" if low is not None and high is not None else f"of at least {low:g}"
-        raise UsageError(f"{opt.flag} {value} is out of range", f"give {kind} {limits}{beside}")
+        limits = [f"of at least {low:g}"] if low is not None else []
+        limits += [f"of at most {high:g}"] if high is not None else []
+        raise UsageError(f"{opt.flag} {value} is out of range", f"give {kind} {' and '.join(limits)}{beside}")
     return number
 
 
