@@ -39,6 +39,8 @@ def compare(file: Path) -> list[Result]:
     """All outputs of one golden file."""
     facts = json.loads(file.with_suffix(".json").read_text())
     tensors = read_state(str(file))
+    if facts.get("item") not in ITEMS:
+        raise SystemExit(f"{file.name}: the JSON beside it names none of these items: {', '.join(sorted(ITEMS))}")
     run, limit = ITEMS[facts["item"]]
     out = []
     with torch.inference_mode():

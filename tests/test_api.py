@@ -40,7 +40,7 @@ from vremove_cli import (
     plan,
     work,
 )
-from vremove_cli.commands.signature import Running
+from vremove_cli.commands.signature import FileOptions
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.options import options_of
 
@@ -94,7 +94,7 @@ def test_functions_say_what_they_take_return_and_raise() -> None:
 def test_defaults_are_those_of_the_command_line() -> None:
     for function in (erase, mask):
         parameters = inspect.signature(function).parameters
-        for name, known in options_of(Running).items():
+        for name, known in options_of(FileOptions).items():
             default = True if (function, name) == (mask, "keep_work") else known.default
             assert parameters[name].default == default
 

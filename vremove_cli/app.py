@@ -1,5 +1,6 @@
 """The command line: wires the commands, nothing else."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -81,6 +82,11 @@ def _as_usage_error(error: Exception) -> Exception:
     message = getattr(error, "format_message", None)  # Typer brings its own copy of Click, or uses the one installed
     if message is None:
         return error
+    param = getattr(error, "param", None)
+    if getattr(param, "is_flag", False):  # the parser reads the value of a flag from the environment only
+        name = next((name for name in [*(getattr(param, "envvar", None) or ())] if name in os.environ), "")
+        if name:
+            return UsageError(f"{name}={os.environ[name]} is neither true nor false", "set it to 1 or 0")
     command = getattr(getattr(error, "ctx", None), "command_path", "vremove")
     return UsageError(str(message()).rstrip("."), f"`{command} --help` lists the options")
 

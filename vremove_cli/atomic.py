@@ -39,7 +39,7 @@ def replace_file(target: Path, *, keep_suffix: bool = False) -> Iterator[Path]:
         A path that does not exist yet.
 
     Raises:
-        OSError: If the file cannot be flushed or renamed, or if the block did not write it.
+        OSError: The file cannot be flushed or renamed, or the block did not write it.
     """
     with _hidden(target.parent, *_ends(target, keep_suffix)) as hidden:
         yield hidden
@@ -62,7 +62,7 @@ def replace_folder(target: Path) -> Iterator[Path]:
         An empty folder, for files without subfolders.
 
     Raises:
-        OSError: If a file cannot be flushed or moved.
+        OSError: A file cannot be flushed or moved.
     """
     parent = target if target.exists() else target.parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def write_text(target: Path, text: str) -> None:
     """Write a UTF-8 text file so that a reader finds all of it or none of it.
 
     Raises:
-        OSError: If the file cannot be written.
+        OSError: The file cannot be written.
     """
     with replace_file(target) as hidden:
         hidden.write_text(text, encoding="utf-8")
@@ -97,13 +97,9 @@ def remove_leftovers(target: Path, *, keep_suffix: bool = False) -> None:
 
 def process_lives(pid: int) -> bool:
     """Return whether a process of this machine has this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    import psutil
+
+    return bool(psutil.pid_exists(pid))  # `os.kill(pid, 0)` would interrupt the process on Windows
 
 
 def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") -> None:
@@ -115,7 +111,7 @@ def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") 
         option: Command-line option that names the path, for the advice.
 
     Raises:
-        UsageError: If the path exists and `overwrite` is false.
+        UsageError: The path exists and `overwrite` is false.
     """
     if Path(target).exists() and not overwrite:
         raise UsageError(
@@ -158,7 +154,7 @@ def _remove(path: Path) -> None:
 
 def _flush(path: Path) -> None:
     """Write a file's data from the system's cache to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR)  # Windows flushes only what may be written
     try:
         os.fsync(descriptor)
     except OSError as error:

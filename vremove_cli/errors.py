@@ -92,7 +92,7 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, VremoveError):
         return error.code, str(error)
     if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED, "interrupted: run the same command again to go on from the finished steps."
+        return ExitCode.INTERRUPTED, "interrupted: run the same command again; finished tasks are not repeated."
     if isinstance(error, MemoryError):
         return ExitCode.MEMORY, "out of memory: close other programs, or erase a shorter range with --start and --end."
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
@@ -103,7 +103,7 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
         return ExitCode.ERROR, _explain_os(error)
     return (
         ExitCode.ERROR,
-        f"internal error ({type(error).__name__}: {error}): run again with --debug and report what it prints.",
+        f"internal error ({type(error).__name__}: {error}): run again with --debug and report the traceback.",
     )
 
 

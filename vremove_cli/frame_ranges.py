@@ -37,7 +37,7 @@ def segments(count: int, cuts: Sequence[int] = (), longest: int = 120) -> list[F
         Ranges that cover every frame once, in order. A shot is divided evenly, so that no segment is a short rest.
 
     Raises:
-        ValueError: If `count` is negative or `longest` is not positive.
+        ValueError: `count` is negative or `longest` is not positive.
     """
     if count < 0 or longest < 1:
         raise ValueError(f"count {count} and longest {longest} must be positive")

@@ -1,5 +1,6 @@
 """Entry points: removers and trackers that other installed packages provide."""
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -20,11 +21,11 @@ def load(group: str, name: str) -> Any:
 
     Args:
         group: `REMOVERS` or `TRACKERS`.
-        name: one of `names(group)`.
+        name: One of `names(group)`.
 
     Raises:
-        UsageError: if two packages provide this name.
-        ModelError: if the import fails; the sentence names the package and the exception.
+        UsageError: Two packages provide this name.
+        ModelError: The import fails; the sentence names the package and the exception.
     """
     points = _found(group)[name]
     if len(points) > 1:
@@ -43,6 +44,13 @@ def broken(group: str, name: str, why: str) -> ModelError:
         f"the {_kind(group)} '{name}' of the package {package} does not load ({why})",
         "update or uninstall that package",
     )
+
+
+def check_members(group: str, name: str, provided: Any, members: Iterable[str]) -> None:
+    """Raise `ModelError` if what an entry point gave lacks a member of its contract, as after a change of it."""
+    lacking = [member for member in members if not hasattr(provided, member)]
+    if lacking:
+        raise broken(group, name, f"its {_kind(group)} has no {', '.join(lacking)}")
 
 
 def missing(group: str, name: str) -> ModelError:

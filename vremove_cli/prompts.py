@@ -87,7 +87,7 @@ def parse_when(text: str) -> When:
         text: `120`, `4.5s`, `1:02.5`, `1:00:02` or `#1001`.
 
     Raises:
-        UsageError: If the text has none of these forms.
+        UsageError: The text has none of these forms.
     """
     text = text.strip()
     if re.fullmatch(r"\d+", text):
@@ -116,7 +116,7 @@ def parse_prompt(text: str, kind: Literal["point", "box"], *, positive: bool = T
         positive: Whether a point lies on the object.
 
     Raises:
-        UsageError: If the text has another form; the advice shows the right one.
+        UsageError: The text has another form; the advice shows the right one.
     """
     form = "[NAME=][@WHEN:]X,Y" if kind == "point" else "[NAME=][@WHEN:]X0,Y0,X1,Y1"
     rest, name, when = text.strip(), "", None
@@ -151,7 +151,7 @@ def frame_of(when: When, times: FrameTimes, file_numbers: tuple[int, ...] | None
         file_numbers: Numbers of an image sequence's files; empty or None for a video.
 
     Raises:
-        UsageError: If the clip has no frame at that moment.
+        UsageError: The clip has no frame at that moment.
     """
     count = len(times.pts)
     if when.unit == "file":
@@ -182,7 +182,7 @@ def check_inside(prompt: Prompt, width: int, height: int) -> None:
         height: Displayed height in pixels.
 
     Raises:
-        UsageError: If the point, or the box's upper left corner, lies outside the frame.
+        UsageError: The point, or the box's upper left corner, lies outside the frame.
     """
     x, y = prompt.xy[:2]
     if x >= width or y >= height:

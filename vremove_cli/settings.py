@@ -68,7 +68,7 @@ def load(known: Known) -> dict[str, Any]:
             text = path.read_text(encoding="utf-8")
             tables = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise UsageError(f"{path} cannot be read ({error})", "mend it, or move it away") from error
+            raise UsageError(f"{path} cannot be read ({error})", "correct it, or move it away") from error
         found = {command: _table(path, text, command, table, known) for command, table in tables.items()}
         if "erase" in found:
             shared = {k: v for k, v in found["erase"].items() if k in known.get("plan", ())}

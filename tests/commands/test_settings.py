@@ -182,7 +182,11 @@ def test_a_wrong_environment_variable_is_refused(
     for name, value, says in (
         ("VREMOVE_ERASE_CRF", "99", "--crf 99 is out of range"),
         ("VREMOVE_ERASE_PROGRESS", "loud", "--progress loud is unknown"),
-        ("VREMOVE_ERASE_OVERWRITE", "perhaps", "--overwrite"),
+        (
+            "VREMOVE_ERASE_OVERWRITE",
+            "perhaps",
+            "VREMOVE_ERASE_OVERWRITE=perhaps is neither true nor false: set it to 1 or 0",
+        ),
     ):
         with monkeypatch.context() as once:
             once.setenv(name, value)

@@ -35,14 +35,14 @@ RESULTS: dict[type, st.SearchStrategy[Any]] = {
         st.none() | st.dictionaries(st.integers(0, 10**6), st.text(max_size=20), max_size=4),
         st.integers(0, 10**6),
     ),
-    EffectsResult: st.builds(EffectsResult, TABLES, st.booleans(), st.text(max_size=40), st.booleans()),
+    EffectsResult: st.builds(EffectsResult, TABLES, st.text(max_size=40), st.booleans()),
     PlateResult: st.builds(PlateResult, TABLES, BOXES, NUMBERS, NUMBERS, NUMBERS),
     FillResult: st.builds(FillResult, st.none() | TABLES, st.booleans()),
 }
 TABLE = CropTable((8, 8), ((0, 0), (2, 4)), ((0, 0, 8, 8), (0, 0, 0, 0)))
 EXAMPLES: dict[type, Any] = {
     MaskResult: MaskResult(TABLE, (0.5, 1.0), {3: "lost"}, 1),
-    EffectsResult: EffectsResult(TABLE, True, "a shadow", False),
+    EffectsResult: EffectsResult(TABLE, "a shadow", False),
     PlateResult: PlateResult(TABLE, (0, 0, 4, 4), 10, 2, 1),
     FillResult: FillResult(TABLE, True),
 }
@@ -128,7 +128,7 @@ def test_a_plan_survives_json(made: tuple[Plan, Path]) -> None:
 
 WRONG: dict[str, Any] = {
     "request": 7, "fingerprints": ["a"], "clip": {}, "encode": "libx264", "streams": {"a": 1}, "references": [1],
-    "tracker": None, "weights": 3, "remover": ["plate"], "parts": [1], "span": {"start": "x"}, "segments": [[1]],
+    "tracker": None, "weights": 3, "remover": ["plate"], "checkpoints": [1], "span": {"start": "x"}, "segments": [[1]],
     "prompts": {"": 3}, "tasks": [{"id": 4}], "notes": [["a"]], "version": None,
 }  # fmt: skip
 

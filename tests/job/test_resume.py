@@ -245,6 +245,6 @@ def test_an_interrupt_exits_130_and_can_be_gone_on_from(job: tuple[Path, Path, F
     process.send_signal(signal.SIGTERM)  # SIGINT is ignored in a background job
     _, said = process.communicate()
     assert process.returncode == 130
-    assert "go" in said.splitlines()[-1]
+    assert "run the same command again" in said.splitlines()[-1]
     assert run_here(clip, masks, tmp_path / "out.mkv")["reused"] > 0
     assert same(planes_of(tmp_path / "out.mkv"), whole)

@@ -67,12 +67,15 @@ class Shell:
         return done.stdout + done.stderr
 
 
+BROKEN = {"vremove.removers": {"broken": "no_such_module:Remover"}, "vremove.trackers": {"outdated": "operator:eq"}}
+
+
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     home, source, packages = (tmp_path_factory.mktemp(name) for name in ("home", "source", "packages"))
     write_package(source)
     install(source, packages)
-    write_dist(packages, "broken-package", {"vremove.removers": {"broken": "no_such_module:Remover"}})
+    write_dist(packages, "broken-package", BROKEN)
     write_clip(home / "clip.mkv", codec="ffv1", frames=6, picture=scene)
     write_masks(home / "masks", frames=6)
     return Shell(home, packages)
@@ -138,6 +141,14 @@ def test_a_broken_package_is_one_sentence_and_only_when_its_remover_is_chosen(sh
     assert "there is no remover 'nothing': choose one of: auto, broken, minimax, plate, rose, telea, under" in listed
     shell("models", "list")
     assert "or --remover" not in shell(*args, "telea", "--lora", "clip.mkv", status=2)
+
+
+def test_a_tracker_that_lacks_a_member_of_the_contract_is_one_sentence(shell: Shell) -> None:
+    said = shell("mask", "clip.mkv", "--point", "11,31", "--tracker", "outdated", "-o", "outdated.mkv", status=6)
+    assert said.splitlines()[-1] == (
+        "vremove: the tracker 'outdated' of the package broken-package does not load (its tracker has no name, "
+        "input_size, begin, correct, propagate): update or uninstall that package"
+    )
 
 
 def test_names_import_no_package(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

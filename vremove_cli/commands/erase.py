@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vremove_cli.commands.signature import Given, Running, command, reporting
+from vremove_cli.commands.signature import FileOptions, Given, command, reporting
 from vremove_cli.console import Console, format_bytes, summary_text
 from vremove_cli.errors import ExitCode, UsageError, explain
 from vremove_cli.job.request import Exports, Request
@@ -14,7 +14,7 @@ from vremove_cli.job.request import Exports, Request
 _FIELDS = ("{stem}", "{name}", "{ext}")  # of an output pattern
 
 
-@command(Request, Exports, Running, name="erase")
+@command(Request, Exports, FileOptions, name="erase")
 def erase(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Videos, image sequences or folders.")],
     given: Given,
@@ -55,7 +55,7 @@ def _erase(console: Console, source: str, output: str | None, given: Given, opti
             output,
             exports=given.read(Exports),
             on_event=event,
-            **asdict(given.read(Running)),
+            **asdict(given.read(FileOptions)),
             **options,
         )
 
@@ -70,7 +70,7 @@ def _fill_in(pattern: str | None, source: str) -> str | None:
 
 def _erase_many(console: Console, inputs: list[str], output: str | None, dry_run: bool, given: Given) -> None:
     """Erase from several clips with one prompt, or with masks from one folder; a failure does not stop the others."""
-    if given.of(Running).get("work") or given.of(Exports):
+    if given.of(FileOptions).get("work") or given.of(Exports):
         raise UsageError("--work and --write-... are for a single input", "erase the clips one at a time")
     if output and not any(field in output for field in _FIELDS) and not Path(output).is_dir():
         raise UsageError(

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from vremove_cli.atomic import refuse_existing
-from vremove_cli.commands.signature import Given, Running, command, reporting
+from vremove_cli.commands.signature import FileOptions, Given, command, reporting
 from vremove_cli.errors import UsageError
 
 
-@command(Running, name="frame", only=lambda o: o.name in ("overwrite", "quiet", "debug"))
+@command(FileOptions, name="frame", only=lambda o: o.name in ("overwrite", "quiet", "debug"))
 def frame(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
     given: Given,
@@ -28,7 +28,7 @@ def frame(
         target = Path(output)
         if target.suffix.lower() != ".png":
             raise UsageError(f"{output} must be a .png", "name it frame.png")
-        refuse_existing(output, overwrite=given.read(Running).overwrite)
+        refuse_existing(output, overwrite=given.read(FileOptions).overwrite)
         if target.exists() and target.resolve().parent in (Path(source).resolve(), Path(source).resolve().parent):
             _refuse_input(target, source)
         if not target.absolute().parent.is_dir():

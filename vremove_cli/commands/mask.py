@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from vremove_cli.commands.signature import Given, Running, command, reporting
+from vremove_cli.commands.signature import FileOptions, Given, command, reporting
 from vremove_cli.job.request import Exports, Request
 
 
 @command(
     Request,
     Exports,
-    Running,
+    FileOptions,
     name="mask",
     only=lambda o: o.tracking or o.name == "keep_work",
     defaults={"keep_work": True},
@@ -42,7 +42,7 @@ def mask(
                 grid=grid,
                 exports=given.read(Exports),
                 on_event=event,
-                **{"keep_work": True, **given.of(Running)},
+                **{"keep_work": True, **given.of(FileOptions)},
                 **given.of(Request),
             )
         console.say(f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""vremove models: what models there are, and getting, checking and deleting them."""
+"""vremove models: list, fetch, pin, check and delete models."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from vremove_cli.commands.signature import Given, Running, command, reporting
+from vremove_cli.commands.signature import FileOptions, Given, command, reporting
 from vremove_cli.console import summary_text
 from vremove_cli.job.request import Exports, Request
 
 Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
 
 
-@command(Request, Running, name="plan", settings_of="erase", only=lambda o: o.name not in ("overwrite", "keep_work"))
+@command(
+    Request, FileOptions, name="plan", settings_of="erase", only=lambda o: o.name not in ("overwrite", "keep_work")
+)
 def plan(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
     given: Given,
@@ -31,7 +33,9 @@ def plan(
         from vremove_cli.job.runner import run_plan
 
         with console.watching() as event:
-            made, folder = run_plan(source, output, work=given.read(Running).work, on_event=event, **given.of(Request))
+            made, folder = run_plan(
+                source, output, work=given.read(FileOptions).work, on_event=event, **given.of(Request)
+            )
         tasks = [{"id": t.id, "needs": list(t.needs)} for t in made.tasks]
         console.data({"work": str(folder), "tasks": tasks, "notes": list(made.notes)}, str(folder))
 
@@ -65,7 +69,7 @@ def work(
         console.data(asdict(tally), f"{len(tally.done)} done, {len(tally.reused)} were done already")
 
 
-@command(Exports, Running, name="finish", only=lambda o: o.name not in ("work", "keep_work"))
+@command(Exports, FileOptions, name="finish", only=lambda o: o.name not in ("work", "keep_work"))
 def finish(
     folder: Folder,
     given: Given,
@@ -82,7 +86,7 @@ def finish(
             summary = run_finish(
                 folder,
                 output,
-                overwrite=given.read(Running).overwrite,
+                overwrite=given.read(FileOptions).overwrite,
                 exports=given.read(Exports),
                 on_event=event,
             )

@@ -22,7 +22,7 @@ PREFIX = "VREMOVE"  # of environment variables: VREMOVE_ERASE_CRF is the --crf o
 
 
 @dataclass(frozen=True)
-class Running:
+class FileOptions:
     """Options about files of a run, not about the picture."""
 
     overwrite: bool = option(False, "Replace an existing output.", panel=Panel.EVERYDAY, tracking=True)
@@ -33,7 +33,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Talking:
+class PrintOptions:
     """Options about what a command prints."""
 
     json: bool = option(False, "Print one JSON object.", panel=Panel.OUTPUT, tracking=True)
@@ -104,13 +104,13 @@ def command(
     """Return a decorator that gives a command the options of some dataclasses.
 
     Args:
-        *kinds: The dataclasses; `Talking` is always among them.
+        *kinds: The dataclasses; `PrintOptions` is always among them.
         name: Name of the command, for the environment variables.
         settings_of: Another command whose environment variables count here, too.
         only: Which options the command has.
         defaults: Other defaults than the fields', by option name.
     """
-    groups = {kind: [o for o in options_of(kind).values() if only(o)] for kind in (*kinds, Talking)}
+    groups = {kind: [o for o in options_of(kind).values() if only(o)] for kind in (*kinds, PrintOptions)}
     default_of = {o.name: o.default for group in groups.values() for o in group} | (defaults or {})
     order = list(Panel)
     listed = sorted((o for group in groups.values() for o in group), key=lambda o: order.index(o.panel))
@@ -185,12 +185,12 @@ def _help(opt: Option, default: Any) -> str:
 @contextmanager
 def reporting(given: Given) -> Iterator[Console]:
     """Yield a console, and turn any failure inside into its sentence and exit status."""
-    values = given.of(Talking)
+    values = given.of(PrintOptions)
     console = Console(
         as_json=bool(values.get("json")), quiet=bool(values.get("quiet")), debug=bool(values.get("debug"))
     )
     try:
-        console.use_progress(given.read(Talking).progress)
+        console.use_progress(given.read(PrintOptions).progress)
         yield console
     except typer.Exit:
         raise

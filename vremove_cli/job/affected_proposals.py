@@ -15,6 +15,7 @@ from vremove_cli.job.object_prompts import AFFECTED, PromptsByObject
 from vremove_cli.job.request import Request
 from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.job.task_graph import shots_in
+from vremove_cli.job.text_prompts import LOOKS
 from vremove_cli.masks.io import MaskFile
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.prompts import Prompt, parse_prompt
@@ -23,7 +24,6 @@ from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts, Tracker
 from vremove_cli.tracking.flow.tracker import FlowTracker
 
 _LATER = 4  # frames over which motion is judged
-_LOOKS = 8  # frames of a shot that are searched for the object in a mask file
 _POINTS = 6  # prompts on what is proposed, beside its box
 
 
@@ -61,7 +61,7 @@ def affected_prompts(
     if method.startswith("vlm:"):
         place = ensure_helper(method[4:], "affected", request, emit, fetch=fetch)
         if place is None:
-            emit(Note(f"affected: {method[4:]} is not here; it is asked what will move when it is"))
+            emit(Note(f"affected: {method[4:]} is not on this machine; a run fetches it and asks it what will move"))
             return []
         model = vlm.load_vlm(*place)
     out: list[Prompt] = []
@@ -72,7 +72,7 @@ def affected_prompts(
             else _by_model(model, sighting, clip, emit, len(out))
         )
     if not out:
-        emit(Note("affected: nothing is seen that will move; point at it with --affected-point if something will"))
+        emit(Note("affected: nothing was found that will move; if something will, mark it with --affected-point"))
     return out
 
 
@@ -101,7 +101,7 @@ def _sightings(
     for shot in shots_in(span, clip):
         if mask is not None:
             source = MaskFile(mask, clip, invert=request.invert_mask, select=select)
-            for t in range(shot.start, shot.stop, -(-shot.length // _LOOKS)):
+            for t in range(shot.start, shot.stop, -(-shot.length // LOOKS)):
                 (picture,) = source.read(t, t + 1)
                 if picture.any():
                     yield _Sighting(t, shot.stop - 1, picture, [])

@@ -1,4 +1,4 @@
-"""What is blended into each frame: the plate's patches, and over them what a remover made."""
+"""Patches of each frame: the remover's where it made one, else the plate's; and all effects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class FillResult:
     """What a task of the fill stage leaves.
 
     Attributes:
-        patches: Where the patches lie; None of keyframes, and of a task that had nothing to do.
+        patches: Where the patches lie; None for keyframes, and for a task without pixels to fill.
         generated: Whether the remover made anything.
     """
 
@@ -129,7 +129,7 @@ def by_frame(changes: Iterator[tuple[int, Patch | None]], count: int) -> Iterato
 def all_effects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Return shadows, reflections and the like (0 or 255) of frames low <= t < high that have any.
 
-    They are those that were found, and those that a remover changed beside the object.
+    They are the effects that the effects stage found, and the remover's difference masks.
     """
     out = effect_masks(plan, folder, low, high)
     shown = _shown_fills(plan, folder, low, high)

@@ -1,4 +1,4 @@
-"""What is erased on each frame: the objects, grown, with their shadows and reflections; and what will move then."""
+"""Erase masks: the objects, grown, with their shadows and reflections. Affected masks: what will move without them."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,11 @@ class EffectsResult:
 
     Attributes:
         effects: Where the masks lie.
-        found: Whether any frame has an effect.
         verdict: What was decided, for the summary.
         clear: Whether the decision is certain enough for the plate to trust the rest of the picture.
     """
 
     effects: CropTable
-    found: bool
     verdict: str
     clear: bool
 
@@ -97,7 +95,8 @@ def _growth(plan: Plan, masks: dict[int, Placed]) -> dict[int, int]:
 def affected_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Return what will change once the object is gone (0 or 255), on frames low <= t < high that have any.
 
-    It is the user's file, or what was tracked together with the way it will fall, down to where the object stood.
+    The masks are the user's file, or the tracked objects with the pixels below them, down to the erased object's lowest
+    row.
     """
     if plan.affected is None:
         tracked = object_masks(plan, folder, low, high, affected=True)

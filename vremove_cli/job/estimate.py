@@ -102,8 +102,8 @@ def _memory(plan: Plan) -> int:
     patches = int(min(PLATE_SEGMENT, edited) * frame * _HOLE * 2)
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
-    parts = [*plan.parts, *filter(None, [plan.tracker.part])]
-    network = max([part.model.memory << 20 for part in parts] + [_weights(plan)])
+    checkpoints = [*plan.checkpoints, *filter(None, [plan.tracker.checkpoint])]
+    network = max([c.model.memory << 20 for c in checkpoints] + [_weights(plan)])
     return _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
 
 
@@ -136,7 +136,7 @@ def _tracking_seconds(plan: Plan, edited: int, factor: float) -> float:
     if plan.tracker.name == "file":
         return 0.0
     flow = edited / _TRACK * (1 + 0.1 * factor)
-    if plan.tracker.part is None:
+    if plan.tracker.checkpoint is None:
         return flow
     network = edited / plan.tracker.every * _NETWORK
     return network + (2 * flow if plan.tracker.every > 1 else 0.0)
@@ -144,16 +144,19 @@ def _tracking_seconds(plan: Plan, edited: int, factor: float) -> float:
 
 def _vram(plan: Plan) -> VramEstimate | None:
     """Return what a remover's network takes of a GPU, if the region it sees is the whole frame."""
-    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.parts}))
+    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.checkpoints}))
     size, network = remover.size(*plan.clip.shown_size), remover.spec.network
     return vram_estimate(network, size) if network and size else None
 
 
 def _downloads(plan: Plan) -> list[Model]:
     """Return the models that a run would fetch."""
-    parts = [*plan.parts, *filter(None, [plan.tracker.part])]
-    wanted = [part.model for part in parts if not part.path]
-    if plan.request.text and DETECTOR not in plan.request.own_weights:
-        detector = find(DETECTOR, catalogue(plan.request.models))
-        wanted += [detector] if store.find_cached(detector) is None else []
+    checkpoints = [*plan.checkpoints, *filter(None, [plan.tracker.checkpoint])]
+    wanted = [c.model for c in checkpoints if not c.path]
+    method = plan.request.affected_by or ""
+    helpers = ([DETECTOR] if plan.request.text else []) + ([method[4:]] if method.startswith("vlm:") else [])
+    for name in helpers:
+        if name not in plan.request.own_weights:
+            helper = find(name, catalogue(plan.request.models))
+            wanted += [helper] if store.find_cached(helper) is None else []
     return wanted

@@ -20,7 +20,7 @@ class Progress:
     """How far a stage is.
 
     Attributes:
-        stage: scan, track, effects, plate, fill, write, or fetch.
+        stage: `scan`, `track`, `effects`, `plate`, `fill`, `write` or `fetch`.
         done: Frames done (bytes for fetch).
         total: All frames (bytes for fetch); 0 if unknown.
     """

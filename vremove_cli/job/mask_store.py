@@ -92,15 +92,15 @@ def object_masks(
 
 
 def union_of_masks(
-    folder: WorkFolder, room: str, tables: Iterator[tuple[Task, CropTable]], span: FrameRange
+    folder: WorkFolder, subfolder: str, tables: Iterator[tuple[Task, CropTable]], span: FrameRange
 ) -> dict[int, Placed]:
-    """Return the union (larger value) of masks that tasks left in a room of the folder, by frame of `span`."""
+    """Return the union (larger value) of masks that tasks left in a subfolder, uint8, by frame of `span`."""
     out: dict[int, Placed] = {}
     for task, table in tables:
         if not task.span.overlaps(span):
             continue
         first, last = max(span.start, task.span.start), min(span.stop, task.span.stop)
-        path = folder.file(room, f"{task.id}.mkv")
+        path = folder.file(subfolder, f"{task.id}.mkv")
         for t, mask in enumerate(load_masks(path, table, first - task.span.start, last - task.span.start), first):
             if not mask.empty:
                 out[t] = out[t].union(mask) if t in out else mask

@@ -41,6 +41,12 @@ def report_path(output: Path) -> Path:
     return output.with_name(f"{stem}.vremove.json")
 
 
+def planned_folder(source: str) -> Path:
+    """Return `clip.vremove` beside `clip.mp4`, and `take.01.vremove` beside the folder `take.01`."""
+    path = Path(source)
+    return path.with_name(f"{path.stem if path.is_file() else _plain_name(path)}.vremove")
+
+
 def _plain_name(path: Path) -> str:
     """Return a file's name; of a pattern, what stands before the number."""
     if not sequence.has_number(str(path)):
@@ -106,7 +112,7 @@ def _from_void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[s
         try:
             found["prompt"] = str(json.loads(words.read_text(encoding="utf-8"))["bg"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{words} has no text under 'bg' ({error})", "mend it, or give --prompt") from error
+            raise UsageError(f"{words} has no text under 'bg' ({error})", "correct it, or give --prompt") from error
     return str(folder / "input_video.mp4"), {**options, **found}
 
 

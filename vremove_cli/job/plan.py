@@ -44,7 +44,7 @@ class Plan:
         tracker: The tracker and its model.
         weights: Digests of the user's own weights, by model name or LoRA path.
         remover: Name of the remover.
-        parts: The remover's models.
+        checkpoints: The remover's models.
         span: Frames that are edited.
         segments: The span in segments of the plate.
         prompts: Prompts in stored pixels, by object name and frame.
@@ -65,7 +65,7 @@ class Plan:
     tracker: TrackerChoice
     weights: dict[str, str]
     remover: str
-    parts: tuple[Checkpoint, ...]
+    checkpoints: tuple[Checkpoint, ...]
     span: FrameRange
     segments: tuple[FrameRange, ...]
     prompts: dict[str, dict[int, ObjectPrompts]]

@@ -85,13 +85,13 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, references))
     tracker = _tracker(request, notes, emit if fetch else None)
     weights = digests_of_weights(request)
-    parts = _parts(request, made.spec.models_for(settings), emit if fetch else None)
+    checkpoints = _checkpoints(request, made.spec.models_for(settings), emit if fetch else None)
     pieces = segments_in(span, clip, PLATE_SEGMENT)
     known = Provenance(
         prompts=by_object,
         fingerprints=fingerprints,
         tracker=_tracker_facts(tracker, weights, span),
-        remover=[remover, *(weights[path] for path, _ in request.own_loras), *_model_facts(parts, weights)],
+        remover=[remover, *(weights[path] for path, _ in request.own_loras), *_model_facts(checkpoints, weights)],
     )
     tasks = with_keys(_tasks(request, clip, span, pieces, by_object, made, notes), STAGES, request, known)
     for text in notes:
@@ -110,7 +110,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         tracker=tracker,
         weights=weights,
         remover=remover,
-        parts=parts,
+        checkpoints=checkpoints,
         span=span,
         segments=pieces,
         prompts=by_object,
@@ -207,7 +207,7 @@ def _end(text: str, clip: ClipInfo) -> int:
 def same_tracker(plan: Plan, request: Request) -> bool:
     """Return whether the tracker would be the same if it were chosen now: its weights may have come or gone."""
     now = _tracker(request, [], None)
-    return (now.name, now.every, now.part) == (plan.tracker.name, plan.tracker.every, plan.tracker.part)
+    return (now.name, now.every, now.checkpoint) == (plan.tracker.name, plan.tracker.every, plan.tracker.checkpoint)
 
 
 def _tracker(request: Request, notes: list[str], emit: Emit | None) -> TrackerChoice:
@@ -230,7 +230,7 @@ def _tracker(request: Request, notes: list[str], emit: Emit | None) -> TrackerCh
     return choice
 
 
-def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Checkpoint, ...]:
+def _checkpoints(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Checkpoint, ...]:
     """Return the remover's models; they are fetched only with `emit`."""
     models = catalogue(request.models)
     progress = fetch_progress(emit) if emit else None
@@ -238,12 +238,12 @@ def _parts(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple
     return tuple(store.checkpoint_for(find(n, models), own, request.accept_license, progress) for n in names)
 
 
-def _model_facts(parts: Iterable[Checkpoint | None], weights: dict[str, str]) -> list[list[str]]:
+def _model_facts(checkpoints: Iterable[Checkpoint | None], weights: dict[str, str]) -> list[list[str]]:
     """Return models by name with their commits, or with the digest of the user's own file."""
-    return [[p.model.name, p.commit or weights.get(p.model.name, "")] for p in parts if p is not None]
+    return [[p.model.name, p.commit or weights.get(p.model.name, "")] for p in checkpoints if p is not None]
 
 
 def _tracker_facts(tracker: TrackerChoice, weights: dict[str, str], span: FrameRange) -> list[Any]:
     """Return what masks depend on besides the prompts."""
-    few = min(trackers.FEW, trackers.frames_seen(tracker, span.length)) if tracker.part else 0
-    return [tracker.name, tracker.every, few, *_model_facts([tracker.part], weights)]
+    few = min(trackers.FEW, trackers.frames_seen(tracker, span.length)) if tracker.checkpoint else 0
+    return [tracker.name, tracker.every, few, *_model_facts([tracker.checkpoint], weights)]

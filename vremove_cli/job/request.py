@@ -76,7 +76,7 @@ class Request:
         tracking=True,
     )  # fmt: skip
     text: str | None = option(
-        None, 'Words for the object, as "the dog".', panel=Panel.EVERYDAY, metavar="PHRASE",
+        None, 'Phrase such as "the dog".', panel=Panel.EVERYDAY, metavar="PHRASE",
         tracking=True,
     )  # fmt: skip
     mask: str | None = option(
@@ -92,10 +92,8 @@ class Request:
         "auto", "Erase shadow and reflection, too.", panel=Panel.EVERYDAY, metavar="auto|off|FILE", path=True,
         words=("auto", "off"),
     )  # fmt: skip
-    tracker: str = option(
-        "auto", "What follows the object.", panel=Panel.EVERYDAY, metavar="auto|flow|sam2|NAME", tracking=True
-    )
-    remover: str = option("auto", "What fills the hole.", panel=Panel.EVERYDAY, metavar="auto|plate|NAME")
+    tracker: str = option("auto", "Tracker to use.", panel=Panel.EVERYDAY, metavar="auto|flow|sam2|NAME", tracking=True)
+    remover: str = option("auto", "Remover to use.", panel=Panel.EVERYDAY, metavar="auto|plate|NAME")
 
     prompt: str = option(
         "",
@@ -142,12 +140,12 @@ class Request:
         (), "A box around what will move.", panel=Panel.NETWORKS, metavar=_BOX, convert=_coordinates
     )
     affected_by: str | None = option(
-        None, "How to find what will move.", panel=Panel.NETWORKS, metavar="contact|vlm:NAME", check=_affected_by
+        None, "Finds what will move.", panel=Panel.NETWORKS, metavar="contact|vlm:NAME", check=_affected_by
     )
     quadmask: str | None = option(
         None, "VOID's mask of four values.", panel=Panel.NETWORKS, metavar="FILE|FOLDER", path=True
     )
-    recover: Literal["on", "off"] = option("on", "Take what other frames show first.", panel=Panel.NETWORKS)
+    recover: Literal["on", "off"] = option("on", "Use pixels of other frames first.", panel=Panel.NETWORKS)
     seed: int = option(0, "Seed of the noise.", panel=Panel.NETWORKS, metavar="N", minimum=0)
     device: Literal["auto", "cuda", "mps", "cpu"] = option(
         "auto", "Where networks run.", panel=Panel.NETWORKS, tracking=True

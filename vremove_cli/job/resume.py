@@ -1,4 +1,4 @@
-"""The plan in a work folder: reused if it is for this job, else replaced, with the results that still hold kept."""
+"""Reuse the plan of a folder if it is for this job; else replace it and keep results whose keys are unchanged."""
 
 import time
 
@@ -34,7 +34,7 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
 
 
 def _former(folder: WorkFolder) -> Plan | None:
-    """Return the folder's plan; None without one, or when a run's own is damaged or old."""
+    """Return the folder's plan; None without one, or if the folder is temporary and its plan damaged or outdated."""
     try:
         return Plan.load(folder.plan) if folder.plan.exists() else None
     except VremoveError:

@@ -21,7 +21,7 @@ from vremove_cli.job.exports import (
 )
 from vremove_cli.job.mask_store import doubt_notes, mask_results
 from vremove_cli.job.object_prompts import object_prompts
-from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request, report_path
+from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request, planned_folder, report_path
 from vremove_cli.job.plan import Plan, check_input, nothing_to_erase
 from vremove_cli.job.render import Summary, render
 from vremove_cli.job.request import Exports
@@ -77,7 +77,7 @@ def run_plan(
         The plan and its folder.
     """
     request = make_request(source, output, options)
-    folder = WorkFolder(Path(work) if work else Path(request.input).with_suffix(".vremove"))
+    folder = WorkFolder(Path(work) if work else planned_folder(request.input))
     with folder.occupied():
         plan = open_plan(folder, request, on_event)
         folder.settle()

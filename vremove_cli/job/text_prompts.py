@@ -59,7 +59,7 @@ def text_prompts(request: Request, clip: ClipInfo, span: FrameRange, emit: Emit,
     """
     place = ensure_helper(DETECTOR, "text", request, emit, fetch=fetch)
     if place is None:
-        emit(Note(f"text: {DETECTOR} is not here; the object is looked for when it is"))
+        emit(Note(f"text: {DETECTOR} is not on this machine; a run fetches it and looks for the object"))
         return []
     detector = load_detector(*place)
     shots = shots_in(span, clip)

@@ -17,11 +17,10 @@ from vremove_cli.media.read import Clip, Frame
 
 
 class MaskFile:
-    """A user's mask (scanned as `own`), checked against a clip: as many frames, or one image for all of them.
+    """A user's mask, checked against a clip. A mask of another size is scaled.
 
-    `select` gets gray levels (H, W) uint8 and returns where the mask is set, bool (H, W): for masks of several values;
-    without it white is set. Raises `MediaError` when it cannot be read and `UsageError` when its length is another. A
-    mask of another size is scaled, which `notes` says.
+    Attributes:
+        notes: Sentences for the user about the scaling.
     """
 
     def __init__(
@@ -33,6 +32,20 @@ class MaskFile:
         what: str = "mask",
         select: Callable[[Array], Array] | None = None,
     ) -> None:
+        """Check the mask.
+
+        Args:
+            own: The scanned mask: as many frames as the clip, or one image for all of them.
+            info: The clip.
+            invert: Whether black is set instead of white.
+            what: Name of the mask, for errors and notes.
+            select: Takes gray levels (H, W) uint8 and returns where the mask is set, (H, W) bool: for masks of several
+                values. Without it levels of 128 and more are set.
+
+        Raises:
+            MediaError: The mask cannot be read.
+            UsageError: It has another number of frames.
+        """
         self._clip = Clip(own)
         self._info, self._invert, self._select = info, invert, select
         self._alpha = own.layout.alpha and _alpha_speaks(self._clip)

@@ -60,7 +60,7 @@ class Colour:
             height: Height of the stored frame in pixels. An untagged clip is BT.709 from `HD_LINES` on, BT.601 below.
 
         Raises:
-            MediaError: If the matrix is not a weighted sum of R', G' and B' (such as ICtCp).
+            MediaError: The matrix is not a weighted sum of R', G' and B' (such as ICtCp).
         """
         if self.matrix in (IDENTITY, UNSPECIFIED, RESERVED):
             return _LUMA_WEIGHTS[BT709 if height >= HD_LINES else SMPTE170M]

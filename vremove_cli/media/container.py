@@ -17,7 +17,7 @@ def open_input(path: str) -> InputContainer:
     """Open a file for reading.
 
     Raises:
-        MediaError: If FFmpeg does not know the file or may not read it.
+        MediaError: FFmpeg does not know the file or may not read it.
     """
     try:
         return av.open(path, metadata_errors="replace")
@@ -65,7 +65,7 @@ def read_image(path: Path) -> av.VideoFrame:
     """Decode the first frame of an image file.
 
     Raises:
-        MediaError: If it cannot be read or holds no picture.
+        MediaError: It cannot be read or holds no picture.
     """
     try:
         with av.open(str(path)) as container:
@@ -80,7 +80,7 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     """Return the stream to edit: FFmpeg's best video stream, or the first one if that is cover art.
 
     Raises:
-        MediaError: If the file has no video stream besides cover art.
+        MediaError: The file has no video stream besides cover art.
     """
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not moving:

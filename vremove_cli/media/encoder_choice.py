@@ -100,7 +100,7 @@ def container_of(output: str, *, images: bool = False) -> str:
         FFmpeg's name of the muxer, or `SEQUENCE`.
 
     Raises:
-        UsageError: If the suffix is unknown.
+        UsageError: The suffix is unknown.
     """
     suffix = Path(output).suffix.lower()
     if images and suffix not in CONTAINERS:
@@ -123,8 +123,8 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
         notes: Takes a sentence for every difference from the source.
 
     Raises:
-        UsageError: If the user's options cannot be met.
-        MediaError: If no encoder of the container can hold the picture.
+        UsageError: The user's options cannot be met.
+        MediaError: No encoder of the container can hold the picture.
     """
     spec = _choose(info, output, choice, notes)
     if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif":
@@ -213,7 +213,7 @@ def _families(info: ClipInfo, container: str, choice: EncoderOptions) -> list[st
     """Return the codec families to try: the user's alone, or the source's own and then the container's.
 
     Raises:
-        UsageError: If the user's codec is no video codec or has no encoder.
+        UsageError: The user's codec is not a video codec or has no encoder.
     """
     if not choice.codec:
         own = [] if info.is_sequence else [info.codec]
@@ -241,7 +241,7 @@ def _candidate(
         exact: Whether every sample must reach the encoder unchanged.
 
     Raises:
-        UsageError: If the family's encoder lacks an option of the user's.
+        UsageError: The family's encoder lacks an option of the user's.
     """
     if family == "gif":
         return EncodeSpec(container, "gif", info.edit_fmt, {}, 1) if container == "gif" else None

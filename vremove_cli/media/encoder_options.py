@@ -61,7 +61,7 @@ def encoder_options(
         choice: The user's options.
 
     Raises:
-        UsageError: If the user gives an option that the encoder does not have.
+        UsageError: The user gives an option that the encoder does not have.
     """
     options: dict[str, str] = {}
     if encoder in _CRF:

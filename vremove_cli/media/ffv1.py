@@ -105,7 +105,7 @@ def read_lossless(path: Path, start: int = 0, stop: int | None = None) -> Iterat
         Copies of a picture's components, each (h, w) in the dtype of its pixel format.
 
     Raises:
-        VremoveError: If the file is damaged or shorter than `stop`.
+        VremoveError: The file is damaged or shorter than `stop`.
     """
     try:
         with av.open(str(path)) as container:

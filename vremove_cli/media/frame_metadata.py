@@ -35,7 +35,7 @@ def display_matrix(frame: av.VideoFrame, path: str) -> tuple[int, ...]:
         Nine fixed-point numbers in row order; empty if the frame is shown as it is stored.
 
     Raises:
-        MediaError: If the rotation is no multiple of 90 degrees.
+        MediaError: The rotation is not a multiple of 90 degrees.
     """
     data = _side_data(frame, Type.DISPLAYMATRIX)
     if data is not None:

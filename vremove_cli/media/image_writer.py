@@ -48,7 +48,7 @@ def open_image_writer(output: str, info: ClipInfo, spec: EncodeSpec) -> Iterator
     """Yield an `ImageWriter` whose files appear when the block ends without an error.
 
     Raises:
-        OSError: If the folder or a file cannot be written.
+        OSError: The folder or a file cannot be written.
     """
     with replace_folder(image_path(output, info, 0).absolute().parent) as hidden:
         yield ImageWriter(hidden, output, info, spec)

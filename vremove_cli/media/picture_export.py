@@ -54,7 +54,7 @@ def write_layers(output: str, pictures: Iterable[Array], info: ClipInfo) -> None
         info: The clip.
 
     Raises:
-        MediaError: If the output cannot be written.
+        MediaError: The output cannot be written.
     """
     target = Path(output)
     try:
@@ -77,7 +77,7 @@ def write_folder(target: Path, pictures: Iterable[Array], info: ClipInfo, write:
         write: Writes one picture to a path.
 
     Raises:
-        OSError: If the folder or a file cannot be written.
+        OSError: The folder or a file cannot be written.
     """
     with replace_folder(target) as hidden:
         for i, picture in enumerate(pictures):

@@ -182,7 +182,7 @@ def layout_of(name: str) -> Layout:
         name: FFmpeg's name of the format.
 
     Raises:
-        MediaError: If the samples cannot be edited one by one: floating-point or linear light, Bayer patterns, packed
+        MediaError: The samples cannot be edited one by one: floating-point or linear light, Bayer patterns, packed
             bits, components of different depth.
     """
     fmt = av.VideoFormat(name, _SIZE, _SIZE)

@@ -43,7 +43,7 @@ def scan(
         progress: Called after every frame.
 
     Raises:
-        MediaError: If the clip cannot be read or edited.
+        MediaError: The clip cannot be read or edited.
     """
     if sequence.is_sequence(path):
         return _scan_sequence(path, progress)

@@ -103,7 +103,7 @@ class Clip:
             The frames, in stored orientation.
 
         Raises:
-            MediaError: If the file changed since the scan and has the frames no more.
+            MediaError: The file changed since the scan and no longer has the frames.
         """
         stop = self.info.frames if stop is None else min(stop, self.info.frames)
         if start >= stop:
@@ -138,7 +138,7 @@ class Clip:
         """Decode from keyframe `begin` and yield start <= i < stop.
 
         Raises:
-            _SeekError: If the frames are not where the scan found them.
+            _SeekError: The frames are not where the scan found them.
         """
         try:
             with open_input(self.info.path) as container:
@@ -249,6 +249,6 @@ def open_clip(path: str, *, skip_errors: bool = False, progress: Progress | None
         progress: Called with the frames done and the frames expected (0 where the file does not say).
 
     Raises:
-        MediaError: If the clip cannot be read or edited faithfully.
+        MediaError: The clip cannot be read or edited faithfully.
     """
     return Clip(scan(path, skip_errors=skip_errors, progress=progress))

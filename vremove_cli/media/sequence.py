@@ -41,7 +41,7 @@ def find(path: str) -> Sequence:
         path: A folder, a pattern with one placeholder for the number, or an image.
 
     Raises:
-        MediaError: If there are none, if they are of several sequences or kinds, or if the folder is not readable.
+        MediaError: There are none, they are of several sequences or kinds, or the folder is not readable.
     """
     try:
         return _find(path, Path(path))

@@ -63,7 +63,7 @@ def plan_streams(info: ClipInfo, container: str, *, drop: bool, notes: list[str]
         notes: Takes a sentence for every stream that is lost.
 
     Raises:
-        MediaError: If the container cannot hold a stream; the message names it.
+        MediaError: The container cannot hold a stream; the message names it.
     """
     if container == SEQUENCE or info.is_sequence:
         if info.streams:

@@ -99,8 +99,8 @@ def open_writer(
         overwrite: Whether an existing output is replaced.
 
     Raises:
-        UsageError: If the output must not be written.
-        OSError: If the disk refuses.
+        UsageError: The output must not be written.
+        OSError: The disk refuses.
     """
     check_output(output, info, spec, overwrite=overwrite)
     target = os.path.realpath(output)
@@ -126,7 +126,7 @@ def check_output(output: str, info: ClipInfo, spec: EncodeSpec, *, overwrite: bo
         overwrite: Whether an existing output is replaced.
 
     Raises:
-        UsageError: If a file of the output is the input itself, exists, or is a folder.
+        UsageError: A file of the output is the input itself, exists, or is a folder.
     """
     if spec.container == SEQUENCE:
         targets = [image_path(output, info, i) for i in range(info.frames)]

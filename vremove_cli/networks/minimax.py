@@ -44,7 +44,7 @@ def load_transformer(
     """Return a transformer with its tensors; norms, tables and the time embedding stay in float32.
 
     Args:
-        config: config.json in diffusers' format.
+        config: The values of `config.json` in diffusers' format.
         state: Tensors by diffusers' names.
         path: File to name in an error.
         dtype: Type of the other weights.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vremove_cli.arrays import keep_components
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
 from vremove_cli.masks.morphology import grow
@@ -203,11 +204,8 @@ def _regions(persistence: Array, mask: Array, limits: _Limits) -> Array:
     near = np.zeros_like(mask)
     near[top:bottom, left:right] = True
     candidates = (persistence > limits.edge) & near
-    count, labels = cv2.connectedComponents(candidates.astype(np.uint8), connectivity=8)
-    core_pixels = np.bincount(labels[persistence > limits.core], minlength=count)
-    kept = core_pixels >= max(_MIN_CORE_PIXELS, _MIN_CORE_SHARE * len(rows))
-    kept[0] = False  # label 0 is everything outside the candidates
-    return np.asarray(kept[labels])
+    core, least = persistence > limits.core, max(_MIN_CORE_PIXELS, _MIN_CORE_SHARE * len(rows))
+    return keep_components(candidates, lambda labels, areas: np.bincount(labels[core], minlength=len(areas)) >= least)
 
 
 @dataclass(frozen=True)

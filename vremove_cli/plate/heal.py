@@ -30,7 +30,7 @@ class _Match:
     """A gap and the patch that covers it.
 
     Attributes:
-        gap: bool, on a box with `_RIM` pixels round the gap.
+        gap: Pixels to fill, bool, on a box with `_RIM` pixels round the gap.
         offset: (x, y) in pixels from the gap to the patch; None if no patch fits.
     """
 

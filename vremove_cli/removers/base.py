@@ -15,17 +15,17 @@ class Settings:
     """The user's settings of a remover, the same for all removers.
 
     Attributes:
-        prompt: the scene after removal, in words.
+        prompt: The scene after removal, in words.
         second_pass: "off", "on" or "reference".
         quality: "draft", "standard" or "best".
-        steps: number of denoising steps; None: by quality.
+        steps: Number of denoising steps; None: by quality.
         size: (width, height) in pixels that the network works at; None: by the remover.
-        guidance: scale of classifier-free guidance; None: by the remover.
-        loras: the user's own LoRA files with their strengths.
+        guidance: Scale of classifier-free guidance; None: by the remover.
+        loras: The user's own LoRA files with their strengths.
         conditioning: "released" or "paper": the network's input, where the two differ.
-        seed: seed of the noise.
+        seed: Seed of the noise.
         device: "auto", "cuda", "mps" or "cpu".
-        checkpoints: checkpoint of each model, by its name in the catalogue.
+        checkpoints: Checkpoint of each model, by its name in the catalogue.
     """
 
     prompt: str = ""
@@ -51,17 +51,17 @@ class RemoverSpec:
     """The properties of a remover that a job is planned from.
 
     Attributes:
-        name: the value of `--remover`.
-        licence: licence of its weights, or of its code where it has none.
-        region: the part of a frame that it gets: "crop", a box around the hole, or "frame".
-        multiple: height and width of a crop are multiples of this number of pixels.
-        context: width in pixels of the margin around the hole in a crop.
+        name: The value of `--remover`.
+        licence: Licence of its weights, or of its code where it has none.
+        region: The part of a frame that it gets: "crop", a box around the hole, or "frame".
+        multiple: Height and width of a crop are multiples of this number of pixels.
+        context: Width in pixels of the margin around the hole in a crop.
         input: "plate": the frames with all recovered pixels in place; "source": the frames with the object.
-        models: models that it always runs, by their names in the catalogue.
-        optional_models: models that it also runs where a field of `Settings` differs from the default, by that field.
-        accepts: fields of `Settings` that it reads. All removers get `seed`, `device` and `model_paths`.
+        models: Models that it always runs, by their names in the catalogue.
+        optional_models: Models that it also runs where a field of `Settings` differs from the default, by that field.
+        accepts: Fields of `Settings` that it reads. All removers get `seed`, `device` and `model_paths`.
         physics: True if it uses `Shot.affected_mask`.
-        network: size of its network, for the estimate of GPU memory.
+        network: Size of its network, for the estimate of GPU memory.
     """
 
     name: str
@@ -93,10 +93,10 @@ class ShotInfo:
     """The numbers of a job that a remover plans its stages from.
 
     Attributes:
-        spans: spans of frames to fill, in order; none crosses a cut.
-        shots: the shots that hold these spans, each whole.
-        width: width of the clip in pixels.
-        height: height of the clip in pixels.
+        spans: Spans of frames to fill, in order; none crosses a cut.
+        shots: The shots that hold these spans, each whole.
+        width: Width of the clip in pixels.
+        height: Height of the clip in pixels.
     """
 
     spans: tuple[FrameRange, ...]
@@ -113,11 +113,11 @@ class Stage:
     above 1 generates keyframes for the stages that need it; its frames do not go into the result.
 
     Attributes:
-        id: unique in the job.
-        start: first frame.
-        stop: frame after the last one.
+        id: Unique in the job.
+        start: First frame.
+        stop: Frame after the last one.
         needs: ids of the stages whose fills it gets.
-        step: distance of the frames that it generates.
+        step: Distance of the frames that it generates.
     """
 
     id: str
@@ -143,13 +143,13 @@ class Shot:
 
     Attributes:
         frames: R'G'B' (T, H, W, 3) float32 in [0, 1].
-        inpaint_mask: pixels to generate (T, H, W) bool: all that the plate did not recover, and all that is affected.
-        erase_mask: pixels of the object, its shadow and its reflection (T, H, W) bool.
-        affected_mask: pixels that change once the object is gone (T, H, W) bool; empty unless `RemoverSpec.physics`.
-        first: number of the first frame in the clip.
-        x: left edge of the region in the clip's stored orientation, in pixels.
-        y: top edge of the region.
-        tick: reports progress: (steps done, steps in all).
+        inpaint_mask: Pixels to generate (T, H, W) bool: all that the plate did not recover, and all that is affected.
+        erase_mask: Pixels of the object, its shadow and its reflection (T, H, W) bool.
+        affected_mask: Pixels that change once the object is gone (T, H, W) bool; empty unless `RemoverSpec.physics`.
+        first: Number of the first frame in the clip.
+        x: Left edge of the region in the clip's stored orientation, in pixels.
+        y: Top edge of the region.
+        tick: Reports progress: (steps done, steps in all).
     """
 
     frames: Array
@@ -168,7 +168,7 @@ class Fill:
 
     Attributes:
         frames: R'G'B' (T, H, W, 3) float32 in [0, 1], of the shape of `Shot.frames`.
-        difference_mask: pixels outside the erase mask that the remover changed (T, H, W) bool, for one that also
+        difference_mask: Pixels outside the erase mask that the remover changed (T, H, W) bool, for one that also
             removes shadows, reflections and light; None: it changed nothing there.
     """
 
@@ -183,7 +183,7 @@ class Remover(Protocol):
     to plan a job and again in each process that works on it, so all that it knows comes from its settings.
 
     Attributes:
-        spec: its properties.
+        spec: Its properties.
     """
 
     spec: ClassVar[RemoverSpec]
@@ -204,9 +204,9 @@ class Remover(Protocol):
         """Generate the frames of a stage.
 
         Args:
-            stage: one of those that `stages` returned.
-            shot: the stage's pixels.
-            inputs: fills of the stages in `stage.needs`; those with an empty inpaint mask are missing. Only frames
+            stage: One of those that `stages` returned.
+            shot: The stage's pixels.
+            inputs: Fills of the stages in `stage.needs`; those with an empty inpaint mask are missing. Only frames
                 that a later stage needs are kept; others are black.
 
         Returns:

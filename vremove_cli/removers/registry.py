@@ -24,8 +24,8 @@ def register(name: str, remover: type[Remover]) -> Callable[[], None]:
     """Make a remover known in this process.
 
     Args:
-        name: the value of `--remover`; a remover of that name is replaced.
-        remover: a class that satisfies `Remover`.
+        name: The value of `--remover`; a remover of that name is replaced.
+        remover: A class that satisfies `Remover`.
 
     Returns:
         A function that undoes the registration.
@@ -51,7 +51,7 @@ def resolve(name: str) -> tuple[str, str]:
     """Return a remover's name and the reason for the choice.
 
     Raises:
-        UsageError: if there is no remover of this name.
+        UsageError: There is no remover of this name.
     """
     if name == "auto":
         return "plate", "the default"
@@ -64,7 +64,7 @@ def spec_of(name: str) -> RemoverSpec:
     """Return a remover's properties.
 
     Raises:
-        ModelError: if the remover is not installed, or its package does not load.
+        ModelError: The remover is not installed, or its package does not load.
     """
     return _find(name).spec
 
@@ -84,8 +84,8 @@ def make(name: str, settings: Settings) -> Remover:
     """Return a remover that is ready to work.
 
     Raises:
-        UsageError: if a setting differs from its default and the remover does not read it.
-        ModelError: if the remover is not installed, or its package does not load.
+        UsageError: A setting differs from its default and the remover does not read it.
+        ModelError: The remover is not installed, or its package does not load.
     """
     remover, default = _find(name), Settings()
     for field in _OPTIONAL:
@@ -106,4 +106,5 @@ def _find(name: str) -> type[Remover]:
     spec = getattr(remover, "spec", None)
     if not isinstance(spec, RemoverSpec) or spec.name != name:
         raise plugins.broken(plugins.REMOVERS, name, f"its `spec` is not a RemoverSpec of the name '{name}'")
+    plugins.check_members(plugins.REMOVERS, name, remover, ("stages", "size", "run"))
     return remover

@@ -18,6 +18,7 @@ from vremove_cli.weights.store import Checkpoint
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
 FEW = 16  # frames below which the number of frames changes a network's masks: its largest number of object pointers
 CPU_KEYFRAMES = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
+MEMBERS = ("name", "input_size", "begin", "correct", "propagate")  # of `Tracker`; those of packages are checked
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class TrackerChoice:
         name: Name of the tracker.
         why: Reason of the choice, for the user.
         every: Frames between keyframes; 1 for every frame.
-        part: The model that it runs; None for flow.
+        checkpoint: The model that it runs; None for flow.
     """
 
     name: str
     why: str
     every: int = 1
-    part: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
 
 
 def choose_tracker(
@@ -102,14 +103,15 @@ def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
     if choice.name == "flow":
         return FlowTracker()
     where, _ = devices.choose_device(device)
-    if choice.part is None:
+    if choice.checkpoint is None:
         if choice.name not in plugins.names(plugins.TRACKERS):
             raise plugins.missing(plugins.TRACKERS, choice.name)
         made: Tracker = plugins.load(plugins.TRACKERS, choice.name)(where, frames)
+        plugins.check_members(plugins.TRACKERS, choice.name, made, MEMBERS)
         return made
     from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
 
-    network = load_network(choice.part.model.architecture, choice.part.path, where)
+    network = load_network(choice.checkpoint.model.architecture, choice.checkpoint.path, where)
     return Sam2Tracker(network, frames_seen(choice, frames), choice.every)
 
 

@@ -115,7 +115,7 @@ def snapshot(repo: str, revision: str) -> RepoSnapshot:
     """Return the files of a repository at a revision.
 
     Args:
-        repo: owner/name.
+        repo: Owner/name.
         revision: Branch, tag or commit.
 
     Raises:
@@ -139,7 +139,7 @@ def cached(repo: str, commit: str, path: str) -> Path | None:
     """Return the path of a file in the cache; None if it is not there.
 
     Args:
-        repo: owner/name.
+        repo: Owner/name.
         commit: Commit of the repository.
         path: Path in the repository.
     """
@@ -153,7 +153,7 @@ def cached_commit(repo: str, revision: str) -> str | None:
     """Return the commit of a revision when any program last fetched it; None if none did.
 
     Args:
-        repo: owner/name.
+        repo: Owner/name.
         revision: Branch, tag or commit.
     """
     ref = _folder(repo) / "refs" / revision
@@ -216,7 +216,7 @@ def delete_files(repo: str, commit: str | None, paths: set[str], *, partial: boo
     """Delete files from the cache, and the folder of the repository if no file is left in it.
 
     Args:
-        repo: owner/name.
+        repo: Owner/name.
         commit: Commit of the files; None if none was fetched.
         paths: Paths in the repository.
         partial: Whether to delete what broken-off transfers left.
@@ -250,7 +250,7 @@ def refuse_offline(repo: str) -> None:
         ModelError: HF_HUB_OFFLINE is set.
     """
     if offline():
-        raise ModelError(f"{repo} is not here and HF_HUB_OFFLINE forbids to fetch it", "unset it, or pull it elsewhere")
+        raise ModelError(f"{repo} is not cached, and HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE to fetch it")
 
 
 def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
@@ -258,7 +258,7 @@ def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
 
     Args:
         error: The exception.
-        repo: owner/name.
+        repo: Owner/name.
         revision: Branch, tag or commit.
     """
     from huggingface_hub import constants

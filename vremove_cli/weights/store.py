@@ -102,7 +102,7 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
         if hub.sha256_of(paths[path]) != held.sha256:
             raise ModelError(
                 f"{model.repo}/{path} is not what it was when {model.name} was first fetched",
-                f"find out why; `vremove models lock {model.name}` takes what it is now",
+                f"find out why; `vremove models lock {model.name}` accepts the present file",
             )
     if pin is None or set(pin.files) != set(paths):
         agreed = {model.name} if pin is not None and pin.accepted else accepted
@@ -119,7 +119,7 @@ def checkpoint_for(
         model: The model.
         own: Paths of the user's own weights by model name.
         accepted: Names of models and licences whose terms the user accepted.
-        progress: Gets bytes done and bytes in all; None forbids to fetch.
+        progress: Gets bytes done and bytes in all; None: nothing is fetched.
 
     Returns:
         The checkpoint; without a path if the files are not cached and may not be fetched.

@@ -36,7 +36,7 @@ def run_effects(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> Effec
         masks, verdict, clear = _find(plan, task, folder, tick)
     table = save_masks(folder.file("effects", f"{task.id}.mkv"), masks)
     tick(length)
-    return EffectsResult(table, found=any(not m.empty for m in masks), verdict=verdict, clear=clear)
+    return EffectsResult(table, verdict=verdict, clear=clear)
 
 
 def _find(plan: Plan, task: Task, folder: WorkFolder, tick: Callable[[int], None]) -> tuple[list[Placed], str, bool]:

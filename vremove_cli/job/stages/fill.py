@@ -102,8 +102,8 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
 def _settings(plan: Plan, emit: Emit) -> Settings:
     """Return what the remover is told; its models may have to come to this machine first."""
     request = plan.request
-    parts = [store.ensure_planned(part, request.accept_license, fetch_progress(emit)) for part in plan.parts]
-    return request.settings({part.model.name: part for part in parts})
+    checkpoints = [store.ensure_planned(c, request.accept_license, fetch_progress(emit)) for c in plan.checkpoints]
+    return request.settings({c.model.name: c for c in checkpoints})
 
 
 def _work(plan: Plan, folder: WorkFolder, task: Task, stage: Stage, spec: RemoverSpec, group: FrameRange) -> _Work:

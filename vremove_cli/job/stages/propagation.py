@@ -25,8 +25,8 @@ from vremove_cli.tracking.keyframes import TrackStep, keyframes_of, track_every_
 from vremove_cli.tracking.static_overlay import StaticOverlayTracker, is_static_overlay
 from vremove_cli.weights import store
 
-# A correction has nothing more to say when two masks differ (1 - IoU) by less than _SAME, or by less than _LEFT of what
-# they differed by at most, on _LONG consecutive frames.
+# A correction ends when the old and the new mask differ (1 - IoU) by less than _SAME, or by less than _LEFT times their
+# largest difference so far, on _LONG consecutive frames.
 _SAME, _LEFT, _LONG = 0.03, 0.35, 3
 _OTHER = 0.1  # IoU below which two masks are of different things
 
@@ -66,8 +66,8 @@ class Segment:
 def open_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit, state: TrackerState | None) -> Segment:
     """Return a segment with the tracker that its object needs.
 
-    That is the plan's tracker, on every frame or on keyframes; or the one for static overlays, as requested or as the
-    first prompt's frame shows.
+    That is the plan's tracker, on every frame or on keyframes; or the tracker of static overlays, with `--static` or if
+    the first prompt is a box whose content stays on the screen in samples of the segment.
     """
     assert task.origin is not None
     view, prompts = SegmentView(plan.clip, task.span), plan.prompts[task.target]
@@ -99,9 +99,9 @@ def open_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit, state: 
 def _tracker(plan: Plan, emit: Emit) -> Tracker:
     """Return the plan's tracker; its weights may have to come to this machine first."""
     choice = plan.tracker
-    if choice.part is not None:
-        part = store.ensure_planned(choice.part, plan.request.accept_license, fetch_progress(emit))
-        choice = replace(choice, part=part)
+    if choice.checkpoint is not None:
+        checkpoint = store.ensure_planned(choice.checkpoint, plan.request.accept_license, fetch_progress(emit))
+        choice = replace(choice, checkpoint=checkpoint)
     return trackers.make_tracker(choice, plan.request.device, plan.span.length)
 
 
@@ -182,7 +182,7 @@ def finish_masks(segment: Segment, path: dict[int, TrackResult], span: FrameRang
     """Return masks at the clip's size; those that optical flow carried are first closed in time."""
     plan, view = segment.plan, segment.view
     masks = {t: result.mask for t, result in path.items()}
-    if plan.tracker.part is not None and plan.tracker.every == 1:
+    if plan.tracker.checkpoint is not None and plan.tracker.every == 1:
         return {t: upscale_mask(masks[t], view.full) for t in range(*span)}
     grays: dict[int, Array] = {}
     out: dict[int, Placed] = {}

@@ -52,9 +52,9 @@ class WorkFolder:
         """Whether there is a plan and some of it is done."""
         return self.plan.exists() and any((self.path / "done").glob("*.json"))
 
-    def file(self, room: str, name: str) -> Path:
-        """Return the path of a file in one of the folder's rooms."""
-        return self.path / room / name
+    def file(self, subfolder: str, name: str) -> Path:
+        """Return the path of a file in one of the subfolders: masks, states, effects, plate or fill."""
+        return self.path / subfolder / name
 
     def claim(self) -> None:
         """Make the folder, or accept one of ours; a new one is temporary until `settle`.

@@ -21,7 +21,7 @@ def difference_mask(generated: Array, source: Array, erase: Array) -> Array:
 
     Args:
         generated: (T, H, W, 3) float32 in [0, 1].
-        source: the same shape and range.
+        source: The same shape and range.
         erase: (T, H, W) bool.
 
     Returns:

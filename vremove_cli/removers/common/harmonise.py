@@ -8,6 +8,7 @@ frequencies that the network's picture lacks is the strength of the added noise.
 import cv2
 import numpy as np
 
+from vremove_cli.arrays import ring
 from vremove_cli.geometry import Array
 
 RING = 0.06  # width of the compared ring, as a share of the picture's shorter side
@@ -19,10 +20,10 @@ def harmonise(generated: Array, source: Array, hole: Array, rng: np.random.Gener
     """Fit a network's picture to the clip around the hole.
 
     Args:
-        generated: the network's picture (h, w, 3) float32 in [0, 1], at any size.
-        source: the clip's picture (H, W, 3) float32 in [0, 1].
+        generated: The network's picture (h, w, 3) float32 in [0, 1], at any size.
+        source: The clip's picture (H, W, 3) float32 in [0, 1].
         hole: (H, W) bool.
-        rng: source of the grain.
+        rng: Source of the grain.
 
     Returns:
         The generated picture (H, W, 3) float32 in [0, 1], without its drift and with the clip's grain.
@@ -32,13 +33,12 @@ def harmonise(generated: Array, source: Array, hole: Array, rng: np.random.Gener
     if generated.shape[:2] != (height, width):
         large = cv2.resize(generated, (width, height), interpolation=cv2.INTER_CUBIC)
     reach = max(4, round(RING * min(height, width)))
-    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
-    ring = near & ~hole
-    if not ring.any():
+    around = ring(hole, reach)
+    if not around.any():
         return np.clip(large, 0, 1)
-    drift = _extrapolate(np.where(ring[..., None], source - large, 0), ring, reach)
+    drift = _extrapolate(np.where(around[..., None], source - large, 0), around, reach)
     out = large + drift
-    grain = _grain(source, out, ring)
+    grain = _grain(source, out, around)
     if grain > _LEAST:
         out = out + rng.normal(0, grain, (height, width, 1))
     return np.asarray(np.clip(out, 0, 1), np.float32)

@@ -35,10 +35,10 @@ def initial_latents(seed: int, times: Sequence[int], size: tuple[int, int], chan
     because a GPU draws other numbers.
 
     Args:
-        seed: the job's seed.
-        times: number of the first frame of each latent, in the clip.
+        seed: The job's seed.
+        times: Number of the first frame of each latent, in the clip.
         size: (height, width) in latents.
-        channels: channels of a latent.
+        channels: Channels of a latent.
 
     Returns:
         (1, L, C, h, w) float32.

@@ -12,11 +12,11 @@ def work_size(
     """Return the size that a network works at, of nearly the region's shape.
 
     Args:
-        width: width of the region in pixels.
-        height: height of the region in pixels.
-        area: pixels of a frame in the network's training.
-        multiple: both sides are multiples of this.
-        most: the largest (width, height) that the network knows.
+        width: Width of the region in pixels.
+        height: Height of the region in pixels.
+        area: Pixels of a frame in the network's training.
+        multiple: Both sides are multiples of this.
+        most: The largest (width, height) that the network knows.
 
     Returns:
         (width, height).

@@ -19,16 +19,16 @@ def overlapping_windows(count: int, longest: int, overlap: int, grid: int = 1) -
     """Return the fewest windows that cover a length.
 
     Args:
-        count: length to cover: frames, latents or pixels.
-        longest: length of a window, at most.
-        overlap: length that each window shares with the one before, at least.
-        grid: windows start at multiples of it.
+        count: Length to cover: frames, latents or pixels.
+        longest: Length of a window, at most.
+        overlap: Length that each window shares with the one before, at least.
+        grid: Windows start at multiples of it.
 
     Returns:
         Half-open ranges (start, stop) in order.
 
     Raises:
-        ValueError: if windows with this overlap could not advance.
+        ValueError: Windows with this overlap could not advance.
     """
     if not 0 <= overlap < longest - grid:
         raise ValueError(f"windows of {longest} with an overlap of {overlap} cannot advance on a grid of {grid}")
@@ -48,10 +48,10 @@ class Window:
     """Frames that are generated together.
 
     Attributes:
-        start: first frame.
-        stop: frame after the last one.
-        step: distance of the frames; above 1 they are keyframes.
-        known: frames that earlier windows generated.
+        start: First frame.
+        stop: Frame after the last one.
+        step: Distance of the frames; above 1 they are keyframes.
+        known: Frames that earlier windows generated.
     """
 
     start: int
@@ -74,9 +74,9 @@ def keyframe_guided_windows(count: int, longest: int = 81, stride: int = 10) -> 
     window starts at an earlier keyframe instead of being a short tail.
 
     Args:
-        count: frames of the clip.
-        longest: frames of a window, at most.
-        stride: the largest distance of keyframes in the network's training.
+        count: Frames of the clip.
+        longest: Frames of a window, at most.
+        stride: The largest distance of keyframes in the network's training.
 
     Returns:
         Windows, each after all whose frames it knows.
@@ -112,10 +112,10 @@ def overlapping_stages(name: str, shots: Sequence[tuple[int, int]], longest: int
     Windows start where latents do, so that they start from the same noise in the frames that they share.
 
     Args:
-        name: prefix of the stages' ids.
-        shots: frames (start, stop) of the shots.
-        longest: frames of a window, at most.
-        shared: frames that each window shares with the one before, at least.
+        name: Prefix of the stages' ids.
+        shots: Frames (start, stop) of the shots.
+        longest: Frames of a window, at most.
+        shared: Frames that each window shares with the one before, at least.
     """
     spans = [
         (first + a, first + b)
@@ -130,10 +130,10 @@ def keyframe_guided_stages(name: str, windows: Sequence[Window], first: int, fad
     """Return a stage for each window and a stage for each crossfade between two windows.
 
     Args:
-        name: prefix of the stages' ids.
-        windows: the windows of a shot, by `keyframe_guided_windows`.
-        first: the shot's first frame.
-        fade: frames of a crossfade, at most.
+        name: Prefix of the stages' ids.
+        windows: The windows of a shot, by `keyframe_guided_windows`.
+        first: The shot's first frame.
+        fade: Frames of a crossfade, at most.
 
     Returns:
         Stages; each needs those that generate the keyframes that it knows.
@@ -172,9 +172,9 @@ def crossfade(stage: Stage, inputs: Mapping[Stage, Fill], frames: Array) -> Arra
     """Return the frames of a join.
 
     Args:
-        stage: the join.
-        inputs: fills of its two windows; one that had nothing to fill is missing.
-        frames: the join's frames (T, H, W, 3), which are returned if both are missing.
+        stage: The join.
+        inputs: Fills of its two windows; one that had nothing to fill is missing.
+        frames: The join's frames (T, H, W, 3), which are returned if both are missing.
 
     Returns:
         (T, H, W, 3): the earlier window's frames fading into the later one's, or the frames of the only one.
@@ -199,10 +199,10 @@ def inject_keyframes(stage: Stage, frames: Array, mask: Array, inputs: Mapping[S
     """Put generated keyframes into a stage's frames, and clear the mask there.
 
     Args:
-        stage: the stage.
-        frames: its frames (T, H, W, 3).
-        mask: its mask (T, H, W) bool.
-        inputs: fills of the stages that generated keyframes.
+        stage: The stage.
+        frames: Its frames (T, H, W, 3).
+        mask: Its mask (T, H, W) bool.
+        inputs: Fills of the stages that generated keyframes.
 
     Returns:
         New frames and a new mask of the same shapes.

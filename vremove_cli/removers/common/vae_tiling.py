@@ -31,8 +31,8 @@ class VaeRunner:
     """How a VAE is run.
 
     Attributes:
-        encode: runs the encoder over pixels (..., H, W).
-        decode: runs the decoder over latents (..., h, w).
+        encode: Runs the encoder over pixels (..., H, W).
+        decode: Runs the decoder over latents (..., h, w).
     """
 
     encode: ApplyCoder
@@ -48,7 +48,7 @@ def decode_tiled(run: Coder, latents: "torch.Tensor") -> "torch.Tensor":
     """Decode latents (..., h, w) in tiles.
 
     Args:
-        run: the decoder: latents (..., h, w) to pixels (..., 8h, 8w).
+        run: The decoder: latents (..., h, w) to pixels (..., 8h, 8w).
         latents: (..., h, w).
 
     Returns:
@@ -61,7 +61,7 @@ def encode_tiled(run: Coder, pixels: "torch.Tensor") -> "torch.Tensor":
     """Encode pixels (..., H, W) in tiles of whole latents.
 
     Args:
-        run: the encoder: pixels (..., H, W) to latents (..., H/8, W/8).
+        run: The encoder: pixels (..., H, W) to latents (..., H/8, W/8).
         pixels: (..., H, W), both sides multiples of 8.
 
     Returns:

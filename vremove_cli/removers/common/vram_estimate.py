@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from vremove_cli.removers.common.initial_latents import latents_of
+
 # Bytes that a transformer block holds at its peak, for each token and channel, and for each token and inner channel.
 _BYTES_PER_CHANNEL, _BYTES_PER_INNER = 20, 4
 _BYTES_PER_PIXEL = 20_000  # of a VAE that decodes a whole picture: 256 channels, eight frames, a few copies
 _TILE = 256 * 256  # pixels of a VAE's tile
 _PIXELS_PER_TOKEN = 256  # 8x8 pixels a latent, 2x2 latents a token
-_FRAMES_PER_LATENT = 4
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class VramEstimate:
 def vram_estimate(network: Network, size: tuple[int, int]) -> VramEstimate:
     """Return the memory that a network takes in bfloat16 for frames of a (width, height) in pixels."""
     pixels = size[0] * size[1]
-    latents = (network.window - 1) // _FRAMES_PER_LATENT + 1
-    tokens = -(-latents // network.latents) * pixels // _PIXELS_PER_TOKEN
+    tokens = -(-latents_of(network.window) // network.latents) * pixels // _PIXELS_PER_TOKEN
     running = tokens * (_BYTES_PER_CHANNEL * network.channels + _BYTES_PER_INNER * network.inner)
     weights = 2 * network.parameters
     whole = max(running, pixels * _BYTES_PER_PIXEL) + network.beside

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
-if TYPE_CHECKING:
-    import torch
-
 LONGEST, SHARED = 81, 20  # frames of a window, and those that two windows share
 STEPS = {"draft": 6, "standard": 12, "best": 20}
 MOST = 500  # steps: with more, two of them have the same timestep

@@ -70,12 +70,13 @@ class _Rose:
     def __init__(
         self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
     ) -> None:
-        places, self._device, self._steps = settings.checkpoints, device, steps
-        self._text = model.prompt_embeds(places[BASE], settings.prompt, device, dtype)
-        self._negative = model.prompt_embeds(places[BASE], "", device, dtype) if settings.prompt else None
+        own, base = settings.checkpoints[OWN], settings.checkpoints[BASE]
+        self._device, self._steps = device, steps
+        self._text = model.prompt_embeds(base, settings.prompt, device, dtype)
+        self._negative = model.prompt_embeds(base, "", device, dtype) if settings.prompt else None
         self._guidance = GUIDANCE if settings.guidance is None else settings.guidance
-        own = tuple((path, strength, True) for path, strength in settings.loras)
-        self._transformer, self.vae = model.load_networks(places[OWN], places[BASE], own, device, dtype, mode)
+        loras = tuple((path, strength, True) for path, strength in settings.loras)
+        self._transformer, self.vae = model.load_networks(own, base, loras, device, dtype, mode)
         self._encode = vae_tiling.vae_runner(mode.tiled).encode
 
     def __call__(

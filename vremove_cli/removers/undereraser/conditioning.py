@@ -1,6 +1,6 @@
 """UnderEraser's input: the video with the object hidden, and CLIP features as context for each latent frame."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def clip_pixels(pictures: Array) -> "torch.Tensor":
     return (small - mean) / std
 
 
-def clip_features(clip: Any, pictures: Array) -> "torch.Tensor":
+def clip_features(clip: "torch.nn.Module", pictures: Array) -> "torch.Tensor":
     """Return CLIP's features of pictures: the hidden states before the last block.
 
     Args:
@@ -67,9 +67,10 @@ def clip_features(clip: Any, pictures: Array) -> "torch.Tensor":
     """
     import torch
 
+    weight = next(clip.parameters())
     out = []
     for start in range(0, len(pictures), _BATCH):
-        pixels = clip_pixels(pictures[start : start + _BATCH]).to(clip.device, clip.dtype)
+        pixels = clip_pixels(pictures[start : start + _BATCH]).to(weight.device, weight.dtype)
         out.append(clip(pixel_values=pixels, output_hidden_states=True).hidden_states[-2])
     return torch.cat(out)
 

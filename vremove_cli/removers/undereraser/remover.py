@@ -70,10 +70,10 @@ class _UnderEraser:
     def __init__(
         self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
     ) -> None:
-        places, self._device, self._dtype, self._steps = settings.checkpoints, device, dtype, steps
-        self._base, self._hides = places[BASE], settings.conditioning == "released"
+        checkpoints, self._device, self._dtype, self._steps = settings.checkpoints, device, dtype, steps
+        self._base, self._hides = checkpoints[BASE], settings.conditioning == "released"
         self._text = model.prompt_embeds(self._base, settings.prompt, device, dtype)
-        fast, eraser = (str(places[name].part("lora")) for name in (FAST, OWN))
+        fast, eraser = (str(checkpoints[name].part("lora")) for name in (FAST, OWN))
         loras = ((fast, DISTILLED, False), (eraser, STRENGTH, True))
         own = tuple((path, strength, True) for path, strength in settings.loras)
         self._transformer, self.vae = model.load_networks(self._base, self._base, (*loras, *own), device, dtype, mode)

@@ -17,8 +17,8 @@ def padded_length(frames: int, window: int = WINDOW) -> int:
     """Return the number of frames that a clip is padded to.
 
     Args:
-        frames: frames of the clip.
-        window: frames of a window.
+        frames: Frames of the clip.
+        window: Frames of a window.
 
     Returns:
         4k + 1 frames with an even number of latents, at least one window.
@@ -32,9 +32,9 @@ def latent_windows(latents: int, window: int, overlap: int = OVERLAP) -> list[tu
     """Return windows that cover all latents of a clip.
 
     Args:
-        latents: latents of the clip.
-        window: latents of a window.
-        overlap: latents that each window shares with the one before.
+        latents: Latents of the clip.
+        window: Latents of a window.
+        overlap: Latents that each window shares with the one before.
 
     Returns:
         Half-open ranges (start, stop) in order; the last one may be short.
@@ -51,7 +51,7 @@ def window_weights(length: int, *, first: bool, last: bool) -> "torch.Tensor":
     """Return a window's weights: rising over the latents shared with the window before, falling over the last ones.
 
     Args:
-        length: latents of the window.
+        length: Latents of the window.
         first: True if no window precedes it.
         last: True if no window follows it.
 

@@ -7,7 +7,7 @@ where windows overlap, the weighted mean of their results is the input of the ne
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vremove_cli.networks.cogvideox import encode, rotary
 from vremove_cli.removers.common.vae_tiling import ApplyCoder, run_whole
@@ -15,6 +15,7 @@ from vremove_cli.removers.void.latent_windows import window_weights
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel, DDIMScheduler
 
 NOISE = 0.0563  # standard deviation of the noise on the conditioning video: exp(-3 + 0.5 ** 2 / 2), as in training
 
@@ -24,9 +25,9 @@ class Conditioning:
     """The conditioning of a pass.
 
     Attributes:
-        mask: latents of the quadmask (1, L, 16, h, w).
-        video: latents of the source video (1, L, 16, h, w).
-        text: prompt embeddings (N, tokens, D); N is 2 with guidance, the negative prompt first.
+        mask: Latents of the quadmask (1, L, 16, h, w).
+        video: Latents of the source video (1, L, 16, h, w).
+        text: Prompt embeddings (N, tokens, D); N is 2 with guidance, the negative prompt first.
     """
 
     mask: "torch.Tensor"
@@ -35,7 +36,7 @@ class Conditioning:
 
 
 def make_conditioning(
-    vae: Any,
+    vae: "AutoencoderKLCogVideoX",
     video: "torch.Tensor",
     mask: "torch.Tensor",
     noise: "torch.Tensor",
@@ -48,9 +49,9 @@ def make_conditioning(
         vae: CogVideoX's VAE.
         video: (1, 3, F, H, W) in [-1, 1].
         mask: (1, 1, F, H, W), by `quadmask.vae_input`.
-        noise: standard normal (1, 3, F, H, W); black pixels of the video do not get it.
-        text: prompt embeddings (N, tokens, D).
-        apply: runs the encoder: over the whole picture or in tiles.
+        noise: Standard normal (1, 3, F, H, W); black pixels of the video do not get it.
+        text: Prompt embeddings (N, tokens, D).
+        apply: Runs the encoder: over the whole picture or in tiles.
     """
     import torch
 
@@ -61,26 +62,26 @@ def make_conditioning(
 
 
 def sample(
-    transformer: Any,
-    scheduler: Any,
+    transformer: "CogVideoXTransformer3DModel",
+    scheduler: "DDIMScheduler",
     latents: "torch.Tensor",
     conditioning: Conditioning,
     windows: Sequence[tuple[int, int]],
     steps: int,
     guidance: float = 1.0,
-    tick: Callable[[int, Any], None] = lambda _step, _latents: None,
+    tick: "Callable[[int, torch.Tensor], None]" = lambda _step, _latents: None,
 ) -> "torch.Tensor":
     """Denoise the latents of a clip.
 
     Args:
-        transformer: a pass's network.
-        scheduler: its scheduler.
-        latents: noise (1, L, 16, h, w).
-        conditioning: the pass's conditioning.
-        windows: half-open ranges of latents, by `latent_windows`.
-        steps: number of steps.
-        guidance: scale of classifier-free guidance, where the conditioning has two prompts.
-        tick: gets the number of each step and its latents.
+        transformer: A pass's network.
+        scheduler: Its scheduler.
+        latents: Noise (1, L, 16, h, w).
+        conditioning: The pass's conditioning.
+        windows: Half-open ranges of latents, by `latent_windows`.
+        steps: Number of steps.
+        guidance: Scale of classifier-free guidance, where the conditioning has two prompts.
+        tick: Gets the number of each step and its latents.
 
     Returns:
         Latents (1, L, 16, h, w).
@@ -108,14 +109,14 @@ def sample(
 
 
 def _step(
-    transformer: Any,
-    scheduler: Any,
+    transformer: "CogVideoXTransformer3DModel",
+    scheduler: "DDIMScheduler",
     latents: "torch.Tensor",
     timestep: "torch.Tensor",
     conditioning: Conditioning,
     part: slice,
     guidance: float,
-    rotation: Any,
+    rotation: "tuple[torch.Tensor, torch.Tensor]",
 ) -> "torch.Tensor":
     """Return one window's latents after a step.
 

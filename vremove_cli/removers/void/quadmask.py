@@ -23,8 +23,8 @@ def draw_quadmask(erase: Array, affected: Array) -> Array:
     """Draw a quadmask.
 
     Args:
-        erase: pixels to erase, bool of any shape.
-        affected: pixels that change once the object is gone, bool of the same shape.
+        erase: Pixels to erase, bool of any shape.
+        affected: Pixels that change once the object is gone, bool of the same shape.
 
     Returns:
         uint8 of that shape; see `Level`.
@@ -56,8 +56,8 @@ def vae_input(quadmask: Array, *, second_pass: bool) -> Array:
     """Return a quadmask as the VAE encodes it.
 
     Args:
-        quadmask: values of `Level`, uint8 of any shape.
-        second_pass: the first pass knows three values (63 becomes 0, 127 becomes 128/255), the second pass two (127
+        quadmask: Values of `Level`, uint8 of any shape.
+        second_pass: The first pass knows three values (63 becomes 0, 127 becomes 128/255), the second pass two (127
             becomes 0).
 
     Returns:

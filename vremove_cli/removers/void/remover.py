@@ -62,7 +62,7 @@ class VoidRemover:
         """Return the (width, height) of `--size`, or the frame's shape at the area of the training.
 
         Raises:
-            UsageError: if `--size` is beyond the network's rotary grid, which ends at its sample size.
+            UsageError: `--size` is beyond the network's rotary grid, which ends at its sample size.
         """
         asked, most = self._settings.size, None
         base = self._settings.checkpoints.get(BASE)

@@ -23,9 +23,9 @@ def warped_noise(frames: Array, channels: int, scale: int, seed: int) -> Array:
 
     Args:
         frames: (T, H, W, 3) uint8, T = 4n + 1.
-        channels: channels of a latent.
-        scale: height and width of a latent in pixels.
-        seed: seed of the noise.
+        channels: Channels of a latent.
+        scale: Height and width of a latent in pixels.
+        seed: Seed of the noise.
 
     Returns:
         (L, C, H / scale, W / scale) float32.
@@ -48,8 +48,8 @@ def reference_noise(frames: Array, channels: int, seed: int) -> Array:
 
     Args:
         frames: (T, H, W, 3) uint8.
-        channels: channels of a latent.
-        seed: seed of the noise.
+        channels: Channels of a latent.
+        seed: Seed of the noise.
 
     Returns:
         (72, 60, 90, C) float16.
@@ -69,7 +69,7 @@ def fit_reference_noise(noise: Array, latents: int, size: tuple[int, int]) -> Ar
 
     Args:
         noise: (T, h, w, C), by `reference_noise`.
-        latents: latents of the clip, L.
+        latents: Latents of the clip, L.
         size: (height, width) in latents.
 
     Returns:

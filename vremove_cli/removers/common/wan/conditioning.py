@@ -3,8 +3,7 @@
 Channel order of the released code: noise 16, mask 4, video 16.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +13,9 @@ from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import AutoencoderKLWan
+
+    from vremove_cli.removers.common.vae_tiling import ApplyCoder
 
 
 def as_video(frames: Array) -> "torch.Tensor":
@@ -43,14 +45,16 @@ def pack_mask(mask: Array) -> "torch.Tensor":
     return middle.view(-1, FRAMES_PER_LATENT, *middle.shape[1:]).transpose(0, 1)[None]
 
 
-def make_conditioning(vae: Any, video: "torch.Tensor", mask: Array, apply: Callable[..., Any]) -> "torch.Tensor":
+def make_conditioning(
+    vae: "AutoencoderKLWan", video: "torch.Tensor", mask: Array, apply: "ApplyCoder"
+) -> "torch.Tensor":
     """Return the channels beside the noise.
 
     Args:
         vae: Wan's VAE.
         video: (1, 3, T, H, W) in [-1, 1], as the VAE encodes it.
         mask: erase mask (T, H, W) bool.
-        apply: runs the encoder over the video: `vae_tiling.VaeRunner.encode`.
+        apply: Runs the encoder over the video: `vae_tiling.VaeRunner.encode`.
 
     Returns:
         (1, 20, L, H/8, W/8): mask 4, video 16.

@@ -38,9 +38,9 @@ class Denoiser(Protocol):
 
         Args:
             frames: (T, H, W, 3) float32 in [0, 1].
-            mask: pixels to remove (T, H, W) bool.
+            mask: Pixels to remove (T, H, W) bool.
             noise: (1, 16, L, h, w) float32.
-            tick: gets the number of each step, from 0.
+            tick: Gets the number of each step, from 0.
 
         Returns:
             Latents (1, 16, L, h, w).
@@ -51,9 +51,9 @@ class WanRemover(ABC):
     """A remover on Wan; see `removers.base.Remover`.
 
     Attributes:
-        spec: its properties.
-        area: pixels of a frame in training.
-        qualities: number of steps of each `--quality`.
+        spec: Its properties.
+        area: Pixels of a frame in training.
+        qualities: Number of steps of each `--quality`.
     """
 
     spec: ClassVar[RemoverSpec]
@@ -74,7 +74,7 @@ class WanRemover(ABC):
         Args:
             device: "cuda", "mps" or "cpu".
             dtype: dtype of the networks.
-            mode: placement of the weights.
+            mode: Placement of the weights.
         """
 
     def steps(self) -> int:

@@ -5,7 +5,7 @@ the latents, from 1 to 0.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from vremove_cli.geometry import Array
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import UniPCMultistepScheduler
 
 SHIFT = 5.0
 _LEAST = 1 / 1000  # the lowest sigma of the training
@@ -39,15 +40,18 @@ def uniform_sigmas(steps: int) -> Array:
 
 
 def euler_flow_match(
-    predict: Callable[[Any, Any], Any], latents: "torch.Tensor", sigmas: Array, tick: Callable[[int, Any], None]
+    predict: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]",
+    latents: "torch.Tensor",
+    sigmas: Array,
+    tick: "Callable[[int, torch.Tensor], None]",
 ) -> "torch.Tensor":
     """Denoise latents by Euler steps.
 
     Args:
-        predict: returns the velocity for latents and a timestep (1,).
-        latents: noise, float32.
+        predict: Returns the velocity for latents and a timestep (1,).
+        latents: Noise, float32.
         sigmas: (steps + 1,).
-        tick: gets the number of each step and its latents.
+        tick: Gets the number of each step and its latents.
 
     Returns:
         Latents of the same shape, float32.
@@ -63,20 +67,20 @@ def euler_flow_match(
 
 
 def sample_with_scheduler(
-    predict: Callable[[Any, Any], Any],
-    scheduler: Any,
+    predict: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]",
+    scheduler: "UniPCMultistepScheduler",
     latents: "torch.Tensor",
     steps: int,
-    tick: Callable[[int, Any], None],
+    tick: "Callable[[int, torch.Tensor], None]",
 ) -> "torch.Tensor":
     """Denoise latents by a scheduler of diffusers at `uniform_sigmas`.
 
     Args:
-        predict: returns the velocity for latents and a timestep (1,).
-        scheduler: a scheduler of diffusers.
-        latents: noise.
-        steps: number of steps.
-        tick: gets the number of each step and its latents.
+        predict: Returns the velocity for latents and a timestep (1,).
+        scheduler: A scheduler of diffusers.
+        latents: Noise.
+        steps: Number of steps.
+        tick: Gets the number of each step and its latents.
 
     Returns:
         Latents of the same shape.
