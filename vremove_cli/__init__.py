@@ -108,6 +108,7 @@ def erase(
         VremoveError: The job cannot be done; its text says what is wrong and what to do.
     """
     from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.events import silent
     from vremove_cli.job.runner import run_erase
 
     request, exports = _request_and_exports(options)
@@ -119,7 +120,7 @@ def erase(
             keep_work=keep_work,
             overwrite=overwrite,
             exports=exports,
-            on_event=on_event or _ignore,
+            on_event=on_event or silent,
             **stored,
         )
 
@@ -156,6 +157,7 @@ def mask(
         VremoveError: The job cannot be done; its text says what is wrong and what to do.
     """
     from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.events import silent
     from vremove_cli.job.runner import run_mask
 
     request, exports = _request_and_exports(options, tracking=True)
@@ -169,7 +171,7 @@ def mask(
             per_object=per_object,
             grid=grid,
             exports=exports,
-            on_event=on_event or _ignore,
+            on_event=on_event or silent,
             **stored,
         )
 
@@ -198,10 +200,11 @@ def plan(
         VremoveError: The job cannot be done; its text says what is wrong and what to do.
     """
     from vremove_cli.job.array_masks import refuse_arrays
+    from vremove_cli.job.events import silent
     from vremove_cli.job.runner import run_plan
 
     request = refuse_arrays(dict(options))
-    return run_plan(_text(input), _text(output), work=_text(work), on_event=on_event or _ignore, **request)
+    return run_plan(_text(input), _text(output), work=_text(work), on_event=on_event or silent, **request)
 
 
 def work(folder: "File", *, task: str | None = None, on_event: "Callable[[Event], None] | None" = None) -> "Tally":
@@ -218,9 +221,10 @@ def work(folder: "File", *, task: str | None = None, on_event: "Callable[[Event]
     Raises:
         VremoveError: The input has changed, or a task cannot be done.
     """
+    from vremove_cli.job.events import silent
     from vremove_cli.job.runner import run_work
 
-    return run_work(_text(folder), task=task, on_event=on_event or _ignore)
+    return run_work(_text(folder), task=task, on_event=on_event or silent)
 
 
 def finish(
@@ -246,12 +250,13 @@ def finish(
     Raises:
         VremoveError: Tasks are left, or the result cannot be written.
     """
+    from vremove_cli.job.events import silent
     from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import run_finish
     from vremove_cli.options import values_from
 
     beside = Exports(**values_from(Exports, dict(exports)))
-    return run_finish(_text(folder), _text(output), overwrite=overwrite, exports=beside, on_event=on_event or _ignore)
+    return run_finish(_text(folder), _text(output), overwrite=overwrite, exports=beside, on_event=on_event or silent)
 
 
 def estimate(input: "File", output: "File | None" = None, **options: "Unpack[RequestOptions]") -> "Estimate":
@@ -267,11 +272,12 @@ def estimate(input: "File", output: "File | None" = None, **options: "Unpack[Req
     """
     from vremove_cli.job.array_masks import stored_masks
     from vremove_cli.job.estimate import estimate as estimate_plan
+    from vremove_cli.job.events import silent
     from vremove_cli.job.output_paths import make_request
     from vremove_cli.job.planner import make_plan
 
     with stored_masks(dict(options)) as stored:
-        return estimate_plan(make_plan(make_request(_text(input), _text(output), stored), _ignore, fetch=False))
+        return estimate_plan(make_plan(make_request(_text(input), _text(output), stored), silent, fetch=False))
 
 
 def open_clip(path: "File") -> "Clip":
@@ -290,14 +296,11 @@ def open_clip(path: "File") -> "Clip":
 
 def _request_and_exports(options: Any, *, tracking: bool = False) -> "tuple[dict[str, Any], Exports]":
     """Return the options of the request, and the exports; with `tracking`, only the options of `mask` are known."""
-    from vremove_cli.errors import UsageError
     from vremove_cli.job.request import Exports, Request
-    from vremove_cli.options import nearest, options_of, values_from
+    from vremove_cli.options import options_of, refuse_unknown, values_from
 
     known = {o.name: k for k in (Request, Exports) for o in options_of(k).values() if o.tracking or not tracking}
-    for name in options:
-        if name not in known:
-            raise UsageError(f"there is no option '{name}'", nearest(name, known))
+    refuse_unknown(options, known)
     beside = {name: value for name, value in options.items() if known[name] is Exports}
     return {k: v for k, v in options.items() if k not in beside}, Exports(**values_from(Exports, beside))
 
@@ -307,7 +310,3 @@ def _text(path: Any) -> Any:
     from os import fspath
 
     return None if path is None else fspath(path)
-
-
-def _ignore(event: object) -> None:
-    """Take an event and do nothing."""

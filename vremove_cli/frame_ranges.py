@@ -20,6 +20,10 @@ class FrameRange(NamedTuple):
         """Number of frames."""
         return self.stop - self.start
 
+    def holds(self, frame: int) -> bool:
+        """Return whether a frame lies in the range."""
+        return self.start <= frame < self.stop
+
     def overlaps(self, other: "FrameRange") -> bool:
         """Return whether the ranges have a frame in common."""
         return self.start < other.stop and other.start < self.stop

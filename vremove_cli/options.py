@@ -259,15 +259,22 @@ def values_from(kind: type, given: dict[str, Any]) -> dict[str, Any]:
         UsageError: A value is wrong, or a name is not an option.
     """
     known = options_of(kind)
-    for name in given:
-        if name not in known:
-            raise UsageError(f"there is no option '{name}'", nearest(name, known))
+    refuse_unknown(given, known)
     return {name: checked(known[name], value) for name, value in given.items()}
 
 
-def nearest(name: str, known: Any) -> str:
+def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `UsageError` for the first given name that is not a known option."""
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise UsageError(f"there is no option '{name}'", nearest(name, names))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
     """Return advice that names the known word most like `name`."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), 1, 0.5)
-    return f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(known)}"
+    words = list(known)
+    close = get_close_matches(name, words, 1, 0.5)
+    return f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(words)}"

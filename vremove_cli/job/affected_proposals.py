@@ -56,12 +56,11 @@ def affected_prompts(
     Raises:
         ModelError: The model cannot be had, or its answer cannot be read.
     """
-    method = request.affected_by or ""
     model = None
-    if method.startswith("vlm:"):
-        place = ensure_helper(method[4:], "affected", request, emit, fetch=fetch)
+    if request.vlm:
+        place = ensure_helper(request.vlm, "affected", request, emit, fetch=fetch)
         if place is None:
-            emit(Note(f"affected: {method[4:]} is not on this machine; a run fetches it and asks it what will move"))
+            emit(Note(f"affected: {request.vlm} is not on this machine; a run fetches it and asks it what will move"))
             return []
         model = vlm.load_vlm(*place)
     out: list[Prompt] = []
@@ -107,7 +106,7 @@ def _sightings(
                     yield _Sighting(t, shot.stop - 1, picture, [])
                     break
             continue
-        inside = [(t, p) for by_frame in prompts.values() for t, p in by_frame.items() if shot.start <= t < shot.stop]
+        inside = [(t, p) for by_frame in prompts.values() for t, p in by_frame.items() if shot.holds(t)]
         first = min((t for t, p in inside if p.points or p.boxes), default=None)
         if first is not None:
             here = [p for t, p in inside if t == first and (p.points or p.boxes)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import VremoveError
+from vremove_cli.job.model_fetch import helper_is_here
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.task_graph import PLATE_SEGMENT, REACH
 from vremove_cli.networks import devices
@@ -14,8 +15,8 @@ from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 from vremove_cli.removers import registry
 from vremove_cli.removers.common.vram_estimate import VramEstimate, vram_estimate
-from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import DETECTOR, Model, catalogue, find
+from vremove_cli.weights.store import Checkpoint
 
 _BASE = 250 << 20  # bytes of Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
@@ -102,9 +103,13 @@ def _memory(plan: Plan) -> int:
     patches = int(min(PLATE_SEGMENT, edited) * frame * _HOLE * 2)
     effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
     lookahead = frame * (60 + 4 * plan.encode.threads)
-    checkpoints = [*plan.checkpoints, *filter(None, [plan.tracker.checkpoint])]
-    network = max([c.model.memory << 20 for c in checkpoints] + [_weights(plan)])
+    network = max([c.model.memory << 20 for c in _checkpoints(plan)] + [_weights(plan)])
     return _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
+
+
+def _checkpoints(plan: Plan) -> list[Checkpoint]:
+    """Return the models of the remover and the tracker."""
+    return [*plan.checkpoints, *filter(None, [plan.tracker.checkpoint])]
 
 
 def _weights(plan: Plan) -> int:
@@ -151,12 +156,7 @@ def _vram(plan: Plan) -> VramEstimate | None:
 
 def _downloads(plan: Plan) -> list[Model]:
     """Return the models that a run would fetch."""
-    checkpoints = [*plan.checkpoints, *filter(None, [plan.tracker.checkpoint])]
-    wanted = [c.model for c in checkpoints if not c.path]
-    method = plan.request.affected_by or ""
-    helpers = ([DETECTOR] if plan.request.text else []) + ([method[4:]] if method.startswith("vlm:") else [])
-    for name in helpers:
-        if name not in plan.request.own_weights:
-            helper = find(name, catalogue(plan.request.models))
-            wanted += [helper] if store.find_cached(helper) is None else []
-    return wanted
+    wanted = [c.model for c in _checkpoints(plan) if not c.path]
+    helpers = filter(None, [DETECTOR if plan.request.text else None, plan.request.vlm])
+    missing = [name for name in helpers if not helper_is_here(name, plan.request)]
+    return wanted + [find(name, catalogue(plan.request.models)) for name in missing]

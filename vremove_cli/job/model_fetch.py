@@ -14,6 +14,11 @@ def fetch_progress(emit: Emit) -> Callable[[int, int], None]:
     return lambda done, total: emit(Progress("fetch", done, total))
 
 
+def helper_is_here(name: str, request: Request) -> bool:
+    """Return whether a model that helps to plan a job is the user's own or cached."""
+    return name in request.own_weights or store.find_cached(find(name, catalogue(request.models))) is not None
+
+
 def ensure_helper(name: str, what: str, request: Request, emit: Emit, *, fetch: bool) -> tuple[str, str] | None:
     """Return the folder of a model that helps to plan a job, and the device to run it on.
 
@@ -31,10 +36,10 @@ def ensure_helper(name: str, what: str, request: Request, emit: Emit, *, fetch: 
         ModelError: The model cannot be had.
     """
     model = find(name, catalogue(request.models))
+    if not fetch and not helper_is_here(name, request):
+        return None
     folder: str | None = request.own_weights.get(name)
     if folder is None:
-        if not fetch and store.find_cached(model) is None:
-            return None
         folder = store.ensure(model, request.accept_license, fetch_progress(emit)).path
     device, reason = devices.choose_device(request.device)
     emit(Note(f"{what}: {name} on {device} ({reason})"))

@@ -97,7 +97,7 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
     for prompt in prompts:
         check_inside(prompt, *clip.shown_size)
         frame = _frame_for(prompt, prompts, clip, span)
-        if not span.start <= frame < span.stop:
+        if not span.holds(frame):
             raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
         known = out.setdefault(prompt.name, {}).get(frame, ObjectPrompts())
         out[prompt.name][frame] = _with_prompt(known, prompt, clip)

@@ -177,7 +177,7 @@ def _references(request: Request, clip: ClipInfo, span: FrameRange, notes: list[
         if picture.frames != 1:
             raise UsageError(f"the reference {path} has {picture.frames} frames", "give one picture: FILE.png@WHEN")
         frame = frame_of(parse_when(when), clip.times, clip.file_numbers) if when else span.start
-        if frame in out or not span.start <= frame < span.stop:
+        if frame in out or not span.holds(frame):
             raise UsageError(f"the reference {text} is for a frame that is not edited or has one", "check WHEN")
         if picture.shown_size != clip.shown_size:
             notes.append(f"the reference {path} was scaled to the clip's size")

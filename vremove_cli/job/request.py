@@ -215,6 +215,12 @@ class Request:
         return None if self.effects in ("auto", "off") else self.effects
 
     @property
+    def vlm(self) -> str | None:
+        """The vision-language model that `affected_by` names."""
+        method = self.affected_by or ""
+        return method.removeprefix("vlm:") if method.startswith("vlm:") else None
+
+    @property
     def given_files(self) -> list[str]:
         """Files that are read beside the input: masks and clean pictures."""
         pictures = [split_reference(r)[0] for r in self.reference]

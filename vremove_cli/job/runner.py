@@ -1,6 +1,5 @@
 """Running a job: plan, work and finish; `erase` is the three in one process, `mask` the masks alone."""
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -358,7 +357,7 @@ def _write_report(plan: Plan, summary: Summary) -> None:
 
 def _provenance(plan: Plan) -> dict[str, Any]:
     """Return the plan without its long lists."""
-    data: dict[str, Any] = json.loads(json.dumps(plan.to_json()))
+    data = plan.to_json()
     for clip in filter(
         None, (data["clip"], data["mask"], data["effects"], data["affected"], *data["references"].values())
     ):

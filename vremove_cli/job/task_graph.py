@@ -111,7 +111,7 @@ def _backward_corrections(name: str, frames: list[int], pieces: tuple[FrameRange
     out: list[Task] = []
     label = _label(name)
     for before, frame in zip(frames, frames[1:], strict=False):
-        home = next(k for k, piece in enumerate(pieces) if piece.start <= frame < piece.stop)
+        home = next(k for k, piece in enumerate(pieces) if piece.holds(frame))
         later = f"track-{label}-{home:04d}"
         for k in range(home - 1, -1, -1):
             if pieces[k].stop <= (before + frame) / 2:

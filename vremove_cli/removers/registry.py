@@ -4,6 +4,7 @@ A package provides a remover by an entry point in the group `vremove.removers`; 
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 
 from vremove_cli import plugins
 from vremove_cli.errors import UsageError, VremoveError
@@ -17,7 +18,8 @@ from vremove_cli.removers.void.remover import VoidRemover
 _BUILT_IN: tuple[type[Remover], ...] = (PlateRemover, VoidRemover, RoseRemover, UnderEraserRemover, MiniMaxRemover)
 _REGISTERED: dict[str, type[Remover]] = {remover.spec.name: remover for remover in _BUILT_IN}
 
-_OPTIONAL = ("prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning")
+_FOR_ALL = ("seed", "device", "checkpoints")  # fields of `Settings` that every remover gets
+_OPTIONAL = tuple(f.name for f in fields(Settings) if f.name not in _FOR_ALL)
 
 
 def register(name: str, remover: type[Remover]) -> Callable[[], None]:

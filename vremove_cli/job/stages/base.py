@@ -97,5 +97,5 @@ def with_keys(
 def _prompts(stage: StageKind[Any], task: Task, prompts: PromptsByObject) -> Any:
     own = prompts.get(task.target, {})
     if stage.prompts == "in span":
-        return {f: asdict(p) for f, p in own.items() if task.span.start <= f < task.span.stop}
+        return {f: asdict(p) for f, p in own.items() if task.span.holds(f)}
     return sorted(own) if stage.prompts == "frames" else []

@@ -92,7 +92,7 @@ def _clean_pictures(plan: Plan, reach: FrameRange, masks: dict[int, Placed]) -> 
     """Return components of the frames that the user gave a clean picture of."""
     clip, out = Clip(plan.clip), {}
     for t, picture in plan.references.items():
-        if reach.start <= t < reach.stop and t in masks:
+        if reach.holds(t) and t in masks:
             (frame,) = clip.frames(t, t + 1)
             out[t] = clean_planes(Clip(picture), clip, frame, masks[t])
     return out

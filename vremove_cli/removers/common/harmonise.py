@@ -63,12 +63,12 @@ def _extrapolate(values: Array, known: Array, reach: int) -> Array:
     return np.asarray(cv2.GaussianBlur(out, (0, 0), reach / 4), np.float32)
 
 
-def _grain(source: Array, generated: Array, ring: Array) -> float:
+def _grain(source: Array, generated: Array, around: Array) -> float:
     """Return the standard deviation of the noise that the source has on the ring and the generated picture lacks."""
 
     def noise(picture: Array) -> float:
         gray = picture.mean(axis=2)
-        detail = (gray - cv2.GaussianBlur(gray, (0, 0), _FINE))[ring]
+        detail = (gray - cv2.GaussianBlur(gray, (0, 0), _FINE))[around]
         return 1.48 * float(np.median(np.abs(detail)))  # 1.48 MAD estimates the standard deviation of Gaussian noise
 
     return max(0.0, noise(source) ** 2 - noise(generated) ** 2) ** 0.5

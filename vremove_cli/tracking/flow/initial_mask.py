@@ -13,7 +13,7 @@ from vremove_cli.arrays import dilate_square, iou, keep_components, ring
 from vremove_cli.geometry import Array
 from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio
-from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
+from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
 BoxCorners = tuple[float, float, float, float]  # x0, y0, x1, y1
 
@@ -143,7 +143,7 @@ def _grow_from_points(
         inside = new
         if converged:
             break
-    return np.where(inside, np.maximum(u, 0.51), np.minimum(u, 0.49)).astype(np.float32)
+    return on_mask_side(u, inside)
 
 
 def _point_prior(distance: Array, prompts: ObjectPrompts, radius: float) -> Array:

@@ -24,7 +24,7 @@ from vremove_cli.tracking.flow.appearance_model import (
 )
 from vremove_cli.tracking.flow.colour_histogram import histogram, log_likelihood_ratio
 from vremove_cli.tracking.flow.initial_mask import POINT_RADIUS, components_with_points, distance_to, separation
-from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
+from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
 SMOOTHNESS = 4.0  # cost of a boundary of one pixel, against label costs of about 1 to 10 a pixel
 ITERATIONS = 40
@@ -103,7 +103,7 @@ def propagate_mask(frame: RegisteredFrame) -> tuple[Array, Array]:
     mask = _drop_strays(frame, soft > 0.5, propagated)
     if _is_lost(frame, mask):
         return np.zeros_like(warped), np.zeros_like(propagated.age)
-    return _on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask), increment_age(propagated.age, mask)
+    return on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask), increment_age(propagated.age, mask)
 
 
 def _flow_reliability(forward: Array, backward: Array) -> Array:
@@ -213,7 +213,7 @@ def correct_mask(frame: RegisteredFrame, soft_mask: Array, prompts: ObjectPrompt
         correction.add_point(point, positive=False)
     weights = edge_weights(frame.lab)
     soft = solve_segmentation(correction.cost(), weights, SMOOTHNESS, 2 * ITERATIONS, soft_mask)
-    return _on_mask_side(soft, soft > 0.5)
+    return on_mask_side(soft, soft > 0.5)
 
 
 class _Correction:
@@ -278,8 +278,3 @@ def expected_iou(bins: Array, mask: Array, object_histogram: Array, agreement: f
     familiarity = float(np.sqrt(histogram(bins, mask * 1.0) * object_histogram).sum())  # Bhattacharyya coefficient
     value = _IOU_CONSTANT + _IOU_AGREEMENT * agreement + _IOU_FAMILIARITY * familiarity
     return float(np.clip(value + _IOU_SEPARATION * separation(mask, bins), 0, 1))
-
-
-def _on_mask_side(soft: Array, mask: Array) -> Array:
-    """Return a soft mask (H, W) float32 whose values are above 0.5 in the mask and below outside."""
-    return np.where(mask, np.maximum(soft, 0.51), np.minimum(soft, 0.49)).astype(np.float32)

@@ -66,3 +66,8 @@ def solve_segmentation(
         extrapolated = 2 * new - u
         u = new
     return u
+
+
+def on_mask_side(soft: Array, mask: Array) -> Array:
+    """Return a soft mask (H, W) float32 whose values are above 0.5 in the mask (H, W) bool and below outside."""
+    return np.where(mask, np.maximum(soft, 0.51), np.minimum(soft, 0.49)).astype(np.float32)
