@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 # Lowest first. A room is a module or a folder at the top of the package; rooms of one line do not import each other.
 ORDER = (
     ("errors", "frame_ranges", "geometry", "option_types"),
-    ("arrays", "atomic", "options", "plugins"),
+    ("arrays", "atomic", "options", "plugins", "threads"),
     ("settings",),
     ("media", "motion", "weights"),
     ("compose", "networks", "preview", "prompts"),

@@ -207,12 +207,19 @@ def plan(
     return run_plan(_text(input), _text(output), work=_text(work), on_event=on_event or silent, **request)
 
 
-def work(folder: "File", *, task: str | None = None, on_event: "Callable[[Event], None] | None" = None) -> "Tally":
+def work(
+    folder: "File",
+    *,
+    task: str | None = None,
+    threads: int | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Tally":
     """Do one task of a planned job, or all that are left.
 
     Args:
         folder: Work folder that `plan` made; other processes and machines may work on it at the same time.
         task: Id of the only task to do.
+        threads: Threads to use; default as planned, or all cores.
         on_event: Gets `Note`, `Progress` and `TaskDone` while the job runs.
 
     Returns:
@@ -224,7 +231,7 @@ def work(folder: "File", *, task: str | None = None, on_event: "Callable[[Event]
     from vremove_cli.job.events import silent
     from vremove_cli.job.runner import run_work
 
-    return run_work(_text(folder), task=task, on_event=on_event or silent)
+    return run_work(_text(folder), task=task, threads=threads, on_event=on_event or silent)
 
 
 def finish(
@@ -232,6 +239,7 @@ def finish(
     output: "File | None" = None,
     *,
     overwrite: bool = False,
+    threads: int | None = None,
     on_event: "Callable[[Event], None] | None" = None,
     **exports: "Unpack[ExportOptions]",
 ) -> "Summary":
@@ -241,6 +249,7 @@ def finish(
         folder: Work folder that `plan` made.
         output: Result; default as planned.
         overwrite: Whether an existing output is replaced.
+        threads: Threads to use; default as planned, or all cores.
         on_event: Gets `Note` and `Progress` while the result is written.
         **exports: What to write beside the result, such as `write_mask`.
 
@@ -256,7 +265,14 @@ def finish(
     from vremove_cli.options import values_from
 
     beside = Exports(**values_from(Exports, dict(exports)))
-    return run_finish(_text(folder), _text(output), overwrite=overwrite, exports=beside, on_event=on_event or silent)
+    return run_finish(
+        _text(folder),
+        _text(output),
+        overwrite=overwrite,
+        exports=beside,
+        threads=threads,
+        on_event=on_event or silent,
+    )
 
 
 def estimate(input: "File", output: "File | None" = None, **options: "Unpack[RequestOptions]") -> "Estimate":

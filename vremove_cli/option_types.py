@@ -35,6 +35,7 @@ class TrackingOptions(TypedDict, total=False):
     invert_mask: bool
     static: bool
     track_every: int | None
+    threads: int | None
     skip_errors: bool
 
 

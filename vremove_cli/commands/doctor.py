@@ -1,6 +1,6 @@
 """vremove doctor: what is installed, and what it can do here."""
 
-from vremove_cli import __version__, settings
+from vremove_cli import __version__, settings, threads
 from vremove_cli.commands.signature import Given, command, options_of_commands, reporting
 from vremove_cli.console import format_bytes
 from vremove_cli.errors import UsageError
@@ -20,7 +20,6 @@ def doctor(given: Given) -> None:
 
 
 def _installation() -> dict[str, str]:
-    import os
     import platform
     import shutil
 
@@ -30,7 +29,7 @@ def _installation() -> dict[str, str]:
     return {
         "vremove": __version__,
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}, {threads.available()} cores",
         **{name: _version(name) for name in _PACKAGES},
         "ffmpeg libraries": library_versions(),
         "encoders": f"missing: {', '.join(missing)}" if missing else "all here",

@@ -9,8 +9,10 @@ import typer
 from vremove_cli.commands.signature import FileOptions, Given, command, reporting
 from vremove_cli.console import summary_text
 from vremove_cli.job.request import Exports, Request
+from vremove_cli.options import options_of, values_from
 
 Folder = Annotated[str, typer.Argument(metavar="WORK", help="The work folder that `vremove plan` made.")]
+_PLANNED = tuple(name for name in options_of(Request) if name != "threads")  # options that the plan holds
 
 
 @command(
@@ -40,7 +42,7 @@ def plan(
         console.data({"work": str(folder), "tasks": tasks, "notes": list(made.notes)}, str(folder))
 
 
-@command(name="work")
+@command(Request, name="work", only=lambda o: o.name not in _PLANNED)
 def work(
     folder: Folder,
     given: Given,
@@ -65,11 +67,11 @@ def work(
             console.data(states, "\n".join(f"{'done' if done else 'left'} {name}" for name, done in states.items()))
             return
         with console.watching() as event:
-            tally = run_work(folder, task=task, on_event=event)
+            tally = run_work(folder, task=task, on_event=event, **values_from(Request, given.of(Request)))
         console.data(asdict(tally), f"{len(tally.done)} done, {len(tally.reused)} were done already")
 
 
-@command(Exports, FileOptions, name="finish", only=lambda o: o.name not in ("work", "keep_work"))
+@command(Request, Exports, FileOptions, name="finish", only=lambda o: o.name not in (*_PLANNED, "work", "keep_work"))
 def finish(
     folder: Folder,
     given: Given,
@@ -89,6 +91,7 @@ def finish(
                 overwrite=given.read(FileOptions).overwrite,
                 exports=given.read(Exports),
                 on_event=event,
+                **values_from(Request, given.of(Request)),
             )
         console.say(summary_text(summary))
         console.data(asdict(summary), summary.output)

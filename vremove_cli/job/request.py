@@ -179,6 +179,9 @@ class Request:
     track_every: int | None = option(
         None, "Keyframe distance of network trackers.", metavar="N", minimum=1, maximum=60, tracking=True
     )
+    threads: int | None = option(
+        None, "Threads to use, if not all cores.", metavar="N", minimum=1, maximum=1024, tracking=True, everywhere=True
+    )
     skip_errors: bool = option(False, "Repeat the last frame for a damaged one.", tracking=True)
 
     def check(self) -> None:

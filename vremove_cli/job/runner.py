@@ -32,6 +32,7 @@ from vremove_cli.masks.io import write_masks
 from vremove_cli.media.encoder_choice import container_of
 from vremove_cli.media.write import check_output
 from vremove_cli.removers import registry
+from vremove_cli.threads import limited
 
 
 @dataclass
@@ -77,20 +78,28 @@ def run_plan(
     """
     request = make_request(source, output, options)
     folder = WorkFolder(Path(work) if work else planned_folder(request.input))
-    with folder.occupied():
+    with limited(request.threads), folder.occupied():
         plan = open_plan(folder, request, on_event)
         folder.settle()
     return plan, folder.path
 
 
-def run_work(path: str, *, task: str | None = None, on_event: Emit = silent) -> Tally:
-    """Do one task of a planned job, or all that are left; other processes may work on it, too."""
+def run_work(path: str, *, task: str | None = None, threads: int | None = None, on_event: Emit = silent) -> Tally:
+    """Do one task of a planned job, or all that are left; other processes may work on it, too.
+
+    Args:
+        path: The work folder.
+        task: Id of the only task to do.
+        threads: Threads to use; default as planned.
+        on_event: Gets notes and progress.
+    """
     folder = WorkFolder(Path(path))
     plan = Plan.load(folder.plan)
     check_input(plan)
     if task is not None and task not in {t.id for t in plan.tasks}:
         raise UsageError(f"the plan has no task '{task}'", "`vremove work FOLDER --list` names them")
-    return _work(plan, folder, task, on_event)
+    with limited(threads or plan.request.threads):
+        return _work(plan, folder, task, on_event)
 
 
 def run_finish(
@@ -99,9 +108,10 @@ def run_finish(
     *,
     overwrite: bool = False,
     exports: Exports | None = None,
+    threads: int | None = None,
     on_event: Emit = silent,
 ) -> Summary:
-    """Write the result of a job whose tasks are done."""
+    """Write the result of a job whose tasks are done; arguments as of `run_work` and `run_erase`."""
     folder = WorkFolder(Path(path))
     plan = Plan.load(folder.plan)
     check_input(plan)
@@ -117,7 +127,8 @@ def run_finish(
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
     exports = exports or Exports()
     check_targets(plan.request, exports, overwrite=overwrite)
-    summary = render(plan, folder, exports, overwrite=overwrite, emit=on_event)
+    with limited(threads or plan.request.threads):
+        summary = render(plan, folder, exports, overwrite=overwrite, emit=on_event)
     _write_report(plan, summary)
     return summary
 
@@ -155,7 +166,7 @@ def run_erase(
     exports = exports or Exports()
     check_targets(request, exports, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else default_work_folder(request.output))
-    with folder.occupied(keep=keep_work):
+    with limited(request.threads), folder.occupied(keep=keep_work):
         plan = open_plan(folder, request, on_event)
         check_output(request.output, plan.clip, plan.encode, overwrite=overwrite)
         check_resources(plan, folder.path)
@@ -218,7 +229,7 @@ def run_mask(
 
     targets(names)
     folder = WorkFolder(Path(work) if work else default_work_folder(output))
-    with folder.occupied(keep=keep_work):
+    with limited(request.threads), folder.occupied(keep=keep_work):
         plan = open_plan(folder, request, on_event)
         outputs = targets(plan.prompts)
         tally = _work(plan, folder, None, on_event, kinds=MASK_STAGES)

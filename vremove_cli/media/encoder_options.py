@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from vremove_cli import threads
 from vremove_cli.errors import UsageError
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import sibling_layout
@@ -44,8 +45,8 @@ class EncoderOptions:
 
 
 def encoder_threads(encoder: str) -> int:
-    """Return the number of threads: one for encoders with a quantiser scale, else one for each core up to 16."""
-    return 1 if encoder in _QSCALE_ENCODERS else min(os.cpu_count() or 1, _MAX_THREADS)
+    """Return the number of threads: one with a quantiser scale, else as many as the job may use, up to 16."""
+    return 1 if encoder in _QSCALE_ENCODERS else min(threads.count(), _MAX_THREADS)
 
 
 def encoder_options(

@@ -11,6 +11,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from vremove_cli import threads
 from vremove_cli.atomic import replace_file
 from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import Array
@@ -55,6 +56,7 @@ class LosslessWriter(AbstractContextManager["LosslessWriter"]):
             stream.width, stream.height = self._size
             stream.pix_fmt = self._pix_fmt
             stream.codec_context.gop_size = 1
+            stream.codec_context.thread_count = threads.count()
             stream.time_base = stream.codec_context.time_base = self._time_base
             yield container, stream
             container.mux(stream.encode())
@@ -109,6 +111,7 @@ def read_lossless(path: Path, start: int = 0, stop: int | None = None) -> Iterat
     """
     try:
         with av.open(str(path)) as container:
+            container.streams.video[0].codec_context.thread_count = threads.count()
             index = 0
             for packet in container.demux(container.streams.video[0]):
                 if stop is not None and index >= stop:

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
@@ -106,6 +107,7 @@ def _scan_video(
     stream = video_stream(container, path)
     _check_stream(path, stream)
     stream.thread_type = "SLICE" if one_thread else "AUTO"
+    stream.codec_context.thread_count = threads.count()
     stream.codec_context.options = STRICT
     found = _decode_all(path, container, stream, progress, allow_interlaced)
     if found.first is None:

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array, Box, take
 from vremove_cli.media import colour
@@ -144,6 +145,7 @@ class Clip:
             with open_input(self.info.path) as container:
                 stream = cast(VideoStream, container.streams[self.info.stream])
                 stream.thread_type = "SLICE" if self.info.repeated else "AUTO"  # as in the scan
+                stream.codec_context.thread_count = threads.count()
                 stream.codec_context.options = STRICT
                 if begin:
                     container.seek(self.info.times.pts[begin], stream=stream, backward=True)

@@ -13,6 +13,8 @@ from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
+from vremove_cli import threads
+
 if TYPE_CHECKING:
     import torch
 
@@ -52,6 +54,7 @@ class ModelPool:
             What `load` returned, now or earlier.
         """
         with self._lock:
+            threads.limit_torch()
             if self._holds(kind, key, device):
                 return cast(Loaded, self._entries[kind].loaded)
             self.release(kind)

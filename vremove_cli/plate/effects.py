@@ -8,12 +8,12 @@ penumbra. A verdict for the whole range of frames decides whether to believe the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from vremove_cli import threads
 from vremove_cli.arrays import keep_components
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
@@ -28,7 +28,6 @@ MIN_TRAVEL = 1.0  # sizes of itself that the object must travel for its backgrou
 
 # Difference that does not count, in the first and the second pass: multiple of the sources' spread, 8-bit levels.
 _FIRST_TOLERANCE, _SECOND_TOLERANCE = (0.4, 5.0), (1.5, 4.0)
-_WORKERS = 2  # threads
 # Growth of a found mask: before the second plate is built, and in the result; the distance of ambient pixels. Pixels.
 _HIDDEN_GROWTH, _RESULT_GROWTH, _AMBIENT_DISTANCE = 5, 2, 12
 _MIN_CORE_PIXELS, _MIN_CORE_SHARE = 12, 0.01  # size of a region's core, in pixels and in shares of the object
@@ -160,7 +159,7 @@ class _Comparer:
         scene = self._scene
         frames = [t for t in range(self._low, self._high, stride) if scene.placements[t] is not None]
         evidence = {}
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with threads.pool() as pool:
             compared = pool.map(lambda t: compare_with_plate(scene, t, hidden, tolerance), frames)
             for t, found in zip(frames, compared, strict=True):
                 evidence[t] = found

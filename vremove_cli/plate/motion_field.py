@@ -5,13 +5,13 @@ the holes are filled with what that flow finds, the flow of the filled frames (r
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import cv2
 import numpy as np
 
+from vremove_cli import threads
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.media.clip import ClipInfo
@@ -23,7 +23,6 @@ from vremove_cli.motion.trace import TraceResult, sample_mask, trace
 from vremove_cli.motion.warp import sample
 
 LONG_SIDE = 960  # pixels at most for measuring motion: it is smooth, and colours are sampled at full size anyway
-WORKERS = 2  # threads
 ROUNDS = 2  # of refinement: the first gains 0.3 dB on real clips, the second 0.14
 
 _REFINED_MARGIN = 20  # frames round a range in which motion is refined: most hidden pixels are visible within them
@@ -96,7 +95,7 @@ def measure_motion(
     scale = working_scale(clip.info)
     frames = dict(_working_frames(clip, reach, masks, scale))
     hiding = [t for t in range(start, stop - 1) if not (frames[t].mask.empty and frames[t + 1].mask.empty)]
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with threads.pool() as pool:
         cameras = dict(zip(hiding, pool.map(partial(_camera_motion, frames), hiding), strict=True))
         homographies = {(t, t + 1): camera.homography for t, camera in cameras.items()}
         homographies |= {(t + 1, t): np.linalg.inv(camera.homography) for t, camera in cameras.items()}

@@ -7,12 +7,12 @@ along the same traces.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from vremove_cli import threads
 from vremove_cli.compose import subsample_mask
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Placed, put
@@ -22,7 +22,7 @@ from vremove_cli.media.read import Clip
 from vremove_cli.plate.confidence import NEVER_SEEN
 from vremove_cli.plate.heal import heal
 from vremove_cli.plate.hole import Hole, RecoveredHole
-from vremove_cli.plate.motion_field import WORKERS, measure_motion, working_scale
+from vremove_cli.plate.motion_field import measure_motion, working_scale
 from vremove_cli.plate.sample_group import Planes, Sources
 
 BATCH_BYTES = 300 << 20  # memory for the observations of the frames that are worked on together
@@ -84,7 +84,7 @@ def recover(
     """
     sources = Sources(clip.info, measure_motion(clip, span, reach, masks, tick), masks, reach, clean or {})
     sources = replace(sources, synthesised=_synthesise(clip, span, sources, feather))
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with threads.pool() as pool:
         for batch in _batches(span, sources, feather):
             holes = [hole for hole in batch.values() if hole is not None]
             list(pool.map(lambda hole: hole.trace(sources), holes))
