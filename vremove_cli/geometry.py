@@ -265,6 +265,11 @@ class Placed:
         return Placed(tight.moved(self.box.x0, self.box.y0), inside[tight.slices] * np.uint8(255))
 
     @property
+    def area(self) -> int:
+        """Number of pixels inside a soft mask (uint8): of at least 128."""
+        return int(np.count_nonzero(self.values > 127))
+
+    @property
     def empty(self) -> bool:
         """Whether the array is zero everywhere."""
         return self.box.empty or not self.values.any()

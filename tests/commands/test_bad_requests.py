@@ -56,6 +56,7 @@ PROMPTS = {
     "prompt outside the range": (("--point", "@0:10,32", "--start", "4"), 2, "outside the range"),
     "bad grow": ((*POINT, "--grow", "much"), 2, "is not a whole number"),
     "huge grow": ((*POINT, "--grow", "9999"), 2, "out of range"),
+    "keyframes of what stands still": ((*POINT, "--static", "--track-every", "5"), 2, "--static looks at every frame"),
     "unknown tracker": ((*POINT, "--tracker", "magic"), 2, "no tracker"),
     "unknown remover": ((*POINT, "--remover", "magic"), 2, "no remover"),
     "unknown progress": ((*POINT, "--progress", "loud"), 2, "unknown"),

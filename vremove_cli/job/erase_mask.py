@@ -1,13 +1,14 @@
 """Erase masks: the objects, grown, with their shadows and reflections. Affected masks: what will move without them."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from vremove_cli.detection.contact import extend_down
 from vremove_cli.frame_ranges import FrameRange
-from vremove_cli.geometry import Placed, bounds
-from vremove_cli.job.mask_store import object_masks, spans_text, union_of_masks
+from vremove_cli.geometry import Box, Placed, bounds
+from vremove_cli.job.mask_store import mask_results, object_masks, spans_text, union_of_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.workdir.artifacts import CropTable
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -70,7 +71,7 @@ def erase_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int
 def grown_objects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Return the objects' masks (0 or 255), grown, of frames low <= t < high."""
     found = {t: mask.binarize() for t, mask in object_masks(plan, folder, low, high).items()}
-    pixels = _growth(plan, found)
+    pixels = _growth(plan, folder, FrameRange(low, high))
     size = (plan.clip.width, plan.clip.height)
     out = {}
     for t in list(found):
@@ -82,14 +83,27 @@ def grown_objects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[i
     return out
 
 
-def _growth(plan: Plan, masks: dict[int, Placed]) -> dict[int, int]:
-    """Return the pixels that each frame's mask grows by: as requested, or from the object's size and motion blur."""
+def _growth(plan: Plan, folder: WorkFolder, span: FrameRange) -> dict[int, int]:
+    """Return the pixels that each frame's masks grow by: as requested, or from the objects' size and motion blur.
+
+    Size and motion are those of the whole segments that tracking left, so that a frame grows alike whatever range asks.
+    """
     if plan.request.grow != "auto":
-        return dict.fromkeys(masks, plan.request.grow)
-    tracked = plan.request.mask_file is None
-    areas = [np.count_nonzero(m.values) for m in masks.values()]
-    base = auto_grow(float(np.median(areas)), tracked=tracked) if areas else 0
-    return {t: base + px for t, px in blur_grow({t: m.box for t, m in masks.items()}).items()}
+        return dict.fromkeys(range(*span), plan.request.grow)
+    areas: dict[FrameRange, Counter[int]] = {}
+    boxes: dict[FrameRange, dict[int, Box]] = {}
+    for task, result in mask_results(plan, folder, span=span):
+        for k, t in enumerate(range(*task.span)):
+            box = result.table.box(k)
+            if not box.empty:
+                areas.setdefault(task.span, Counter())[t] += result.areas[k]
+                known = boxes.setdefault(task.span, {})
+                known[t] = known[t].union(box) if t in known else box
+    out: dict[int, int] = {}
+    for segment, by_frame in areas.items():
+        base = auto_grow(float(np.median(list(by_frame.values()))), tracked=plan.tracked)
+        out |= {t: base + px for t, px in blur_grow(boxes[segment]).items()}
+    return out
 
 
 def affected_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:

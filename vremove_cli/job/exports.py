@@ -126,7 +126,7 @@ def write_object_masks(plan: Plan, folder: WorkFolder, output: str, *, overwrite
         def read(plan: Plan, folder: WorkFolder, low: int, high: int, name: str = name) -> dict[int, Placed]:
             return object_masks(plan, folder, low, high, name)
 
-        write_masks(path, mask_frames(plan, folder, read), plan.clip, overwrite=overwrite)
+        write_masks(path, mask_frames(plan, folder, read), plan.clip, overwrite=overwrite, tracked=plan.tracked)
 
 
 def object_paths(output: str, names: list[str]) -> dict[str, str]:
@@ -157,7 +157,8 @@ def write_side_files(plan: Plan, folder: WorkFolder, exports: Exports, *, overwr
         (exports.write_quadmask, quadmask_frames(plan, folder)),
     ):
         if path:
-            write_masks(path, frames, plan.clip, overwrite=overwrite)
+            tracked = plan.tracked and path == exports.write_mask
+            write_masks(path, frames, plan.clip, overwrite=overwrite, tracked=tracked)
     for path, whole in ((exports.write_plate, True), (exports.write_patch, False)):
         if path:
             write_layers(path, _layers(plan, folder, whole=whole), plan.clip)

@@ -25,12 +25,14 @@ class MaskResult:
         confidence: Expected IoU with the truth (0 to 1), frame by frame; empty for the user's own mask.
         remarks: Remarks of the tracker, by frame.
         full: Frames on which everything is masked.
+        areas: Pixels inside the mask, frame by frame.
     """
 
     masks: CropTable | None
     confidence: tuple[float, ...] = ()
     remarks: dict[int, str] | None = None
     full: int = 0
+    areas: tuple[int, ...] = ()
 
     @property
     def table(self) -> CropTable:

@@ -21,7 +21,7 @@ from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 7
+SCHEMA = 8
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
 _SMALL = 1 << 16  # bytes up to which a picture of a sequence is read whole
 
@@ -38,6 +38,7 @@ class Plan:
         encode: The encoder and its settings.
         streams: What becomes of every other stream.
         mask: The user's mask, scanned.
+        tracked: Whether a tracker makes the masks, or made those of the file: they miss the object's fringe.
         effects: The user's mask of shadows and reflections, scanned.
         affected: The user's mask of what will move, scanned.
         references: Clean pictures by frame.
@@ -59,6 +60,7 @@ class Plan:
     encode: EncodeSpec
     streams: tuple[StreamPlan, ...]
     mask: ClipInfo | None
+    tracked: bool
     effects: ClipInfo | None
     affected: ClipInfo | None
     references: dict[int, ClipInfo]

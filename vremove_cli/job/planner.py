@@ -34,6 +34,7 @@ from vremove_cli.job.text_prompts import text_prompts
 from vremove_cli.masks.io import MaskFile
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import choose_encoder
+from vremove_cli.media.provenance import TRACKED, mark_of
 from vremove_cli.media.read import open_clip
 from vremove_cli.media.streams import plan_streams
 from vremove_cli.prompts import Prompt, frame_of, parse_when
@@ -104,6 +105,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         encode=encode,
         streams=tuple(streams),
         mask=mask,
+        tracked=mask is None or mark_of(mask) == TRACKED,
         effects=effects,
         affected=affected,
         references=references,

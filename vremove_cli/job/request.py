@@ -191,6 +191,8 @@ class Request:
             raise UsageError("--invert-mask needs a mask", "add --mask FILE")
         if self.static and mask:
             raise UsageError("--static and a mask were given", "use one or the other")
+        if self.static and self.track_every not in (None, 1):
+            raise UsageError("--static looks at every frame", "leave out --track-every")
         moving = self.affected_mask or self.affected_point or self.affected_box or self.affected_by
         if self.quadmask and (self.mask or moving):
             raise UsageError("a quadmask and another mask were given", "use one or the other")

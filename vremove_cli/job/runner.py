@@ -237,7 +237,7 @@ def run_mask(
         if per_object:
             write_object_masks(plan, folder, output, overwrite=overwrite)
         else:
-            write_masks(output, mask_frames(plan, folder), plan.clip, overwrite=overwrite)
+            write_masks(output, mask_frames(plan, folder), plan.clip, overwrite=overwrite, tracked=plan.tracked)
         if exports.write_cutout:
             write_cutout(plan, folder, exports.write_cutout)
         if exports.write_preview:

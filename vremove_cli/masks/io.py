@@ -1,6 +1,7 @@
 """Masks from and to files: a video, a folder or pattern of images, or one image. White means: erase."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import CONTAINERS
 from vremove_cli.media.ffv1 import GRAY, write_lossless
 from vremove_cli.media.picture_export import write_folder, write_gray_image
+from vremove_cli.media.provenance import TRACKED
 from vremove_cli.media.read import Clip, Frame
 
 
@@ -125,7 +127,7 @@ def check_target(output: str, *, overwrite: bool, option: str = "-o") -> None:
     refuse_existing(target, overwrite=overwrite, option=option)
 
 
-def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrite: bool) -> None:
+def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrite: bool, tracked: bool = False) -> None:
     """Write masks, turned as the clip is displayed.
 
     Args:
@@ -134,6 +136,8 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
         masks: Masks (H, W) uint8 in stored orientation, one for every frame of the clip.
         info: The clip.
         overwrite: Whether to replace what exists.
+        tracked: Whether a tracker made them; the files are then marked, so that they grow like tracked masks when they
+            are given back.
 
     Raises:
         UsageError: Masks cannot be written to this path.
@@ -142,11 +146,12 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
     check_target(output, overwrite=overwrite)
     target = Path(output)
     shown = (np.ascontiguousarray(info.orientation.display(m)) for m in masks)
+    mark = TRACKED if tracked else ""
     if target.suffix.lower() == ".mkv":
-        write_lossless(target, ((m,) for m in shown), GRAY, *info.shown_size, times=info.times)
+        write_lossless(target, ((m,) for m in shown), GRAY, *info.shown_size, times=info.times, mark=mark)
         return
     try:
-        write_folder(target, shown, info, write_gray_image)
+        write_folder(target, shown, info, partial(write_gray_image, mark=mark))
     except OSError as error:
         raise MediaError(
             f"the masks could not be written ({error})", "check the disk, or choose another place"

@@ -17,6 +17,7 @@ from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import Array
 from vremove_cli.media.container import open_output
 from vremove_cli.media.pixel_format import layout_of, views
+from vremove_cli.media.provenance import KEY
 from vremove_cli.media.timing import FrameTimes
 
 GRAY = "gray"
@@ -35,10 +36,14 @@ class LosslessWriter(AbstractContextManager["LosslessWriter"]):
         width: Width of every picture in pixels.
         height: Height of every picture in pixels.
         times: Presentation times, one for every picture; None for a picture's index as its time.
+        mark: What the pictures are, see `provenance`; empty for no mark.
     """
 
-    def __init__(self, path: Path, pix_fmt: str, width: int, height: int, times: FrameTimes | None = None) -> None:
+    def __init__(
+        self, path: Path, pix_fmt: str, width: int, height: int, times: FrameTimes | None = None, mark: str = ""
+    ) -> None:
         self._path, self._pix_fmt, self._size, self._times = path, pix_fmt, (width, height), times
+        self._mark = mark
         self._layout = layout_of(pix_fmt)
         self._time_base = times.time_base if times else _TICK
         self._stack = ExitStack()
@@ -52,6 +57,8 @@ class LosslessWriter(AbstractContextManager["LosslessWriter"]):
     @contextmanager
     def _open(self) -> Iterator[tuple[OutputContainer, VideoStream]]:
         with replace_file(self._path) as hidden, open_output(hidden, "matroska") as container:
+            if self._mark:
+                container.metadata[KEY] = self._mark
             stream = container.add_stream("ffv1", rate=25, options=_OPTIONS)
             stream.width, stream.height = self._size
             stream.pix_fmt = self._pix_fmt
@@ -88,9 +95,10 @@ def write_lossless(
     width: int,
     height: int,
     times: FrameTimes | None = None,
+    mark: str = "",
 ) -> None:
     """Write all pictures with a `LosslessWriter`; the arguments are its own."""
-    with LosslessWriter(path, pix_fmt, width, height, times) as writer:
+    with LosslessWriter(path, pix_fmt, width, height, times, mark) as writer:
         for picture in pictures:
             writer.write(picture)
 

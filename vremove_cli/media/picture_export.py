@@ -18,6 +18,7 @@ from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.ffv1 import LosslessWriter
+from vremove_cli.media.provenance import png_mark
 
 # (channels, bytes a channel) -> (pixel format of the array, format that FFV1 stores without loss).
 _VIDEO_FORMATS = {
@@ -34,15 +35,18 @@ def write_rgb_image(path: Path, rgb: Array) -> None:
     _write_pillow(path, Image.fromarray(rgb, "RGB"))
 
 
-def write_gray_image(path: Path, gray: Array) -> None:
-    """Write a picture (H, W) uint8 as a PNG file, whole or not at all; missing folders are made."""
-    _write_pillow(path, Image.fromarray(gray, "L"))
+def write_gray_image(path: Path, gray: Array, mark: str = "") -> None:
+    """Write a picture (H, W) uint8 as a PNG file, whole or not at all; missing folders are made.
+
+    `mark` says what the picture is, see `provenance`.
+    """
+    _write_pillow(path, Image.fromarray(gray, "L"), mark)
 
 
-def _write_pillow(path: Path, picture: Image.Image) -> None:
+def _write_pillow(path: Path, picture: Image.Image, mark: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as hidden:
-        picture.save(hidden, "PNG", compress_level=_PNG_LEVEL)
+        picture.save(hidden, "PNG", compress_level=_PNG_LEVEL, pnginfo=png_mark(mark))
 
 
 def write_layers(output: str, pictures: Iterable[Array], info: ClipInfo) -> None:

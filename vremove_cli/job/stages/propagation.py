@@ -210,4 +210,5 @@ def store_result(segment: Segment, masks: dict[int, Placed], path: dict[int, Tra
     frames = range(*segment.task.span)
     table = save_masks(segment.folder.file("masks", f"{segment.task.id}.mkv"), [masks[t] for t in frames])
     remarks = {t: path[t].remark for t in frames if path[t].remark}
-    return MaskResult(table, tuple(round(path[t].confidence, 3) for t in frames), remarks)
+    confidence = tuple(round(path[t].confidence, 3) for t in frames)
+    return MaskResult(table, confidence, remarks, areas=tuple(masks[t].area for t in frames))

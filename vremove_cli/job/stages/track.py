@@ -33,7 +33,8 @@ def run_mask_import(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> M
         masks.append(Placed.tight(mask))
         full += bool(mask.all())
         emit(Progress("track", task.span.start - plan.span.start + i + 1, plan.span.length))
-    return MaskResult(save_masks(folder.file("masks", f"{task.id}.mkv"), masks), full=full)
+    table = save_masks(folder.file("masks", f"{task.id}.mkv"), masks)
+    return MaskResult(table, full=full, areas=tuple(m.area for m in masks))
 
 
 def run_track(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> MaskResult:
