@@ -23,6 +23,7 @@ class TrackingOptions(TypedDict, total=False):
     not_point: Coordinates | Sequence[Coordinates]
     text: str | None
     mask: Masks | None
+    key_mask: str | Sequence[str]
     start: str | int | float | None
     end: str | int | float | None
     tracker: str

@@ -1,13 +1,15 @@
-"""Parse the points and boxes by which a user names an object.
+"""Parse the points, boxes and key masks by which a user names an object.
 
-A point is `[NAME=][@WHEN:]X,Y` and a box `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame. WHEN is a
-frame (`120`, counted from 0), a time after the first frame (`4.5s`, `1:02.5`, `1:00:02`) or, in an image sequence, the
-number in the file's name (`#1001`). Without NAME a prompt belongs to the one unnamed object.
+A point is `[NAME=][@WHEN:]X,Y` and a box `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame; a key mask is
+`[NAME=][@WHEN:]FILE`. WHEN is a frame (`120`, counted from 0), a time after the first frame (`4.5s`, `1:02.5`,
+`1:00:02`) or, in an image sequence, the number in the file's name (`#1001`). Without NAME a prompt belongs to the one
+unnamed object.
 """
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 from vremove_cli.errors import UsageError
@@ -15,6 +17,7 @@ from vremove_cli.media.timing import FrameTimes
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
+_KEY_MASK = re.compile(r"@(\d+(?::\d+){1,2}(?:\.\d+)?|\d+(?:\.\d+)?s|#?\d+):(.+)")  # a file's own name may hold a colon
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,22 @@ class When:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A point or a box on one object in one frame.
+    """A point, a box or a key mask of one object in one frame.
 
     Attributes:
-        numbers: x and y of a point, or x0, y0, x1 and y1 of a box (x1 and y1 exclusive), in displayed pixels.
+        numbers: x and y of a point, or x0, y0, x1 and y1 of a box (x1 and y1 exclusive), in displayed pixels; none of a
+            key mask.
         when: Moment of the frame; None for the first frame of the erased range.
         name: Name of the object; empty for the unnamed one.
         positive: Whether the point lies on the object, and not on its surroundings.
+        mask: Path of a key mask; empty for a point or a box.
     """
 
     numbers: tuple[Fraction, ...]
     when: When | None = None
     name: str = ""
     positive: bool = True
+    mask: str = ""
 
     @property
     def is_box(self) -> bool:
@@ -64,7 +70,7 @@ class Prompt:
     def __str__(self) -> str:
         name = f"{self.name}=" if self.name else ""
         when = f"@{self.when}:" if self.when else ""
-        return name + when + ",".join(_decimal(n) for n in self.numbers)
+        return name + when + (self.mask or ",".join(_decimal(n) for n in self.numbers))
 
 
 def _decimal(value: Fraction) -> str:
@@ -136,6 +142,27 @@ def parse_prompt(text: str, kind: Literal["point", "box"], *, positive: bool = T
     if kind == "box" and (numbers[2] <= numbers[0] or numbers[3] <= numbers[1]):
         raise UsageError(f"the box '{text}' is empty", "give its left, top, right and bottom, in this order")
     return Prompt(numbers, when, name, positive)
+
+
+def parse_key_mask(text: str) -> Prompt:
+    """Parse a key mask, `[NAME=][@WHEN:]FILE`; the path becomes absolute.
+
+    Raises:
+        UsageError: The text has another form.
+    """
+    name, when, path = "", None, text
+    if not Path(text).exists():  # a file's own name may look like a prompt
+        head, equal, rest = text.partition("=")
+        if equal and _NAME.fullmatch(head.strip()):
+            name, path = head.strip(), rest
+        if path.startswith("@") and not Path(path).exists():
+            found = _KEY_MASK.fullmatch(path)
+            if found is None:
+                raise UsageError(f"'{text}' is not a key mask", "write [NAME=][@WHEN:]FILE, as in @120:mask.png")
+            when, path = parse_when(found[1]), found[2]
+    if not path:
+        raise UsageError(f"'{text}' names no file", "write [NAME=][@WHEN:]FILE, as in @120:mask.png")
+    return Prompt((), when, name, mask=str(Path(path).absolute()))
 
 
 def _example(kind: str) -> str:

@@ -92,14 +92,14 @@ OTHER: dict[str, Callable[[dict[str, str]], Any]] = {
     "models": lambda f: f["own.toml"], "codec": lambda f: "h264", "crf": lambda f: 30, "preset": lambda f: "slow",
     "pix_fmt": lambda f: "yuv444p", "drop_streams": lambda f: True,
     "static": lambda f: True, "grow": lambda f: 3, "feather": lambda f: 4.0, "reference": lambda f: f["clean.png"],
-    "track_every": lambda f: 1, "skip_errors": lambda f: True,
+    "track_every": lambda f: 1, "threads": lambda f: 3, "skip_errors": lambda f: True,
 }  # fmt: skip
 NEEDS_H264 = ("crf", "preset")  # the clip's own encoder, ffv1, has no such option
 
 # Options that decide which tasks there are, or which frames and pixels they are about.
 GRAPH = (
     "point", "box", "not_point", "text", "mask", "invert_mask", "quadmask", "start", "end", "remover", "affected_point",
-    "affected_box", "affected_by", "pick", "all_matches",
+    "affected_box", "affected_by", "pick", "all_matches", "key_mask",
 )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     }  # fmt: skip
     assert {name for name, kinds in found.items() if not kinds} == {
         "tracker", "device", "accept_license", "weights", "models", "codec", "crf", "preset", "pix_fmt", "drop_streams",
-        "track_every",
+        "track_every", "threads",
     }  # fmt: skip
 
 

@@ -27,6 +27,9 @@ class OracleTracker:
     ) -> tuple[TrackerState, TrackResult]:
         return self.propagate(frame, state)
 
+    def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
+        return TrackerState({"lost": np.array(False)})
+
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         self.asked.append(frame.index)
         mask = self._spoilt(self._masks[frame.index], frame)

@@ -68,6 +68,19 @@ def test_nothing_is_found_between_two_keyframes_without_the_object(tmp_path: Pat
     assert iou(found[21].mask > 0.5, masks[21]) > 0.8
 
 
+def test_a_given_mask_is_the_mask_of_its_frame_and_is_followed_between_keyframes(clip: Path) -> None:
+    info = open_clip(str(clip)).info
+    view, oracle = SegmentView(info, FrameRange(0, info.frames)), OracleTracker(whole())
+    given = truth(0).astype(np.float32)
+    prompts = {0: ObjectPrompts(mask="key.png")}
+    keys = keyframes_of(FrameRange(0, info.frames), 0, prompts, 8)
+    pairs = view.frame_pairs(range(FRAMES), keys, oracle.input_size)
+    found = {t: m for t, m, _ in track_with_keyframes(oracle, pairs, None, prompts, {"key.png": given})}
+    assert np.array_equal(found[0].mask, given)
+    assert oracle.asked == [7, 15, 23]
+    assert all(iou(m.mask > 0.5, truth(t)) > 0.9 for t, m in found.items())
+
+
 def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(clip: Path) -> None:
     info = open_clip(str(clip)).info
     view, oracle = SegmentView(info, FrameRange(0, info.frames)), OracleTracker(whole())

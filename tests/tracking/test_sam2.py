@@ -138,6 +138,18 @@ def test_on_keyframes_time_runs_in_keyframes(model: Any) -> None:
         assert np.array_equal(near.mask, tracked.mask)
 
 
+def test_a_given_mask_is_remembered_as_a_prompted_frame_is(model: Any) -> None:
+    tracker = Sam2Tracker(model, 20)
+    given = np.zeros((32, 32), np.float32)
+    given[8:20, 6:18] = 1
+    state = tracker.adopt(sight(3), None, given)
+    _, kept = tracker.propagate(sight(3), state)
+    assert np.array_equal(kept.mask > 0.5, given > 0.5)
+    later, _ = tracker.propagate(sight(4), state)
+    changed = tracker.adopt(sight(5), later, given)
+    assert [(m.index, m.prompted) for m in changed.memories] == [(3, True), (4, False), (5, True)]  # type: ignore[attr-defined]
+
+
 def test_the_way_back_over_a_prompted_frame_keeps_its_mask(model: Any) -> None:
     tracker = Sam2Tracker(model, 20)
     state, first = tracker.begin(sight(3), ObjectPrompts(((30, 40),)))

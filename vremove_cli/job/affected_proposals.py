@@ -10,6 +10,7 @@ from vremove_cli.detection import contact, vlm
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Box, bounds
 from vremove_cli.job.events import Emit, Note
+from vremove_cli.job.key_masks import read_key_mask
 from vremove_cli.job.model_fetch import ensure_helper
 from vremove_cli.job.object_prompts import AFFECTED, PromptsByObject
 from vremove_cli.job.request import Request
@@ -18,6 +19,7 @@ from vremove_cli.job.task_graph import shots_in
 from vremove_cli.job.text_prompts import LOOKS
 from vremove_cli.masks.io import MaskFile
 from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.read import open_clip
 from vremove_cli.prompts import Prompt, parse_prompt
 from vremove_cli.removers.void.quadmask import is_erased
 from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts, TrackerFrame
@@ -107,9 +109,9 @@ def _sightings(
                     break
             continue
         inside = [(t, p) for by_frame in prompts.values() for t, p in by_frame.items() if shot.holds(t)]
-        first = min((t for t, p in inside if p.points or p.boxes), default=None)
+        first = min((t for t, p in inside if p.positive), default=None)
         if first is not None:
-            here = [p for t, p in inside if t == first and (p.points or p.boxes)]
+            here = [p for t, p in inside if t == first and p.positive]
             yield _Sighting(first, shot.stop - 1, None, here)
 
 
@@ -117,14 +119,16 @@ def _frames(sighting: _Sighting, clip: ClipInfo) -> tuple[list[TrackerFrame], Ar
     """Return the frames from a sighting on, and the upright object mask on the first, (h, w) bool."""
     view = SegmentView(clip, FrameRange(sighting.frame, sighting.frame + 1))
     frames = list(view.frames(range(sighting.frame, min(sighting.frame + _LATER, sighting.last) + 1), None))
-    return frames, clip.orientation.upright(_object_mask(frames[0], sighting))
+    return frames, clip.orientation.upright(_object_mask(frames[0], sighting, clip))
 
 
-def _object_mask(frame: TrackerFrame, sighting: _Sighting) -> Array:
+def _object_mask(frame: TrackerFrame, sighting: _Sighting, clip: ClipInfo) -> Array:
     """Return what is erased on a frame, (h, w) bool."""
-    if sighting.mask is not None:
-        return np.asarray(cv2.resize(sighting.mask, frame.mask_size, interpolation=cv2.INTER_AREA) > 127)
-    return np.any([FlowTracker().begin(frame, p)[1].mask > 0.5 for p in sighting.prompts], axis=0)
+    given = [sighting.mask] if sighting.mask is not None else []
+    given += [read_key_mask(open_clip(p.mask).info, clip) for p in sighting.prompts if p.mask]
+    found = [cv2.resize(mask, frame.mask_size, interpolation=cv2.INTER_AREA) > 127 for mask in given]
+    found += [FlowTracker().begin(frame, p)[1].mask > 0.5 for p in sighting.prompts if not p.mask]
+    return np.any(found, axis=0)
 
 
 def _by_contact(sighting: _Sighting, clip: ClipInfo, emit: Emit, number: int) -> list[Prompt]:

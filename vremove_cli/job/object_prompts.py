@@ -6,7 +6,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.request import Request
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.prompts import Prompt, check_inside, frame_of, parse_prompt
+from vremove_cli.prompts import Prompt, check_inside, frame_of, parse_key_mask, parse_prompt
 from vremove_cli.tracking.base import ObjectPrompts
 
 UNNAMED = "object"  # name of the object without a name
@@ -27,7 +27,7 @@ def object_prompts(request: Request) -> list[Prompt]:
         request: The request.
 
     Returns:
-        Points, negative points and boxes; empty where a mask or only a phrase says what is erased.
+        Points, negative points, boxes and key masks; empty where a mask or only a phrase says what is erased.
 
     Raises:
         UsageError: A prompt cannot be read, prompts contradict each other, or nothing says what to erase.
@@ -35,6 +35,7 @@ def object_prompts(request: Request) -> list[Prompt]:
     prompts = [parse_prompt(p, "point") for p in request.point]
     prompts += [parse_prompt(p, "point", positive=False) for p in request.not_point]
     prompts += [parse_prompt(p, "box") for p in request.box]
+    prompts += [parse_key_mask(p) for p in request.key_mask]
     _check_sources(request, prompts)
     _check_names(request, prompts)
     return prompts
@@ -45,7 +46,7 @@ def _check_sources(request: Request, prompts: list[Prompt]) -> None:
     if request.text is not None and not request.text.strip(" ."):
         raise UsageError("--text is empty", 'say what to erase, as in --text "the dog"')
     if request.mask_file and (prompts or request.text):
-        raise UsageError("a mask and points, boxes or a text were given", "use one or the other")
+        raise UsageError("a mask and points, boxes, key masks or a text were given", "use one or the other")
     if (request.pick or request.all_matches) and not request.text:
         raise UsageError("--pick and --all-matches choose among what --text finds", "add --text PHRASE")
     if not request.mask_file and not request.text and not any(p.positive for p in prompts):
@@ -90,20 +91,26 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
         Prompts in stored pixels, by object name and frame.
 
     Raises:
-        UsageError: A prompt lies outside the frame or the edited range, or a frame has a negative point before
-            anything says what the object is.
+        UsageError: A prompt lies outside the frame or the edited range, a key mask is not the only prompt of its object
+            and frame, or a frame has a negative point before anything says what the object is.
     """
     out: PromptsByObject = {}
     for prompt in prompts:
-        check_inside(prompt, *clip.shown_size)
+        if not prompt.mask:
+            check_inside(prompt, *clip.shown_size)
         frame = _frame_for(prompt, prompts, clip, span)
         if not span.holds(frame):
             raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
         known = out.setdefault(prompt.name, {}).get(frame, ObjectPrompts())
+        if known != ObjectPrompts() and (prompt.mask or known.mask):
+            raise UsageError(
+                f"{prompt.name or UNNAMED} has a key mask and another prompt on frame {frame}",
+                "leave out the other one, since the mask says all of it",
+            )
         out[prompt.name][frame] = _with_prompt(known, prompt, clip)
     for name, by_frame in out.items():
         frame = min(by_frame)
-        if not (by_frame[frame].points or by_frame[frame].boxes):
+        if not by_frame[frame].positive:
             raise UsageError(
                 f"frame {frame} has a negative point and nothing says before it what the object is",
                 f"add --point {name}{'=' if name else ''}@{frame}:X,Y on the object",
@@ -130,6 +137,8 @@ def _with_prompt(known: ObjectPrompts, prompt: Prompt, clip: ClipInfo) -> Object
     def stored(x: float, y: float) -> tuple[float, float]:
         return clip.orientation.store_point(x, y, clip.width, clip.height)
 
+    if prompt.mask:
+        return ObjectPrompts(mask=prompt.mask)
     if not prompt.is_box:
         point = stored(*prompt.xy)
         if prompt.positive:

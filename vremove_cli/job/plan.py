@@ -33,7 +33,8 @@ class Plan:
     Attributes:
         request: What the user asked for.
         version: Version of the tool that decided it.
-        fingerprints: Digests of the files that are read, by role: clip, mask, effects, affected, reference@FRAME.
+        fingerprints: Digests of the files that are read, by role: clip, mask, effects, affected, key@PATH,
+            reference@FRAME.
         clip: The scanned clip.
         encode: The encoder and its settings.
         streams: What becomes of every other stream.
@@ -41,6 +42,7 @@ class Plan:
         tracked: Whether a tracker makes the masks, or made those of the file: they miss the object's fringe.
         effects: The user's mask of shadows and reflections, scanned.
         affected: The user's mask of what will move, scanned.
+        key_masks: Key masks by path, scanned.
         references: Clean pictures by frame.
         tracker: The tracker and its model.
         weights: Digests of the user's own weights, by model name or LoRA path.
@@ -63,6 +65,7 @@ class Plan:
     tracked: bool
     effects: ClipInfo | None
     affected: ClipInfo | None
+    key_masks: dict[str, ClipInfo]
     references: dict[int, ClipInfo]
     tracker: TrackerChoice
     weights: dict[str, str]
@@ -137,16 +140,18 @@ def inputs_by_role(
     mask: ClipInfo | None,
     effects: ClipInfo | None,
     affected: ClipInfo | None,
+    key_masks: dict[str, ClipInfo],
     references: dict[int, ClipInfo],
 ) -> dict[str, ClipInfo]:
     """Return all files that a job reads, by their role."""
     files = {"clip": clip, "mask": mask, "effects": effects, "affected": affected}
     named = {role: info for role, info in files.items() if info is not None}
+    named |= {f"key@{path}": info for path, info in key_masks.items()}
     return named | {f"reference@{t}": info for t, info in references.items()}
 
 
 def _inputs(plan: Plan) -> dict[str, ClipInfo]:
-    return inputs_by_role(plan.clip, plan.mask, plan.effects, plan.affected, plan.references)
+    return inputs_by_role(plan.clip, plan.mask, plan.effects, plan.affected, plan.key_masks, plan.references)
 
 
 def same_job(old: Plan, new: Request) -> bool:

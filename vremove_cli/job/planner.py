@@ -8,6 +8,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.affected_proposals import affected_prompts
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.key_masks import scan_key_masks
 from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.object_prompts import (
     PromptsByObject,
@@ -82,8 +83,9 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     if request.affected_by:
         moving = affected_prompts(request, clip, span, by_object, mask, emit, fetch=fetch)
         by_object = prompts_by_object([*prompts, *moving], clip, span)
+    key_masks = scan_key_masks(by_object, clip, notes)
     references = _references(request, clip, span, notes)
-    fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, references))
+    fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, key_masks, references))
     tracker = _tracker(request, notes, emit if fetch else None)
     weights = digests_of_weights(request)
     checkpoints = _checkpoints(request, made.spec.models_for(settings), emit if fetch else None)
@@ -108,6 +110,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         tracked=mask is None or mark_of(mask) == TRACKED,
         effects=effects,
         affected=affected,
+        key_masks=key_masks,
         references=references,
         tracker=tracker,
         weights=weights,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vremove_cli.errors import UsageError
 from vremove_cli.options import Panel, option, values_from
+from vremove_cli.prompts import parse_key_mask
 
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
@@ -81,6 +82,9 @@ class Request:
     )  # fmt: skip
     mask: str | None = option(
         None, "Your own mask; white is erased.", panel=Panel.EVERYDAY, metavar="FILE|FOLDER", path=True, tracking=True
+    )
+    key_mask: tuple[str, ...] = option(
+        (), "The object's mask on one frame.", panel=Panel.EVERYDAY, metavar="FILE", tracking=True
     )
     start: str | None = option(
         None, "First frame to edit.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
@@ -228,7 +232,7 @@ class Request:
     @property
     def given_files(self) -> list[str]:
         """Files that are read beside the input: masks and clean pictures."""
-        pictures = [split_reference(r)[0] for r in self.reference]
+        pictures = [split_reference(r)[0] for r in self.reference] + [parse_key_mask(k).mask for k in self.key_mask]
         return [p for p in (self.mask_file, self.effects_file, self.affected_mask, *pictures) if p]
 
     @property
@@ -296,7 +300,10 @@ def request_from(input: str, output: str, options: dict[str, Any]) -> Request:
     Raises:
         UsageError: An option is unknown or its value is wrong, or two contradict each other.
     """
-    made = Request(input, output, **values_from(Request, options))
+    values = values_from(Request, options)
+    if "key_mask" in values:
+        values["key_mask"] = tuple(str(parse_key_mask(text)) for text in values["key_mask"])  # with an absolute path
+    made = Request(input, output, **values)
     made.check()
     return made
 

@@ -70,7 +70,7 @@ def tracking_tasks(
         for shot in _segments_by_shot(pieces, cuts):
             start, stop = pieces[shot[0]].start, pieces[shot[-1]].stop
             frames = sorted(f for f in by_frame if start <= f < stop)
-            positive = [f for f in frames if by_frame[f].points or by_frame[f].boxes]
+            positive = [f for f in frames if by_frame[f].positive]
             if not positive:
                 if not is_affected(name):
                     notes.append(

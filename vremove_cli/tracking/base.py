@@ -28,11 +28,18 @@ class ObjectPrompts:
         points: (x, y) of points on the object.
         negative: (x, y) of points beside the object.
         boxes: (x0, y0, x1, y1) of boxes round the object or its parts.
+        mask: Path of the object's mask on the frame, which stands alone; empty without one.
     """
 
     points: tuple[tuple[float, float], ...] = ()
     negative: tuple[tuple[float, float], ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    mask: str = ""
+
+    @property
+    def positive(self) -> bool:
+        """Whether they say where the object is, and not only where it is not."""
+        return bool(self.points or self.boxes or self.mask)
 
     def scaled(self, scale: float) -> "ObjectPrompts":
         """Return the prompts with all coordinates multiplied by `scale`."""
@@ -41,7 +48,7 @@ class ObjectPrompts:
             return tuple((x * scale, y * scale) for x, y in points)
 
         boxes = tuple((x0 * scale, y0 * scale, x1 * scale, y1 * scale) for x0, y0, x1, y1 in self.boxes)
-        return ObjectPrompts(scale_points(self.points), scale_points(self.negative), boxes)
+        return ObjectPrompts(scale_points(self.points), scale_points(self.negative), boxes, self.mask)
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,18 @@ class Tracker(Protocol):
 
         Returns:
             The state after the frame, and the frame's mask.
+        """
+
+    def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
+        """Learn the object from its mask, which the user gave.
+
+        Args:
+            frame: The next frame in the direction of travel.
+            state: State after the frame before; None if the mask is the first prompt.
+            mask: Mask (h, w) float32 in [0, 1] of the frame, at its `mask_size`, above 0.5 inside the object.
+
+        Returns:
+            The state after the frame.
         """
 
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:

@@ -67,7 +67,11 @@ def keyframes_of(span: FrameRange, origin: int, prompts: Mapping[int, ObjectProm
 
 
 def track_every_frame(
-    tracker: Tracker, frames: Iterator[TrackerFrame], state: TrackerState | None, prompts: Mapping[int, ObjectPrompts]
+    tracker: Tracker,
+    frames: Iterator[TrackerFrame],
+    state: TrackerState | None,
+    prompts: Mapping[int, ObjectPrompts],
+    masks: Mapping[str, Array] | None = None,
 ) -> Iterator[TrackStep]:
     """Track an object with one tracker.
 
@@ -76,12 +80,13 @@ def track_every_frame(
         frames: Frames in the order of travel.
         state: State after the frame before; None if the first frame is prompted.
         prompts: Prompts by frame; they begin or correct.
+        masks: The masks that prompts name, (h, w) float32 in [0, 1], at the size of the tracker's masks.
 
     Yields:
         Each frame's number, its mask and the state after it.
     """
     for frame in frames:
-        state, result = _advance(tracker, frame, state, prompts.get(frame.index))
+        state, result = _advance(tracker, frame, state, prompts.get(frame.index), masks)
         yield frame.index, result, state
 
 
@@ -90,6 +95,7 @@ def track_with_keyframes(
     frames: Iterator[tuple[TrackerFrame, TrackerFrame | None]],
     state: TrackerState | None,
     prompts: Mapping[int, ObjectPrompts],
+    masks: Mapping[str, Array] | None = None,
 ) -> Iterator[TrackStep]:
     """Track an object with one tracker on keyframes and the flow tracker between them.
 
@@ -99,6 +105,7 @@ def track_with_keyframes(
             keyframe.
         state: State after the frame before; None if the first frame is prompted.
         prompts: Prompts by frame; prompted frames are keyframes.
+        masks: The masks that prompts name, as in `track_every_frame`.
 
     Yields:
         Each frame's number, its mask and the state after the next keyframe. Frames come once that keyframe is done.
@@ -109,7 +116,7 @@ def track_with_keyframes(
         if keyframe is None:
             gap.append(frame)
             continue
-        key, result = _advance(tracker, keyframe, both.key if both else None, prompts.get(frame.index))
+        key, result = _advance(tracker, keyframe, both.key if both else None, prompts.get(frame.index), masks)
         forward, flow_state = _propagate_through(gap, both.flow if both else None)
         adopted = None if result.remark == ABSENT else FlowTracker().adopt(frame, flow_state, result.mask)
         backward = _propagate_through(gap[::-1], adopted)[0][::-1]
@@ -123,12 +130,20 @@ def track_with_keyframes(
 
 
 def _advance(
-    tracker: Tracker, frame: TrackerFrame, state: TrackerState | None, prompts: ObjectPrompts | None
+    tracker: Tracker,
+    frame: TrackerFrame,
+    state: TrackerState | None,
+    prompts: ObjectPrompts | None,
+    masks: Mapping[str, Array] | None,
 ) -> tuple[TrackerState, TrackResult]:
-    """Propagate to a frame, or begin or correct there if it has prompts."""
+    """Propagate to a frame, or begin or correct there if it has prompts; a given mask is the frame's mask."""
     if prompts is None:
         assert state is not None
         return tracker.propagate(frame, state)
+    if prompts.mask:
+        assert masks is not None
+        mask = masks[prompts.mask]
+        return tracker.adopt(frame, state, mask), TrackResult(mask, 1.0)
     return tracker.begin(frame, prompts) if state is None else tracker.correct(frame, state, prompts)
 
 

@@ -18,7 +18,7 @@ from vremove_cli.weights.store import Checkpoint
 FAMILY = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
 FEW = 16  # frames below which the number of frames changes a network's masks: its largest number of object pointers
 CPU_KEYFRAMES = 10  # frames between keyframes on a CPU, where a network takes seconds for each: see docs/masks.md
-MEMBERS = ("name", "input_size", "begin", "correct", "propagate")  # of `Tracker`; those of packages are checked
+MEMBERS = ("name", "input_size", "begin", "correct", "adopt", "propagate")  # of `Tracker`; packages must have them
 
 
 @dataclass(frozen=True)

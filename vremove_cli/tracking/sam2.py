@@ -88,6 +88,16 @@ class Sam2Tracker:
         refined = self._refine(session, outputs, points, reverse=frame.index < bank.index)
         return self._remember(frame, bank, Memory(frame.index, True, refined))
 
+    def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
+        """Remember a given mask as that of a prompted frame."""
+        import torch
+
+        empty = MemoryBank((), frame.index, lost=False)
+        bank = empty if state is None else MemoryBank.from_state(state, self._model).towards(frame.index)
+        large = cv2.resize(mask, self.input_size, interpolation=cv2.INTER_LINEAR) > 0.5
+        given = torch.from_numpy(large[None, None]).to(self._model.device)
+        return self._remember(frame, bank, Memory(frame.index, True, self._run_prompted(frame, mask=given)))[0]
+
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         """Propagate the mask to the next frame; a frame that was prompted keeps its mask."""
         bank = MemoryBank.from_state(state, self._model).towards(frame.index)

@@ -55,12 +55,7 @@ class StaticOverlayTracker:
             mask = initial_mask(to_lab(average), average, scaled).mask > 0.5
         mask &= ~_near_negative_points(scaled, mask.shape)
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
-        edges_x, edges_y = _edges(gray.mean(axis=0))
-        near = dilate_square(mask, 1)
-        state = TrackerState(
-            {"overlay_mask": soft, "overlay_edges_x": edges_x * near, "overlay_edges_y": edges_y * near}
-        )
-        return state, TrackResult(soft, 1.0)
+        return self.adopt(frame, None, soft), TrackResult(soft, 1.0)
 
     def correct(
         self, frame: TrackerFrame, state: TrackerState, prompts: ObjectPrompts
@@ -72,6 +67,19 @@ class StaticOverlayTracker:
         denied = _near_negative_points(prompts.scaled(frame.scale), soft.shape)
         remaining = np.where(denied, 0, soft).astype(np.float32)
         return self.propagate(frame, TrackerState({**state.arrays, "overlay_mask": remaining}))
+
+    def adopt(
+        self,
+        frame: TrackerFrame,  # noqa: ARG002  the samples show the overlay better
+        state: TrackerState | None,  # noqa: ARG002  another overlay has nothing of the one before
+        mask: Array,
+    ) -> TrackerState:
+        """Take a given mask for the overlay's, from this frame on."""
+        edges_x, edges_y = _edges(_gray(self._samples).mean(axis=0))
+        near = dilate_square(mask > 0.5, 1)
+        return TrackerState(
+            {"overlay_mask": mask, "overlay_edges_x": edges_x * near, "overlay_edges_y": edges_y * near}
+        )
 
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         """Return the same mask if the frame has the overlay's edges, an empty one otherwise."""

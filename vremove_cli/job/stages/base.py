@@ -87,15 +87,17 @@ def with_keys(
             "files": files,
             "tracker": known.tracker if stage.tracker else [],
             "remover": known.remover if stage.remover else [],
-            "prompts": _prompts(stage, task, known.prompts),
+            "prompts": _prompts(stage, task, known),
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         keyed[task.id] = replace(task, key=digest)
     return tuple(keyed.values())
 
 
-def _prompts(stage: StageKind[Any], task: Task, prompts: PromptsByObject) -> Any:
-    own = prompts.get(task.target, {})
+def _prompts(stage: StageKind[Any], task: Task, known: Provenance) -> Any:
+    """Return what a task depends on of its object's prompts; a key mask counts by its content, not its place."""
+    own = known.prompts.get(task.target, {})
     if stage.prompts == "in span":
-        return {f: asdict(p) for f, p in own.items() if task.span.holds(f)}
+        inside = {f: p for f, p in own.items() if task.span.holds(f)}
+        return {f: {**asdict(p), "mask": known.fingerprints.get(f"key@{p.mask}", "")} for f, p in inside.items()}
     return sorted(own) if stage.prompts == "frames" else []

@@ -11,6 +11,7 @@ from vremove_cli.arrays import iou
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.events import Emit
+from vremove_cli.job.key_masks import read_key_mask
 from vremove_cli.job.mask_store import MaskResult
 from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.plan import Plan
@@ -44,6 +45,7 @@ class Segment:
         folder: The work folder.
         view: The segment's frames.
         propagate: Follows the object.
+        key_masks: The object's key masks, (H, W) uint8, 0 or 255, by frame of the segment.
     """
 
     plan: Plan
@@ -51,6 +53,7 @@ class Segment:
     folder: WorkFolder
     view: SegmentView
     propagate: Propagator
+    key_masks: dict[int, Array]
 
     @property
     def prompts(self) -> dict[int, ObjectPrompts]:
@@ -76,6 +79,9 @@ def open_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit, state: 
     else:
         scaled = prompts[task.origin].scaled(view.size[1] / plan.clip.height)
         static = plan.request.static or (bool(scaled.boxes) and is_static_overlay(view.samples, scaled))
+    named = {t: p.mask for t, p in prompts.items() if p.mask and task.span.holds(t)}
+    key_masks = {t: read_key_mask(plan.key_masks[path], plan.clip) for t, path in named.items()}
+    masks = {path: _scaled_mask(key_masks[t], view.size) for t, path in named.items()}
     tracker: Tracker = StaticOverlayTracker(view.samples) if static else _tracker(plan, emit)
     size = tracker.input_size
     if static or plan.tracker.every == 1:
@@ -83,17 +89,17 @@ def open_segment(plan: Plan, task: Task, folder: WorkFolder, emit: Emit, state: 
         def propagate(
             order: range, state: TrackerState | None, prompts: dict[int, ObjectPrompts]
         ) -> Iterator[TrackStep]:
-            return track_every_frame(tracker, view.frames(order, size), state, prompts)
+            return track_every_frame(tracker, view.frames(order, size), state, prompts, masks)
 
-        return Segment(plan, task, folder, view, propagate)
+        return Segment(plan, task, folder, view, propagate, key_masks)
     keyframes = keyframes_of(task.span, task.origin, prompts, plan.tracker.every)
 
     def propagate_keyframes(
         order: range, state: TrackerState | None, prompts: dict[int, ObjectPrompts]
     ) -> Iterator[TrackStep]:
-        return track_with_keyframes(tracker, view.frame_pairs(order, keyframes, size), state, prompts)
+        return track_with_keyframes(tracker, view.frame_pairs(order, keyframes, size), state, prompts, masks)
 
-    return Segment(plan, task, folder, view, propagate_keyframes)
+    return Segment(plan, task, folder, view, propagate_keyframes, key_masks)
 
 
 def _tracker(plan: Plan, emit: Emit) -> Tracker:
@@ -179,7 +185,16 @@ def _forget(path: dict[int, TrackResult], low: int, frame: int) -> None:
 
 
 def finish_masks(segment: Segment, path: dict[int, TrackResult], span: FrameRange) -> dict[int, Placed]:
-    """Return masks at the clip's size; those that optical flow carried are first closed in time."""
+    """Return masks at the clip's size; those that optical flow carried are first closed in time.
+
+    Frames with a key mask get exactly that, whatever a later correction made of them; `path` is changed in place.
+    """
+    given = {t: mask for t, mask in segment.key_masks.items() if span.holds(t)}
+    path.update({t: TrackResult(_scaled_mask(mask, segment.view.size), 1.0) for t, mask in given.items()})
+    return _tracked_masks(segment, path, span) | {t: Placed.tight(mask) for t, mask in given.items()}
+
+
+def _tracked_masks(segment: Segment, path: dict[int, TrackResult], span: FrameRange) -> dict[int, Placed]:
     plan, view = segment.plan, segment.view
     masks = {t: result.mask for t, result in path.items()}
     if plan.tracker.checkpoint is not None and plan.tracker.every == 1:
@@ -202,7 +217,12 @@ def small_mask(segment: Segment, mask: Placed) -> Array:
     """Return a stored mask at the size of tracking, (h, w) float32 in [0, 1]."""
     clip = segment.plan.clip
     full = mask.full(clip.width, clip.height)
-    return np.asarray(cv2.resize(full, segment.view.size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+    return _scaled_mask(full, segment.view.size)
+
+
+def _scaled_mask(mask: Array, size: tuple[int, int]) -> Array:
+    """Return a mask (H, W) uint8 at the size of tracking, (h, w) float32 in [0, 1]."""
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
 
 
 def store_result(segment: Segment, masks: dict[int, Placed], path: dict[int, TrackResult]) -> MaskResult:
