@@ -147,7 +147,7 @@ def test_a_tracker_that_lacks_a_member_of_the_contract_is_one_sentence(shell: Sh
     said = shell("mask", "clip.mkv", "--point", "11,31", "--tracker", "outdated", "-o", "outdated.mkv", status=6)
     assert said.splitlines()[-1] == (
         "vremove: the tracker 'outdated' of the package broken-package does not load (its tracker has no name, "
-        "input_size, begin, correct, propagate): update or uninstall that package"
+        "input_size, begin, correct, adopt, propagate): update or uninstall that package"
     )
 
 

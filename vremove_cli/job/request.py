@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vremove_cli.errors import UsageError
 from vremove_cli.options import Panel, option, values_from
-from vremove_cli.prompts import parse_key_mask
 
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
@@ -232,6 +231,8 @@ class Request:
     @property
     def given_files(self) -> list[str]:
         """Files that are read beside the input: masks and clean pictures."""
+        from vremove_cli.prompts import parse_key_mask
+
         pictures = [split_reference(r)[0] for r in self.reference] + [parse_key_mask(k).mask for k in self.key_mask]
         return [p for p in (self.mask_file, self.effects_file, self.affected_mask, *pictures) if p]
 
@@ -302,6 +303,8 @@ def request_from(input: str, output: str, options: dict[str, Any]) -> Request:
     """
     values = values_from(Request, options)
     if "key_mask" in values:
+        from vremove_cli.prompts import parse_key_mask
+
         values["key_mask"] = tuple(str(parse_key_mask(text)) for text in values["key_mask"])  # with an absolute path
     made = Request(input, output, **values)
     made.check()
