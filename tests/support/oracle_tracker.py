@@ -18,6 +18,7 @@ class OracleTracker:
         self._masks, self._wobble = masks, wobble
         self.input_size: tuple[int, int] | None = (64, 64)
         self.asked: list[int] = []
+        self.anew: list[bool] = []  # for each given mask, whether it was the first to be learnt
 
     def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
         return self.propagate(frame, TrackerState({"lost": np.array(False)}))
@@ -28,6 +29,7 @@ class OracleTracker:
         return self.propagate(frame, state)
 
     def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
+        self.anew += [state is None]
         return TrackerState({"lost": np.array(False)})
 
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:

@@ -15,7 +15,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.media.read import open_clip
 from vremove_cli.tracking.base import ABSENT, ObjectPrompts, TrackerState, TrackResult
-from vremove_cli.tracking.keyframes import KeyframedState, keyframes_of, track_with_keyframes
+from vremove_cli.tracking.keyframes import KeyframedState, keyframes_of, track_every_frame, track_with_keyframes
 
 POINT = ObjectPrompts(points=((60.0, 95.0),))
 
@@ -79,6 +79,16 @@ def test_a_given_mask_is_the_mask_of_its_frame_and_is_followed_between_keyframes
     assert np.array_equal(found[0].mask, given)
     assert oracle.asked == [7, 15, 23]
     assert all(iou(m.mask > 0.5, truth(t)) > 0.9 for t, m in found.items())
+
+
+@pytest.mark.parametrize("shift", [4, 60])
+def test_a_given_mask_of_something_else_than_was_followed_starts_anew(clip: Path, shift: int) -> None:
+    info = open_clip(str(clip)).info
+    view, oracle = SegmentView(info, FrameRange(0, info.frames)), OracleTracker(whole())
+    given = np.roll(truth(3), shift, axis=1).astype(np.float32)
+    prompts = {0: POINT, 3: ObjectPrompts(mask="key.png")}
+    list(track_every_frame(oracle, view.frames(range(6), oracle.input_size), None, prompts, {"key.png": given}))
+    assert oracle.anew == [shift == 60]
 
 
 def test_a_stored_memory_goes_on_as_if_it_had_not_been_stored(clip: Path) -> None:

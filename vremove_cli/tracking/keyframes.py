@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from vremove_cli.arrays import iou
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
 from vremove_cli.tracking.base import ABSENT, ObjectPrompts, Tracker, TrackerFrame, TrackerState, TrackResult
 from vremove_cli.tracking.flow.tracker import FlowTracker
+
+_SAME_OBJECT = 0.5  # overlap of tracked and given mask below which the tracker starts anew (drawn scenes: J .56 to .65)
 
 TrackStep = tuple[int, TrackResult, TrackerState]  # frame number, its mask, and the state from which to go on
 
@@ -143,6 +146,8 @@ def _advance(
     if prompts.mask:
         assert masks is not None
         mask = masks[prompts.mask]
+        if state is not None and iou(tracker.propagate(frame, state)[1].mask > 0.5, mask > 0.5) < _SAME_OBJECT:
+            state = None  # something else was followed: what was learnt of it would lead astray
         return tracker.adopt(frame, state, mask), TrackResult(mask, 1.0)
     return tracker.begin(frame, prompts) if state is None else tracker.correct(frame, state, prompts)
 
