@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _VERBS = {
     "scan": "reading",
     "track": "tracking",
-    "effects": "looking for shadows",
+    "background": "modelling the background",
     "plate": "recovering",
     "fill": "generating",
     "write": "writing",

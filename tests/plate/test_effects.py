@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vremove_cli.plate.median_plate import MAX_OFFSET, MAX_SOURCES, MIN_OFFSET, source_frames
 
 from support.clips import planes_of, write_clip
 from support.command import Vremove
@@ -11,7 +12,6 @@ from support.stage import FRAMES, SIZE, actor, companion, mask_clip, masks, pict
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.read import open_clip
 from vremove_cli.plate.effects import Measures, find_effects, judge
-from vremove_cli.plate.median_plate import MAX_OFFSET, MAX_SOURCES, MIN_OFFSET, source_frames
 
 
 def stage(**how: bool) -> np.ndarray:

@@ -18,12 +18,12 @@ from vremove_cli.removers.void.quadmask import is_affected
 
 
 @dataclass(frozen=True)
-class EffectsResult:
-    """What a task of the effects stage leaves.
+class BackgroundResult:
+    """What a task of the background stage leaves.
 
     Attributes:
         effects: Where the masks lie.
-        verdict: What was decided, for the summary.
+        verdict: What was decided, for the summary; empty where nothing was to be decided.
         clear: Whether the decision is certain enough for the plate to trust the rest of the picture.
     """
 
@@ -35,16 +35,16 @@ class EffectsResult:
 def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int, Placed]:
     """Return shadows and reflections (0 or 255) of frames low <= t < high; frames without any are left out."""
     span = FrameRange(low, high)
-    results = ((t, folder.result(t.id, EffectsResult)) for t in plan.tasks_of("effects") if t.span.overlaps(span))
-    return union_of_masks(folder, "effects", ((t, r.effects) for t, r in results if r is not None), span)
+    results = ((t, folder.result(t.id, BackgroundResult)) for t in plan.tasks_of("background") if t.span.overlaps(span))
+    return union_of_masks(folder, "background", ((t, r.effects) for t, r in results if r is not None), span)
 
 
 def effect_notes(plan: Plan, folder: WorkFolder) -> list[str]:
     """Return what was decided about shadows and reflections, with the frames that it is true of."""
     verdicts: dict[str, list[int]] = {}
-    for task in plan.tasks_of("effects"):
-        result = folder.result(task.id, EffectsResult)
-        if result is not None:
+    for task in plan.tasks_of("background"):
+        result = folder.result(task.id, BackgroundResult)
+        if result is not None and result.verdict:
             verdicts.setdefault(result.verdict, []).extend(range(*task.span))
     if len(verdicts) == 1:
         return [f"effects: {verdict}" for verdict in verdicts]

@@ -155,8 +155,7 @@ def _tasks(
     tasks = tracking_tasks(prompts, segments_in(span, clip, TRACK_SEGMENT), clip.cuts, notes)
     if request.mask_file:
         tasks = mask_tasks(pieces) + tasks
-    if request.effects != "off":
-        tasks += tasks_with_reach("effects", tasks, pieces, clip, span)
+    tasks += tasks_with_reach("background", tasks, pieces, clip, span)
     plates = tasks_with_reach("plate", tasks, pieces, clip, span)
     stages = remover.stages(shot_info(clip, span, pieces))
     return (*tasks, *plates, *fill_tasks(stages, plates, whole_frame=remover.spec.region == "frame"))

@@ -18,7 +18,7 @@ class Task:
 
     Attributes:
         id: Unique in the plan; also the stem of its files.
-        kind: `mask`, `track`, `backward_correction`, `effects`, `plate` or `fill`.
+        kind: `mask`, `track`, `backward_correction`, `background`, `plate` or `fill`.
         span: Its frames.
         needs: Ids of the tasks that must be done before.
         target: Name of the object, of tracking tasks.

@@ -70,6 +70,12 @@ class Colour:
             )
         return _LUMA_WEIGHTS[self.matrix]
 
+    def zero_levels(self, layout: Layout) -> tuple[float, ...]:
+        """Return the sample value of black, or of no colour, by component."""
+        black = float(_code_range(layout, self)[0])
+        middle = float(1 << (layout.bits - 1))
+        return (black, middle, middle) if layout.model == "yuv" else (black,) * len(layout.components)
+
     def centred(self, layout: Layout) -> bool:
         """Return whether chroma lies midway between luma columns (JPEG) and not on the left one (MPEG-2)."""
         return "yuvj" in layout.name

@@ -43,11 +43,6 @@ def encode_confidence(chance: Array, seen: Array) -> Array:
     return np.where(seen, 2 + np.rint(253 * chance), NEVER_SEEN).astype(np.uint8)
 
 
-def halve_confidence(confidence: Array) -> Array:
-    """Halve the chance in stored values, for holes near an effect that could not be told from the background."""
-    return np.where(confidence > NEVER_SEEN, 2 + (confidence.astype(np.int16) - 2) // 2, confidence).astype(np.uint8)
-
-
 def recovered_mask(confidence: Array) -> Array:
     """Return where stored values say that a pixel is recovered, bool."""
     return np.asarray(confidence >= 2 + round(253 * RECOVERED_FROM))

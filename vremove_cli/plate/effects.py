@@ -1,267 +1,228 @@
-"""Find shadows, reflections and mirror images: pixels that differ from the clean plate and move with the object.
+"""Find an object's shadow, reflection and light: what differs from the background and goes along with the object.
 
 ROSE (sec. 4.4) and UnderEraser (eq. 1-2) define the side effects of an object as the difference between a clip with and
-without it. Here the clip without it is estimated as a median plate at a small size (`median_plate`). The difference is
-averaged over time in the *object's* coordinates: its shadow stays, people who walk by, leaves in the wind and badly
-aligned texture wash out. The plate is then built once more without the pixels found, which shows an effect to its full
-penumbra. A verdict for the whole range of frames decides whether to believe the result.
+without it. The clip without it is the mosaic of the shot here. In the object's coordinates (`object_frame`) its effects
+hold still, and everything else that moves smears out. An effect is the background in another light, or the mirrored
+object; a thing that goes along with the object is neither, and keeps its own shadow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from vremove_cli import threads
-from vremove_cli.arrays import keep_components
-from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.arrays import keep_components, label_components
 from vremove_cli.geometry import Array
-from vremove_cli.masks.morphology import grow
-from vremove_cli.plate.median_plate import FrameEvidence, Scene, compare_with_plate
+from vremove_cli.plate.object_frame import ObjectFrame
 
-WIDTH = 320  # pixels of the longer side at which effects are searched: they are soft, and masks grow again
-WINDOW = 16  # frames on each side over which differences are averaged in the object's coordinates
-STRIDES = (4, 2)  # every how many frames are compared, in the first and in the second pass
-SEARCH_MARGIN = 1.5  # distance from the object within which effects are searched, in its longer sides
-MIN_TRAVEL = 1.0  # sizes of itself that the object must travel for its background to be known
+SAMPLES = 32  # frames whose median difference shows an effect to its end
 
-# Difference that does not count, in the first and the second pass: multiple of the sources' spread, 8-bit levels.
-_FIRST_TOLERANCE, _SECOND_TOLERANCE = (0.4, 5.0), (1.5, 4.0)
-# Growth of a found mask: before the second plate is built, and in the result; the distance of ambient pixels. Pixels.
-_HIDDEN_GROWTH, _RESULT_GROWTH, _AMBIENT_DISTANCE = 5, 2, 12
-_MIN_CORE_PIXELS, _MIN_CORE_SHARE = 12, 0.01  # size of a region's core, in pixels and in shares of the object
-_MIN_MEASURED_PIXELS = 10  # changed pixels of a region below which a frame does not count in the measures
-_CHANGED_FROM = 0.5  # difference from which a pixel counts as changed in the measures
-_OVER_AMBIENT = 12.0  # a pixel of the result must persist this many times more than the rest of the picture
-_SCALE_LIMITS = (0.5, 2)  # change of the object's size that is compensated
-
-# The verdict's limits. On composites of people without shadows, people who walk along, and shadows painted in, these
-# divide the two kinds.
-_MIN_CONTRAST = 24.0  # persistence of the regions over that of the rest
-_AMBIENT_OFFSET = 0.005  # persistence added to the rest, so that a still picture does not decide alone
-_MIN_DARKENED = 0.6  # share of the regions that is a darkened plate
-_MAX_TEXTURE_LOSS = 0.65
-_MIN_AREA = 0.1  # of the object's size; a smaller effect is ignored
-
-_NOTHING = "no shadow or reflection of the object was found"
-_STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture"
-_COMPANY = "something goes along with the object that is neither a shadow nor a reflection: left alone"
-_UNSTEADY = "the picture changes all over, so a shadow or reflection cannot be told from the rest: left alone"
+_MIN_SEEN = 0.15  # share of the frames that must show a place
+# Presence (share of the frames in which a place differs) of an effect's core and of its edge.
+_CORE, _EDGE, _FAINT_EDGE = 0.6, 0.3, 0.1
+_FAINT = 1.5  # 8-bit levels of the median difference from which a place belongs to an effect
+_SURE = 0.8  # presence of an effect that does not touch the object
+_CORE_PIXELS, _DETACHED_PIXELS = 12, 40  # of a core; of an effect that does not touch the object
+_OTHER_CORE, _OTHER = 0.4, 0.5  # share of another thing among what differs, from which a place is none of the object's
+_OTHER_PRESENCE, _OTHER_AREA = 0.4, 0.04  # of a thing that goes along: presence, share of the object's area
+_FOOT = 0.2  # of the height: the part from which a shadow starts
+_CONTACT = 3.0  # pixels between a foot and a shadow that starts there
+_CLOSING = 0.06  # of the object's size: gaps that are closed, where the effect hid its own background
 
 
 @dataclass(frozen=True)
-class _Limits:
-    """Persistence limits (0 to 1) of a region: `core` somewhere inside it, `edge` in all its pixels."""
-
-    core: float
-    edge: float
-
-
-_SUSPECTED = _Limits(0.4, 0.3)  # hidden from the second plate
-_JUDGED = _Limits(0.6, 0.3)  # measured for the verdict
-_TAKEN = _Limits(0.4, 0.1)  # part of the result
-
-
-@dataclass(frozen=True)
-class Effects:
-    """The effects found in a range of frames.
+class Evidence:
+    """What differs from the background, in the object's coordinates.
 
     Attributes:
-        masks: (H, W) bool by frame, on the small grid; frames without effects are left out.
-        verdict: A sentence for the user.
-        clear: False if an effect may be present that could not be told apart: the area near the object is in doubt.
+        presence: (n, n) float32, share of the frames in which a place differs, 0 to 1.
+        other: (n, n) float32, share of another thing among what differs, 0 to 1.
+        level: (n, n) float32, the median difference, 8-bit levels.
+        silhouette: (n, n) bool, where the object with its fringe is in any frame.
     """
 
-    masks: Mapping[int, Array]
-    verdict: str
-    clear: bool
+    presence: Array
+    other: Array
+    level: Array
+    silhouette: Array
+
+
+class EvidenceSum:
+    """Adds up the evidence of frames."""
+
+    def __init__(self, place: ObjectFrame, sampled: Iterable[int]) -> None:
+        """Begin with nothing; the median is taken of the frames `sampled`."""
+        shape = (place.side, place.side)
+        self._place = place
+        self._sampled = set(sampled)
+        self._changed, self._other, self._seen = (np.zeros(shape, np.float32) for _ in range(3))
+        self._silhouette = np.zeros(shape, bool)
+        self._levels: list[Array] = []
+        self._level_seen: list[Array] = []
+        self._frames = 0
+
+    def add(self, t: int, difference: Array, changed: Array, other: Array, free: Array, object_mask: Array) -> None:
+        """Add a frame.
+
+        Args:
+            t: Its number.
+            difference: (H, W, 3) float32, 8-bit levels.
+            changed: (H, W) bool, where it differs from the background.
+            other: (H, W) bool, where it shows another thing.
+            free: (H, W) bool, where neither the object nor its fringe is, and the background is known.
+            object_mask: (H, W) bool, the object with its fringe.
+        """
+        place = self._place
+        seen = place.lay_mask(free, t)
+        self._changed += place.lay((changed & free).astype(np.float32), t) * seen
+        self._other += place.lay((other & free).astype(np.float32), t) * seen
+        self._seen += seen
+        self._silhouette |= place.lay_mask(object_mask, t)
+        self._frames += 1
+        if t in self._sampled:
+            self._levels.append(np.clip(place.lay(difference, t) * 16, -30000, 30000).astype(np.int16))
+            self._level_seen.append(seen)
+
+    def result(self) -> Evidence:
+        """Return the evidence of all frames."""
+        enough = self._seen >= _MIN_SEEN * self._frames
+        presence = np.where(enough, self._changed / np.maximum(self._seen, 1), 0).astype(np.float32)
+        other = _blur(self._other, 2.5) / np.maximum(_blur(self._changed, 2.5), 0.3)
+        level = _masked_median(np.stack(self._levels), np.stack(self._level_seen)) if self._levels else presence * 0
+        level = _blur(np.where(enough, level, 0).astype(np.float32), 1)
+        return Evidence(_blur(presence, 1), other, level, self._silhouette)
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What the verdict is drawn from, over all frames.
+class EffectRegion:
+    """Where an object's effects are, in its coordinates.
 
     Attributes:
-        persistence: Mean persistence of the regions, 0 to 1.
-        ambient: Mean persistence of the rest of the picture, 0 to 1.
-        darkened: Share of the regions' changed pixels that are the plate darkened.
-        texture_loss: Mean texture loss of the regions' changed pixels.
-        area: Share of the picture that the regions cover.
-        object_area: Share of the picture that the object covers.
+        region: (n, n) bool, where they may be.
+        always: (n, n) bool, where they are in every frame.
+        company: Whether another thing goes along with the object.
     """
 
-    persistence: float
-    ambient: float
-    darkened: float
-    texture_loss: float
-    area: float
-    object_area: float
+    region: Array
+    always: Array
+    company: bool
 
 
-def find_effects(rgb: Array, masks: Array, span: FrameRange, tick: Callable[[int], None] = lambda _: None) -> Effects:
-    """Find the shadows and reflections of an object.
+def find_region(evidence: Evidence, shape: Array, size: float, before: EffectRegion | None = None) -> EffectRegion:
+    """Return where an object's effects are.
 
     Args:
-        rgb: (T, H, W, 3) uint8, small frames (longer side `WIDTH`).
-        masks: (T, H, W) bool. They should hold the whole object: parts that stick out are taken for effects.
-        span: The frames to report; others in `rgb` serve as sources.
-        tick: Called with the number of frames of `span` done so far.
-
-    Returns:
-        The effects in the frames of `span`; no masks where the verdict does not believe them.
+        evidence: What differs from the background.
+        shape: (n, n) bool, where the object usually is.
+        size: The object's, in pixels.
+        before: The result of the round before: an effect that hid its own background may not be seen again.
     """
-    if not masks.any():
-        return Effects({}, _NOTHING, True)
-    scene = Scene(rgb, masks)
-    if scene.travel() < MIN_TRAVEL:
-        return Effects({}, _STILL, False)
-    comparer = _Comparer(scene, span, tick)
-    suspects = _measure_persistence(scene, comparer.compare(masks, _FIRST_TOLERANCE, STRIDES[0]))
-    if not any(_regions(p, masks[t], _SUSPECTED).any() for t, p in suspects.items()):
-        return Effects({}, _NOTHING, True)
-    suspected = {t: _grow(p > _SUSPECTED.edge, _HIDDEN_GROWTH) for t, p in suspects.items()}
-    evidence = comparer.compare(masks | _spread_over_frames(scene, suspected), _SECOND_TOLERANCE, STRIDES[1])
-    persistence = _measure_persistence(scene, evidence)
-    regions = {t: _regions(p, masks[t], _JUDGED) for t, p in persistence.items()}
-    measures = _measure(scene, evidence, persistence, regions)
-    verdict, believed = judge(measures)
-    if not believed:
-        return Effects({}, verdict, verdict != _COMPANY)
-    taken = _Limits(_TAKEN.core, max(_TAKEN.edge, _OVER_AMBIENT * measures.ambient))
-    found = {t: _grow(_regions(p, masks[t], taken), _RESULT_GROWTH) for t, p in persistence.items()}
-    everywhere = _spread_over_frames(scene, found)
-    return Effects({t: everywhere[t] for t in range(*span) if everywhere[t].any()}, verdict, True)
+    presence, other, silhouette = evidence.presence, evidence.other, evidence.silhouette
+    faint = (evidence.level > _FAINT) & (presence > _FAINT_EDGE)
+    edge = ((presence > _EDGE) | faint) & (other < _OTHER)
+    core = (presence > _CORE) & (other < _OTHER_CORE)
+    labels, areas = label_components(edge | silhouette)
+    touching = np.zeros(len(areas), bool)
+    touching[np.unique(labels[silhouette])] = True
+    cores = np.bincount(labels[core], minlength=len(areas))
+    sure = np.bincount(labels[core & (presence > _SURE)], minlength=len(areas))
+    kept = (cores >= _CORE_PIXELS) & (touching | (sure > _DETACHED_PIXELS))
+    kept[0] = False
+    region = kept[labels] & edge
+    things = (other > _OTHER) & (presence > _OTHER_PRESENCE) & ~silhouette
+    things = keep_components(_opened(things), lambda _, sizes: sizes >= _OTHER_AREA * size**2)
+    region = _closed_and_filled(_own_shadows(region, things, silhouette), size) & ~things & ~shape
+    always = region & core & (evidence.level > _FAINT)
+    if before is not None:
+        region, always = region | (before.region & ~things), always | (before.always & ~things)
+    return EffectRegion(region, always, bool(things.any()))
 
 
-def judge(measures: Measures) -> tuple[str, bool]:
-    """Return a sentence for the user on the effects found, and whether to believe them."""
-    if measures.area < _MIN_AREA * measures.object_area:
-        return _NOTHING, False
-    if measures.persistence < _MIN_CONTRAST * (measures.ambient + _AMBIENT_OFFSET):
-        return _UNSTEADY, False
-    if measures.darkened < _MIN_DARKENED or measures.texture_loss > _MAX_TEXTURE_LOSS:
-        return _COMPANY, False
-    return f"a shadow or reflection was found ({100 * measures.area:.1f} % of the picture)", True
-
-
-class _Comparer:
-    """Compares the frames in and near a range with their plates, and reports progress over both passes."""
-
-    def __init__(self, scene: Scene, span: FrameRange, tick: Callable[[int], None]) -> None:
-        self._scene, self._span, self._tick = scene, span, tick
-        self._low, self._high = max(0, span.start - WINDOW), min(len(scene.rgb), span.stop + WINDOW)
-        self._total = sum((self._high - self._low) // stride for stride in STRIDES)
-        self._done = 0
-
-    def compare(self, hidden: Array, tolerance: tuple[float, float], stride: int) -> dict[int, FrameEvidence]:
-        """Compare every `stride`-th frame that shows the object; the other arguments as in `compare_with_plate`."""
-        scene = self._scene
-        frames = [t for t in range(self._low, self._high, stride) if scene.placements[t] is not None]
-        evidence = {}
-        with threads.pool() as pool:
-            compared = pool.map(lambda t: compare_with_plate(scene, t, hidden, tolerance), frames)
-            for t, found in zip(frames, compared, strict=True):
-                evidence[t] = found
-                self._done += 1
-                self._tick(self._span.length * self._done // max(1, self._total))
-        return evidence
-
-
-def _move_with_object(values: Array, scene: Scene, s: int, t: int, *, scaled: bool) -> Array:
-    """Values (H, W) float32 of frame s, moved to where the object is in frame t; -1 beyond the frame."""
-    target, source = scene.placement(t), scene.placement(s)
-    scale = float(np.clip(source.size / target.size, *_SCALE_LIMITS)) if scaled else 1.0
-    matrix = np.array([[scale, 0, source.x - scale * target.x], [0, scale, source.y - scale * target.y]])
-    height, width = values.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=-1)
-
-
-def _measure_persistence(scene: Scene, evidence: Mapping[int, FrameEvidence]) -> dict[int, Array]:
-    """Mean difference over nearby frames in the object's coordinates, by frame, (H, W) float32 in [0, 1]."""
-    known = {s: ((one.difference >= 0) & ~scene.masks[s]).astype(np.float32) for s, one in evidence.items()}
-    difference = {s: one.difference * known[s] for s, one in evidence.items()}
-    out = {}
-    for t in evidence:
-        total = np.zeros(scene.gray[t].shape, np.float32)
-        weight = np.zeros_like(total)
-        for s in evidence:
-            if abs(s - t) <= WINDOW:
-                total += np.maximum(_move_with_object(difference[s], scene, s, t, scaled=True), 0)
-                weight += np.maximum(_move_with_object(known[s], scene, s, t, scaled=True), 0)
-        out[t] = total / np.maximum(weight, 1e-3)
+def _own_shadows(region: Array, things: Array, silhouette: Array) -> Array:
+    """A region (n, n) bool without the shadows that start at the foot of another thing."""
+    if not things.any():
+        return region
+    labels, areas = label_components(things)
+    feet = np.zeros_like(things)
+    for label in range(1, len(areas)):
+        feet |= _foot(labels == label)
+    to_thing, to_object = (_distance(foot) for foot in (feet, _foot(silhouette)))
+    labels, areas = label_components(region & ~silhouette)
+    out = region.copy()
+    for label in range(1, len(areas)):
+        part = labels == label
+        if to_thing[part].min() < to_object[part].min():
+            out &= ~part
+        elif to_thing[part].min() <= _CONTACT:
+            out &= ~(part & (to_thing < to_object))
     return out
 
 
-def _regions(persistence: Array, mask: Array, limits: _Limits) -> Array:
-    """The persistent regions (H, W) bool near the object, each with a strong core."""
-    rows, columns = np.nonzero(mask)
-    margin = int(SEARCH_MARGIN * max(np.ptp(rows), np.ptp(columns)))
-    top, bottom = max(0, rows.min() - margin), rows.max() + margin + 1
-    left, right = max(0, columns.min() - margin), columns.max() + margin + 1
-    near = np.zeros_like(mask)
-    near[top:bottom, left:right] = True
-    candidates = (persistence > limits.edge) & near
-    core, least = persistence > limits.core, max(_MIN_CORE_PIXELS, _MIN_CORE_SHARE * len(rows))
-    return keep_components(candidates, lambda labels, areas: np.bincount(labels[core], minlength=len(areas)) >= least)
-
-
-@dataclass(frozen=True)
-class _FrameMeasures:
-    """One frame's part in `Measures`; its `weight` is the regions' area in pixels, 0 if too little changed there."""
-
-    weight: int
-    persistence: float
-    ambient: float
-    darkened: float
-    texture_loss: float
-
-
-def _measure_frame(mask: Array, evidence: FrameEvidence, persistence: Array, region: Array) -> _FrameMeasures:
-    far = ~_grow(mask | region, _AMBIENT_DISTANCE) & (evidence.difference >= 0)
-    ambient = float(persistence[far].mean()) if far.any() else 0.0
-    changed = region & (evidence.difference > _CHANGED_FROM) & ~mask
-    if changed.sum() < _MIN_MEASURED_PIXELS:
-        return _FrameMeasures(0, 0, ambient, 0, 0)
-    darkened, texture_loss = evidence.darkened[changed].mean(), evidence.texture_loss[changed].mean()
-    return _FrameMeasures(int(region.sum()), persistence[region].mean(), ambient, darkened, texture_loss)
-
-
-def _measure(
-    scene: Scene, evidence: Mapping[int, FrameEvidence], persistence: Mapping[int, Array], regions: Mapping[int, Array]
-) -> Measures:
-    """Average the frames' measures, weighted by the regions' areas."""
-    frames = [_measure_frame(scene.masks[t], evidence[t], persistence[t], region) for t, region in regions.items()]
-    area_weight = _column([f.weight for f in frames])
-    area_weight = area_weight / max(1, area_weight.sum())
-    pixels = sum(int(region.sum()) for region in regions.values())
-    return Measures(
-        persistence=float((_column([f.persistence for f in frames]) * area_weight).sum()),
-        ambient=float(_column([f.ambient for f in frames]).mean()) if frames else 0.0,
-        darkened=float((_column([f.darkened for f in frames]) * area_weight).sum()),
-        texture_loss=float((_column([f.texture_loss for f in frames]) * area_weight).sum()),
-        area=pixels / max(1, len(regions) * scene.gray[0].size) if area_weight.any() else 0.0,
-        object_area=float(np.mean([scene.masks[t].mean() for t in regions])) if regions else 0.0,
-    )
-
-
-def _column(values: Sequence[float]) -> Array:
-    return np.array(values, np.float64)
-
-
-def _spread_over_frames(scene: Scene, found: Mapping[int, Array]) -> Array:
-    """Masks (T, H, W) bool for all frames from those of some: the nearest ones, moved with the object and joined."""
-    out = np.zeros(scene.masks.shape, bool)
-    available = np.array(sorted(found))
-    for t in range(len(out)):
-        if scene.placements[t] is None or not len(available):
-            continue
-        distance = np.abs(available - t)
-        for s in available[distance <= max(1, distance.min())]:
-            out[t] |= _move_with_object(found[int(s)].astype(np.float32), scene, int(s), t, scaled=False) > 0.5
+def _foot(mask: Array) -> Array:
+    """The lowest part of a mask (n, n) bool."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    out = np.zeros_like(mask)
+    if len(rows):
+        top = rows[-1] - max(2, round(_FOOT * (rows[-1] - rows[0])))
+        out[top:] = mask[top:]
     return out
 
 
-def _grow(mask: Array, px: int) -> Array:
-    return np.asarray(grow(mask.astype(np.uint8), px) > 0)
+def frame_effects(region: EffectRegion, place: ObjectFrame, t: int, changed: Array, mirrored: Array | None) -> Array:
+    """Return one frame's effects, (H, W) bool, before they grow.
+
+    Args:
+        region: Where effects are.
+        place: The object's coordinates.
+        t: The frame, which has the object.
+        changed: (H, W) bool, where it differs from the background.
+        mirrored: (H, W) bool, the object's mirrored mask, where the frame shows its mirror image.
+    """
+    inside = place.view_mask(region.region, t)
+    found = place.view_mask(region.always, t) | (changed & inside)
+    if mirrored is not None:
+        found |= mirrored & inside
+    return _filled(found)
+
+
+def _masked_median(values: Array, seen: Array) -> Array:
+    """The largest channel of the absolute median (n, n) of values (K, n, n, 3) int16 where they were seen (K, n, n)."""
+    count = seen.sum(axis=0)
+    last = np.iinfo(np.int16).max
+    ordered = np.sort(np.where(seen[..., None], values, np.int16(last)), axis=0)
+    rank = np.clip((count - 1) // 2, 0, len(values) - 1)[None, ..., None]
+    middle = np.take_along_axis(ordered, rank, axis=0)[0].astype(np.float32) / 16
+    return np.where(count > 0, np.abs(middle).max(axis=2), 0)
+
+
+def _closed_and_filled(mask: Array, size: float) -> Array:
+    px = max(2, round(_CLOSING * size))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
+    padded = np.pad(mask.astype(np.uint8), px)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[px:-px, px:-px]
+    return _filled(closed > 0)
+
+
+def _filled(mask: Array) -> Array:
+    """A mask (H, W) bool without holes."""
+    out = np.zeros(mask.shape, np.uint8)
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(out, outlines, -1, 1, cv2.FILLED)
+    return out > 0
+
+
+def _opened(mask: Array) -> Array:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0)
+
+
+def _distance(mask: Array) -> Array:
+    """Pixels (n, n) from a mask (n, n) bool; infinite from an empty one."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
+
+
+def _blur(values: Array, sigma: float) -> Array:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma))

@@ -5,7 +5,7 @@ the holes are filled with what that flow finds, the flow of the filled frames (r
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
@@ -13,7 +13,7 @@ import numpy as np
 
 from vremove_cli import threads
 from vremove_cli.frame_ranges import FrameRange
-from vremove_cli.geometry import Array, Placed
+from vremove_cli.geometry import NOWHERE, Array, Placed
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip
 from vremove_cli.motion.camera import CameraMotion, estimate_camera_motion
@@ -21,11 +21,13 @@ from vremove_cli.motion.flow import HoleFlow, filled_flow, hole_flow
 from vremove_cli.motion.laplace_fill import laplace_fill
 from vremove_cli.motion.trace import TraceResult, sample_mask, trace
 from vremove_cli.motion.warp import sample
+from vremove_cli.plate.scene_model import SceneModel
 
 LONG_SIDE = 960  # pixels at most for measuring motion: it is smooth, and colours are sampled at full size anyway
 ROUNDS = 2  # of refinement: the first gains 0.3 dB on real clips, the second 0.14
 
 _REFINED_MARGIN = 20  # frames round a range in which motion is refined: most hidden pixels are visible within them
+_MEAN_LEVEL = 110.0  # 8-bit level at which a factor of exposure counts as levels
 _RIM = 8  # pixels round a hole that its unseen parts are continued from
 
 _FramePair = tuple[int, int]  # a frame, and the next or the previous one
@@ -46,6 +48,18 @@ class MotionField:
     back: Mapping[int, HoleFlow]
     brightness: Mapping[int, float]
     scale: float
+
+    def overlaid(self, other: "MotionField") -> "MotionField":
+        """Return this field with the pairs and the brightness of another one where that has them."""
+        first = min(other.brightness)
+        shift = self.brightness[first] - other.brightness[first]
+        brightness = {t: level + shift for t, level in other.brightness.items()}
+        return MotionField(
+            {**self.ahead, **other.ahead},
+            {**self.back, **other.back},
+            {**self.brightness, **brightness},
+            self.scale,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,20 @@ class _WorkingFrame:
 def working_scale(info: ClipInfo) -> float:
     """Return the size at which motion is measured, in working pixels per frame pixel."""
     return min(1.0, LONG_SIDE / max(info.width, info.height))
+
+
+def camera_field(reach: FrameRange, model: SceneModel) -> MotionField:
+    """Return the motion of the background under the camera of a scene's model, for every pair of a range of frames."""
+    scale = working_scale(model.info)
+    registration = replace(model, registration=model.registration.scaled(scale))
+    nothing = np.zeros((0, 0, 2), np.int16)
+
+    def flow(t: int, s: int) -> HoleFlow:
+        return HoleFlow(registration.homography(t, s), NOWHERE, nothing)
+
+    pairs = range(reach.start, reach.stop - 1)
+    brightness = {t: _MEAN_LEVEL * (model.gain(t, reach.start) - 1) for t in range(*reach)}
+    return MotionField({t: flow(t, t + 1) for t in pairs}, {t + 1: flow(t + 1, t) for t in pairs}, brightness, scale)
 
 
 def measure_motion(

@@ -1,7 +1,9 @@
 """Recover the clean plate: what other frames show of the background, brought to where the object hides it.
 
-Motion of the hidden background is measured with the object kept out of it (`motion_field`). Every hidden pixel is
-traced in both directions of time until a frame shows it (`sample_group`), and its two observations are fused (`fuse`).
+Where the scene's model explains the picture, each hidden pixel has many sightings, which are fused (`sightings`) and judged
+(`agreement`). Elsewhere the motion of the hidden background is measured with the object kept out of it (`motion_field`);
+every pixel is traced in both directions of time until a frame shows it (`sample_group`), and its two observations are
+fused by their gradients (`fuse`).
 Pixels that no frame shows are synthesised once, in the frame with the most of them (`heal`), and carried to the others
 along the same traces.
 """
@@ -22,12 +24,15 @@ from vremove_cli.media.read import Clip
 from vremove_cli.plate.confidence import NEVER_SEEN
 from vremove_cli.plate.heal import heal
 from vremove_cli.plate.hole import Hole, RecoveredHole
-from vremove_cli.plate.motion_field import measure_motion, working_scale
+from vremove_cli.plate.motion_field import MotionField, camera_field, measure_motion, working_scale
 from vremove_cli.plate.sample_group import Planes, Sources
+from vremove_cli.plate.scene_model import SceneModel
 
 BATCH_BYTES = 300 << 20  # memory for the observations of the frames that are worked on together
 FLOW_BYTES = 400 << 20  # memory for the flow of a range
 FLOW_BYTES_PER_PIXEL = 8  # two directions of two 16-bit numbers
+
+FLOW_REACH = 60  # frames round one that needs flow in which it is measured
 
 _REACH_STEP = 5  # frames by which a reach shrinks at a time, on each side
 _GRID = 8  # pixels between the points that tell how much of a frame is never seen
@@ -62,6 +67,7 @@ def recover(
     reach: FrameRange,
     masks: Mapping[int, Placed],
     feather: float,
+    model: SceneModel | None = None,
     clean: Mapping[int, Planes] | None = None,
     *,
     distrust_rim: bool = True,
@@ -75,6 +81,7 @@ def recover(
         reach: The frames to read; holds `span`.
         masks: Erase masks, 0 or 255, for every frame of `reach` that has one.
         feather: Width of the masks' soft border in pixels.
+        model: The camera and what moves; without it everything is traced along the flow.
         clean: Components of frames that are known without the object, by frame.
         distrust_rim: Whether a shadow or a remnant of the object may lie on the holes' rims: see `fuse`.
         tick: Called without arguments, once for each frame of `reach` measured and each frame of `span` filled.
@@ -82,17 +89,46 @@ def recover(
     Yields:
         Each frame of `span`, in order, and its filled hole; None where the frame has no mask.
     """
-    sources = Sources(clip.info, measure_motion(clip, span, reach, masks, tick), masks, reach, clean or {})
-    sources = replace(sources, synthesised=_synthesise(clip, span, sources, feather))
+    motion = _motion(clip, span, reach, masks, model, tick)
+    sources = Sources(clip.info, motion, masks, reach, clean or {})
+    sources = replace(sources, synthesised=_synthesise(clip, span, sources, feather, model))
     with threads.pool() as pool:
-        for batch in _batches(span, sources, feather):
+        for batch in _batches(span, sources, feather, model):
             holes = [hole for hole in batch.values() if hole is not None]
+            _read(clip, sources, {t for hole in holes for t in hole.wanted_frames()}, holes, Hole.sight)
+            if model is not None:
+                list(pool.map(lambda hole: hole.tell(model), holes))
             list(pool.map(lambda hole: hole.trace(sources), holes))
-            _observe(clip, holes, sources)
+            _read(clip, sources, {t for hole in holes for t in hole.source_frames()}, holes, Hole.observe)
             solved = pool.map(partial(_solve, sources=sources, distrust_rim=distrust_rim), holes)
             for t, hole in batch.items():
                 yield t, None if hole is None else next(solved)
                 tick()
+
+
+def _motion(
+    clip: Clip,
+    span: FrameRange,
+    reach: FrameRange,
+    masks: Mapping[int, Placed],
+    model: SceneModel | None,
+    tick: Callable[[], None],
+) -> MotionField:
+    """The background's motion: the camera's where the model tells the holes, optical flow in and near other frames."""
+    if model is None:
+        return measure_motion(clip, span, reach, masks, tick)
+    needing = [t for t in range(*span) if t in masks and model.unexplained[t - model.reach.start].any()]
+    camera = camera_field(reach, model)
+    if not needing:
+        for _ in range(*reach):
+            tick()
+        return camera
+    low, high = max(reach.start, needing[0] - FLOW_REACH), min(reach.stop, needing[-1] + 1 + FLOW_REACH)
+    near = FrameRange(max(low, span.start), min(high, span.stop))
+    for _ in range(reach.length - (high - low)):
+        tick()
+    flow = measure_motion(clip, near, FrameRange(low, high), masks, tick)
+    return camera.overlaid(flow)
 
 
 def _solve(hole: Hole, sources: Sources, distrust_rim: bool) -> RecoveredHole:
@@ -103,13 +139,16 @@ def _solve(hole: Hole, sources: Sources, distrust_rim: bool) -> RecoveredHole:
     return RecoveredHole(hole.box, hole.known, hole.matte, certain)
 
 
-def _batches(span: FrameRange, sources: Sources, feather: float) -> Iterator[dict[int, Hole | None]]:
+def _batches(
+    span: FrameRange, sources: Sources, feather: float, model: SceneModel | None
+) -> Iterator[dict[int, Hole | None]]:
     """The holes of a range of frames, in order, as many at a time as `BATCH_BYTES` hold."""
     batch: dict[int, Hole | None] = {}
     size = 0
     for t in range(*span):
         mask = sources.masks.get(t)
-        hole = None if mask is None or mask.empty else Hole.from_mask(sources.info, t, mask, feather)
+        told = None if t in sources.clean else model
+        hole = None if mask is None or mask.empty else Hole.from_mask(sources.info, t, mask, feather, told)
         batch[t] = hole
         size += hole.memory_bytes if hole else 0
         if size > BATCH_BYTES:
@@ -118,30 +157,38 @@ def _batches(span: FrameRange, sources: Sources, feather: float) -> Iterator[dic
     yield batch
 
 
-def _observe(clip: Clip, holes: list[Hole], sources: Sources) -> None:
-    """Read each frame that any of the holes needs, once."""
-    needed = {hole.index for hole in holes}
-    for hole in holes:
-        needed |= hole.source_frames()
-    if not needed:
+def _read(
+    clip: Clip,
+    sources: Sources,
+    wanted: set[int],
+    holes: list[Hole],
+    take: Callable[[Hole, Planes, int], None],
+) -> None:
+    """Read each wanted frame once, and let every hole take what it needs."""
+    if not wanted:
         return
     low, high = sources.reach
-    for frame in clip.frames(max(low, min(needed)), min(high, max(needed) + 1)):
-        if frame.index in needed:
+    for frame in clip.frames(max(low, min(wanted)), min(high, max(wanted) + 1)):
+        if frame.index in wanted:
             planes = sources.clean.get(frame.index) or frame.planes()
             for hole in holes:
-                hole.observe(planes, frame.index)
+                take(hole, planes, frame.index)
 
 
-def _synthesise(clip: Clip, span: FrameRange, sources: Sources, feather: float) -> tuple[int, Planes] | None:
+def _synthesise(
+    clip: Clip, span: FrameRange, sources: Sources, feather: float, model: SceneModel | None
+) -> tuple[int, Planes] | None:
     """The frame with the most never-seen pixels, and its components with these synthesised; None if all are seen."""
     never_seen = {t: _count_never_seen(t, sources) for t in range(*span) if t not in sources.clean}
     key = max(never_seen, key=never_seen.__getitem__, default=None)
     if key is None or not never_seen[key]:
         return None
-    hole = Hole.from_mask(sources.info, key, sources.masks[key], feather)
+    hole = Hole.from_mask(sources.info, key, sources.masks[key], feather, model)
+    _read(clip, sources, hole.wanted_frames(), [hole], Hole.sight)
+    if model is not None:
+        hole.tell(model)
     hole.trace(sources)
-    _observe(clip, [hole], sources)
+    _read(clip, sources, hole.source_frames(), [hole], Hole.observe)
     recovered = hole.solve(distrust_rim=False)
     (frame,) = clip.frames(key, key + 1)
     layout = sources.info.layout

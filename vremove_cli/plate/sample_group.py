@@ -21,7 +21,7 @@ from vremove_cli.plate.motion_field import MotionField
 SYNTHESISED_DISTANCE = 60.0  # frames that a synthesised sample counts as away: it is trusted least of all
 
 _BYTES_PER_VALUE, _BYTES_PER_SAMPLE = 20, 40  # a direction: five float32 per component; positions, order, distances
-_CUBIC_BEFORE, _CUBIC_AFTER = 4, 5  # pixels round the sampled points that interpolation may read
+CUBIC_BEFORE, CUBIC_AFTER = 4, 5  # pixels round the sampled points that interpolation may read
 _RIGHT, _DOWN = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
 
 Planes = tuple[Array, ...]
@@ -118,6 +118,7 @@ class SampleGroup:
         points: (N, 2) float32, positions of the samples in luma pixels of the frame.
         luma_only: Whether a change of exposure applies to the first component only.
         peak: Largest sample value.
+        zero_levels: Sample value of black, or of no colour, by component.
         brightness: Brightness by frame (see `MotionField`); empty before `trace`.
         traced: The samples traced forward and backward in time; empty before `trace`.
     """
@@ -133,6 +134,7 @@ class SampleGroup:
     points: Array
     luma_only: bool
     peak: int
+    zero_levels: tuple[float, ...]
     brightness: Mapping[int, float] = field(default_factory=dict)
     traced: tuple[_TracedSamples, ...] = ()
 
@@ -175,6 +177,7 @@ class SampleGroup:
             points=points,
             luma_only=layout.model == "yuv",
             peak=layout.peak,
+            zero_levels=info.colour.zero_levels(layout),
         )
 
     @property
@@ -228,8 +231,8 @@ class SampleGroup:
         scale = np.array([1 << self.sub[0], 1 << self.sub[1]], np.float32)
         positions = (points - np.array(self.offset, np.float32)) / scale
         height, width = planes[self.components[0]].shape
-        low = np.maximum(np.floor(positions.min(axis=0)).astype(int) - _CUBIC_BEFORE, 0)
-        high = np.ceil(positions.max(axis=0)).astype(int) + _CUBIC_AFTER
+        low = np.maximum(np.floor(positions.min(axis=0)).astype(int) - CUBIC_BEFORE, 0)
+        high = np.ceil(positions.max(axis=0)).astype(int) + CUBIC_AFTER
         box = Box(int(low[0]), int(low[1]), min(int(high[0]), width), min(int(high[1]), height))
         local = positions - low.astype(np.float32)
         left_known, upper_known = self.left_known[which], self.upper_known[which]

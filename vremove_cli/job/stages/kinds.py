@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vremove_cli.job.stages import backward_correction, effects, fill, plate, track
+from vremove_cli.job.stages import background, backward_correction, fill, plate, track
 from vremove_cli.job.stages.base import StageKind
 
 STAGES: dict[str, StageKind[Any]] = {
@@ -11,7 +11,7 @@ STAGES: dict[str, StageKind[Any]] = {
         track.MASK_STAGE,
         track.STAGE,
         backward_correction.STAGE,
-        effects.STAGE,
+        background.STAGE,
         plate.STAGE,
         fill.STAGE,
     )

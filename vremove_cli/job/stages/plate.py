@@ -7,15 +7,16 @@ import numpy as np
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import NOWHERE, Array, Placed, bounds
 from vremove_cli.job.composite import PlateResult
-from vremove_cli.job.erase_mask import EffectsResult, effect_masks, erase_masks
+from vremove_cli.job.erase_mask import BackgroundResult, effect_masks, erase_masks
 from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.stages.background import load_model
 from vremove_cli.job.stages.base import StageKind
 from vremove_cli.job.task_graph import Task, frames_in_reach
 from vremove_cli.job.workdir.artifacts import PatchWriter
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.read import Clip
-from vremove_cli.plate.confidence import NEVER_SEEN, halve_confidence, recovered_mask, unrecovered_mask
+from vremove_cli.plate.confidence import NEVER_SEEN, recovered_mask, unrecovered_mask
 from vremove_cli.plate.hole import hole_box
 from vremove_cli.plate.recover import affordable_reach, recover
 from vremove_cli.plate.reference import clean_planes
@@ -28,8 +29,13 @@ def run_plate(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> PlateRe
     reach = affordable_reach(plan.clip, task.span, reach, masks)
     boxes = [hole_box(masks[t], plan.clip, plan.request.feather) if t in masks else NOWHERE for t in range(*task.span)]
     pictures = _clean_pictures(plan, reach, masks)
-    clear = bool(pictures) or _effects_clear(plan, folder, task)
-    distrust_rim = not clear or plan.request.effects == "off" or bool(effect_masks(plan, folder, *task.span))
+    (background,) = (t for t in plan.tasks_of("background") if t.span == task.span)
+    model = load_model(plan, folder, background, frames_in_reach(task.span, plan.span, plan.clip))
+    distrust_rim = (
+        not (pictures or _effects_clear(plan, folder, task))
+        or plan.request.effects == "off"
+        or bool(effect_masks(plan, folder, *task.span))
+    )
     progress = _Progress(plan, task, reach, emit)
     counts, to_fill = Counter[str](), NOWHERE
     nothing = np.zeros((0, 0), np.uint8)
@@ -40,6 +46,7 @@ def run_plate(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> PlateRe
             reach,
             masks,
             plan.request.feather,
+            model,
             pictures,
             distrust_rim=distrust_rim,
             tick=progress.tick,
@@ -47,11 +54,10 @@ def run_plate(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> PlateRe
             if found is None:
                 writer.write((), nothing, nothing)
                 continue
-            confidence = found.confidence if clear else halve_confidence(found.confidence)
-            wanted = bounds(pixels_to_fill(found.matte, confidence, recovers=plan.request.recover == "on"))
+            wanted = bounds(pixels_to_fill(found.matte, found.confidence, recovers=plan.request.recover == "on"))
             to_fill = to_fill.union(wanted.moved(found.box.x0, found.box.y0))
-            writer.write(found.planes, found.matte, confidence)
-            counts += _count(confidence)
+            writer.write(found.planes, found.matte, found.confidence)
+            counts += _count(found.confidence)
     return PlateResult(
         writer.table,
         (to_fill.x0, to_fill.y0, to_fill.x1, to_fill.y1),
@@ -83,8 +89,8 @@ def pixels_to_fill(matte: Array, confidence: Array, *, recovers: bool) -> Array:
 
 def _effects_clear(plan: Plan, folder: WorkFolder, task: Task) -> bool:
     """Return whether the effects in reach were decided with certainty."""
-    ids = {t.id for t in plan.tasks_of("effects")} & set(task.needs)
-    results = (folder.result(name, EffectsResult) for name in sorted(ids))
+    ids = {t.id for t in plan.tasks_of("background")} & set(task.needs)
+    results = (folder.result(name, BackgroundResult) for name in sorted(ids))
     return all(result is None or result.clear for result in results)
 
 

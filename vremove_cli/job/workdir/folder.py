@@ -14,7 +14,7 @@ from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.workdir.lease import held_by_others, lease
 from vremove_cli.job.workdir.records import from_json, read_json, to_json
 
-_FOLDERS = ("masks", "states", "effects", "plate", "fill", "done", "leases")
+_FOLDERS = ("masks", "states", "background", "plate", "fill", "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
 _OURS = (*_FOLDERS, _TEMPORARY, "plan.json")
 _ATTEMPTS = 5  # at entering a folder that its last user is deleting
@@ -53,7 +53,7 @@ class WorkFolder:
         return self.plan.exists() and any((self.path / "done").glob("*.json"))
 
     def file(self, subfolder: str, name: str) -> Path:
-        """Return the path of a file in one of the subfolders: masks, states, effects, plate or fill."""
+        """Return the path of a file in one of the subfolders: masks, states, background, plate or fill."""
         return self.path / subfolder / name
 
     def claim(self) -> None:

@@ -1,0 +1,265 @@
+"""Model the background of a shot: one mosaic for all frames, what differs from it, and whose each difference is.
+
+Round by round the mosaic loses what does not belong to the background: the object and its surroundings, the object's
+effects, and other things that move. What is left over inside a hole, because something moves behind the object or the
+picture does not hold still there, is for optical flow.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from vremove_cli import threads
+from vremove_cli.arrays import dilate_square, label_components
+from vremove_cli.frame_ranges import FrameRange, spread_evenly
+from vremove_cli.geometry import Array
+from vremove_cli.motion.mosaic import Canvas, Mosaic
+from vremove_cli.motion.registration import Registration, median_of_frames
+from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, find_region, frame_effects
+from vremove_cli.plate.foreground import Foreground, another_thing
+from vremove_cli.plate.movers import clean_movers, hidden_movers
+from vremove_cli.plate.object_frame import ObjectFrame
+from vremove_cli.plate.reflection import MirrorTest
+from vremove_cli.plate.scene_model import FREE, HIDDEN, NEAR
+
+LONG_SIDE = 480  # pixels at most of the frames that are compared
+ROUNDS = 2  # of finding what does not belong to the background
+MIN_TRAVEL = 0.7  # sizes of itself that an object must travel for its effects to be told from the background
+
+# Pixels round the object that are no background: its fringe and blur grow with its size.
+_MARGIN, _MARGIN_SHARE = 3, 0.06
+_FRINGE = 2  # pixels round the object that are never looked at
+_TOUCH = 4  # pixels round the object from which an effect touches it
+_EFFECT_GROWTH = 3  # pixels by which an effect grows: its faint end
+_MIN_COUNT = 2  # sources that must show a pixel
+_RESTLESS = 0.35  # share of a frame that differs from the mosaic, from which the mosaic does not explain the frame
+# Spread of the samples from which a pixel does not hold still: levels, and shares of the noise and of the gradient.
+_SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 6.0, 4.0, 0.5
+_MIN_AREA = 0.02  # of the object's size; a smaller effect is not worth a sentence
+
+FOUND = "a shadow or reflection was found and removed"
+NOTHING = "no shadow or reflection of the object was found"
+STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture and may remain"
+COMPANY = "something goes along with the object that is neither a shadow nor a reflection: left alone"
+UNSTEADY = "the picture changes all over, so a shadow or reflection may remain"
+
+
+@dataclass(frozen=True)
+class ShotBackground:
+    """The background of T frames and what moves before it.
+
+    Attributes:
+        registration: The camera and the exposure, in pixels of the frames compared.
+        effects: (T, H, W) bool, shadows, reflections and light of the object.
+        blocked: (T, H, W) uint8, what the frames show: see `scene_model`.
+        unexplained: (T, H, W) bool, pixels of the holes that the mosaic does not tell: something moves behind the
+            object, or the picture does not hold still.
+        verdict: A sentence on the effects for the user.
+        clear: False if an effect may remain.
+    """
+
+    registration: Registration
+    effects: Array
+    blocked: Array
+    unexplained: Array
+    verdict: str
+    clear: bool
+
+    def with_registration(self, registration: Registration) -> "ShotBackground":
+        """Return the same with the registration in other pixels."""
+        return replace(self, registration=registration)
+
+
+def model_background(
+    rgb: Array,
+    masks: Array,
+    registration: Registration,
+    span: FrameRange,
+    given: Array | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> ShotBackground:
+    """Model the background of a shot.
+
+    Args:
+        rgb: Frames (T, H, W, 3) uint8, longer side at most `LONG_SIDE`.
+        masks: (T, H, W) bool, the object.
+        registration: Of these frames, in their pixels.
+        span: The frames that matter; the others are sources.
+        given: (T, H, W) bool, the object's effects, where they are known.
+        tick: Called once for each frame and round.
+    """
+    shot = _Shot(rgb, masks, registration)
+    effects, movers = np.zeros_like(masks) if given is None else given, np.zeros_like(masks)
+    region, place = None, ObjectFrame.around(masks, shot.canvas)
+    for round_ in range(ROUNDS if place else 0):
+        assert place is not None
+        mosaic = shot.mosaic(effects, movers, careful=round_ == 0)
+        compared = _compare(shot, mosaic, place, tick)
+        if given is None:
+            region = find_region(compared.evidence.result(), place.usual_shape(masks), place.size, region)
+            effects = _effects(shot, compared, region, place)
+        movers = _movers(compared, effects, masks)
+    unexplained = _unexplained(shot, effects, movers, place)
+    verdict, clear = _judge(shot, effects, movers, region, place, span)
+    if given is None and not clear and verdict in (STILL, UNSTEADY):
+        effects = np.zeros_like(effects)
+    hidden = masks | effects | np.stack([dilate_square(m, 1) for m in movers])
+    blocked = np.where(hidden, HIDDEN, np.where(shot.near, NEAR, FREE)).astype(np.uint8)
+    return ShotBackground(registration, effects, blocked, unexplained, verdict, clear)
+
+
+class _Shot:
+    """The frames, the object and what surrounds it."""
+
+    def __init__(self, rgb: Array, masks: Array, registration: Registration) -> None:
+        self.rgb, self.masks, self.registration = rgb, masks, registration
+        areas = [int(m.sum()) for m in masks if m.any()]
+        self.size = float(np.sqrt(np.median(areas))) if areas else 0.0
+        margin = _MARGIN + round(_MARGIN_SHARE * self.size)
+        self.near = np.stack([_disc_dilate(m, margin) for m in masks])
+        self.canvas = Canvas.around(registration.homographies, (rgb.shape[2], rgb.shape[1]))
+
+    def mosaic(self, effects: Array, movers: Array, *, careful: bool) -> Mosaic:
+        """The mosaic without the object, its effects and movers; `careful` about shadows that are not known yet."""
+        shown = ~self.near
+        for t in self.canvas.sources:
+            shown[t] &= ~_disc_dilate(effects[t], _EFFECT_GROWTH) & ~movers[t]
+
+        def distance(t: int) -> Array:
+            return np.minimum(_distance(self.masks[t]), np.float32(1.5 * self.size))
+
+        return median_of_frames(self.rgb, shown, self.registration, distance if careful else None)
+
+    def background(self, mosaic: Mosaic, t: int) -> tuple[Array, Array]:
+        """The background as frame t sees it at its brightness (H, W, 3), and how many sources show it (H, W)."""
+        view = mosaic.canvas.view(mosaic.colour, t, cubic=True) * np.float32(self.registration.gains[t])
+        return view, mosaic.canvas.view(mosaic.count, t, nearest=True)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """All frames against a mosaic: what changed and what is another thing, (T, H, W) bool; mirrored masks by frame."""
+
+    changed: Array
+    other: Array
+    evidence: EvidenceSum
+    mirrored: Mapping[int, Array]
+
+
+def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[], None]) -> _Compared:
+    """Compare all frames with a mosaic."""
+    frames = sorted(place.poses)
+    sampled = {frames[k] for k in spread_evenly(0, len(frames), SAMPLES)}
+    changed, other = np.zeros_like(shot.masks), np.zeros_like(shot.masks)
+    mirror, evidence = MirrorTest(), EvidenceSum(place, sampled)
+
+    def one(t: int) -> tuple[Foreground, Array, Array]:
+        background, count = shot.background(mosaic, t)
+        known = count >= _MIN_COUNT
+        found = Foreground.of_frame(shot.rgb[t], background, known, ~shot.near[t])
+        return found, background, known & ~_disc_dilate(shot.masks[t], _FRINGE)
+
+    kept: dict[int, tuple[Array, Array]] = {}
+    with threads.pool() as pool:
+        for t, (found, background, free) in enumerate(pool.map(one, range(len(shot.rgb)))):
+            changed[t] = found.mask
+            other[t] = another_thing(shot.rgb[t], background, found) & free
+            if t in place.poses:
+                mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
+                kept[t] = (found.difference.astype(np.float16), free)
+            tick()
+    mirrored = mirror.masks if mirror.passed else {}
+    for t, (difference, free) in kept.items():
+        if t in mirrored:
+            other[t] &= ~_disc_dilate(mirrored[t], _FRINGE + 1)
+        silhouette = _disc_dilate(shot.masks[t], _TOUCH)
+        evidence.add(t, difference.astype(np.float32), changed[t], other[t], free, silhouette)
+    return _Compared(changed, other, evidence, mirrored)
+
+
+def _effects(shot: _Shot, compared: _Compared, region: EffectRegion, place: ObjectFrame) -> Array:
+    """The object's effects in all frames, (T, H, W) bool."""
+    out = np.zeros_like(shot.masks)
+    if not region.region.any():
+        return out
+    for t in place.poses:
+        inside = place.view_mask(region.region, t)
+        things = clean_movers(compared.other[t] & ~shot.near[t])
+        others = clean_movers(compared.other[t] & ~inside & ~shot.near[t]) | _outside(things, inside)
+        found = frame_effects(region, place, t, compared.changed[t], compared.mirrored.get(t))
+        out[t] = _disc_dilate(found & ~others, _EFFECT_GROWTH) & ~others
+    return out
+
+
+def _outside(things: Array, region: Array) -> Array:
+    """The components (H, W) bool of things that lie mostly outside a region."""
+    labels, areas = label_components(things)
+    kept = np.bincount(labels[~region], minlength=len(areas)) > 0.5 * areas
+    kept[0] = False
+    return np.asarray(kept[labels])
+
+
+def _movers(compared: _Compared, effects: Array, masks: Array) -> Array:
+    """What changed and is neither the object nor its effect, (T, H, W) bool."""
+    own = (_disc_dilate(e | m, _EFFECT_GROWTH) for e, m in zip(effects, masks, strict=True))
+    return np.stack([clean_movers(c & ~o) for c, o in zip(compared.changed, own, strict=True)])
+
+
+def _unexplained(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None) -> Array:
+    """The pixels (T, H, W) bool of the holes that the mosaic does not tell."""
+    mosaic = shot.mosaic(effects, movers, careful=False)
+    holes = np.stack([_disc_dilate(m | e, _FRINGE) for m, e in zip(shot.masks, effects, strict=True)])
+    out = np.zeros_like(holes)
+    if place is not None:
+        shape = place.usual_shape(shot.masks)
+        bodies = np.stack([place.view_mask(shape, t) if t in place.poses else m for t, m in enumerate(shot.masks)])
+        objects = np.stack([_disc_dilate(mask, _FRINGE) for mask in shot.masks])
+        out = hidden_movers(movers, objects, bodies, shot.canvas)
+    quiet = float(np.median(mosaic.spread[mosaic.count >= _MIN_COUNT])) if (mosaic.count >= _MIN_COUNT).any() else 0.0
+    gradient = _gradient(mosaic.colour)
+    restless = (mosaic.spread > _SPREAD + _SPREAD_NOISE * quiet + _SPREAD_GRADIENT * gradient).astype(np.float32)
+    restless = cv2.morphologyEx(restless, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    for t in range(len(out)):
+        if movers[t].mean() > _RESTLESS:
+            out[t] = holes[t]
+        elif holes[t].any():
+            out[t] |= holes[t] & (mosaic.canvas.view(restless, t, nearest=True) > 0)
+    return out
+
+
+def _judge(
+    shot: _Shot, effects: Array, movers: Array, region: EffectRegion | None, place: ObjectFrame | None, span: FrameRange
+) -> tuple[str, bool]:
+    """A sentence for the user on the effects, and whether none may remain."""
+    shown = [t for t in range(*span) if shot.masks[t].any()]
+    if place is None or not shown or region is None:
+        return NOTHING, True
+    if float(np.median([movers[t].mean() for t in shown])) > _RESTLESS:
+        return UNSTEADY, False
+    if place.travel < MIN_TRAVEL:
+        return STILL, False
+    found = [t for t in shown if effects[t].sum() > _MIN_AREA * shot.size**2]
+    if not found:
+        return (COMPANY, False) if region.company else (NOTHING, True)
+    area = float(np.mean([effects[t].mean() for t in found]))
+    part = "" if len(found) == len(shown) else f" on {len(found)} of {len(shown)} frames"
+    return f"{FOUND}{part} ({100 * area:.1f} % of the picture)", True
+
+
+def _gradient(picture: Array) -> Array:
+    gray = picture.mean(axis=2)
+    return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8
+
+
+def _distance(mask: Array) -> Array:
+    """Pixels (H, W) from a mask; infinite from an empty one."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
+
+
+def _disc_dilate(mask: Array, px: int) -> Array:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)

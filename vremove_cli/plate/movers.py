@@ -1,0 +1,146 @@
+"""Where something else moves behind the object: there the background alone does not tell what the hole shows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vremove_cli.arrays import dilate_square, iou, label_components
+from vremove_cli.geometry import Array
+from vremove_cli.motion.mosaic import Canvas
+
+_MIN_AREA = 25  # pixels of a mover
+_CONTACT = 3  # pixels between a mover and the hole from which it is partly hidden
+_CONTACT_REACH = 0.6  # of its size (square root of its area) that a mover may reach into the hole it touches
+_BEFORE_SHARE = 0.1  # of a mover that is seen where the object should be, from which it is before the object
+_FOLLOWED_SHARE = 0.3  # of a mover that lies where it was expected
+_HISTORY = 4  # frames over which a mover's speed is measured
+_MIN_OVERLAP = 0.2  # IoU with a neighbouring frame's component of the same mover
+_MAX_HIDDEN = 45  # frames for which a mover's way behind the object is continued
+_UNCERTAINTY = 0.15  # of the way gone: how far a mover may be from where its speed takes it
+_MARGIN = 3  # pixels
+
+
+@dataclass(frozen=True)
+class _Mover:
+    """A component of what moves in one frame.
+
+    Attributes:
+        mask: (H, W) bool.
+        speed: Pixels of the mosaic per frame, (2,).
+    """
+
+    mask: Array
+    speed: Array
+
+
+def clean_movers(mask: Array) -> Array:
+    """Drop specks and close gaps of a mask (H, W) bool of what moves."""
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    labels, areas = label_components(opened)
+    kept = areas >= _MIN_AREA
+    kept[0] = False
+    return np.asarray(cv2.morphologyEx(kept[labels].astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)) > 0)
+
+
+def hidden_movers(movers: Array, hidden: Array, bodies: Array, canvas: Canvas) -> Array:
+    """Return where movers may be behind the object.
+
+    A mover that touches the hole reaches into it; one that vanishes behind the object goes on at its speed, and one
+    that comes out has come at its speed.
+
+    Args:
+        movers: (T, H, W) bool, what else moves and is seen.
+        hidden: (T, H, W) bool, where the object is seen.
+        bodies: (T, H, W) bool, where it would be seen with nothing before it.
+        canvas: Where the frames lie.
+
+    Returns:
+        (T, H, W) bool, inside `hidden`.
+    """
+    followed = np.zeros(movers.shape, bool)
+    for direction in (1, -1):
+        for t, mover in _vanishing(movers, hidden, canvas, direction):
+            _continue_way(mover, t, direction, hidden, canvas, followed)
+    for t in range(len(movers)):
+        if movers[t].any() and hidden[t].any():
+            followed[t] |= _contact(movers[t], hidden[t], bodies[t], followed[t])
+    return followed & hidden
+
+
+def _contact(movers: Array, hidden: Array, body: Array, followed: Array) -> Array:
+    """The surroundings (H, W) bool of movers that touch the object, are not before it, and were never seen clear of it."""
+    near = dilate_square(hidden, _CONTACT)
+    labels, areas = label_components(movers)
+    out = np.zeros(movers.shape, bool)
+    for label in np.unique(labels[near & movers]):
+        part = labels == label
+        before = (part & body).sum() > _BEFORE_SHARE * areas[label]
+        if label and not before and (part & followed).sum() < _FOLLOWED_SHARE * areas[label]:
+            out |= dilate_square(part, round(_CONTACT_REACH * areas[label] ** 0.5) + _MARGIN)
+    return out
+
+
+def _vanishing(movers: Array, hidden: Array, canvas: Canvas, direction: int) -> Iterator[tuple[int, _Mover]]:
+    """Movers that are clear of the hole in a frame and touch it in the next one in a direction of time."""
+    frames = range(len(movers) - 1) if direction > 0 else range(len(movers) - 1, 0, -1)
+    for t in frames:
+        follows = t + direction
+        if not (movers[t].any() and hidden[follows].any()):
+            continue
+        labels, _ = label_components(movers[t])
+        touched = set(np.unique(labels[dilate_square(hidden[t], _CONTACT)]))
+        for label in set(np.unique(labels)) - touched - {0}:
+            mask = labels == label
+            speed = _speed(mask, movers, t, direction, canvas)
+            if (
+                speed is not None
+                and (_moved(mask, t, speed, follows, canvas) & dilate_square(hidden[follows], _CONTACT)).any()
+            ):
+                yield t, _Mover(mask, speed)
+
+
+def _speed(mask: Array, movers: Array, t: int, direction: int, canvas: Canvas) -> Array | None:
+    """The speed (2,) of a component over the frames before, in a direction of time; None if it was not there."""
+    place = start = _centre(mask, t, canvas)
+    steps, current = 0, mask
+    for k in range(1, _HISTORY + 1):
+        s = t - direction * k
+        if not 0 <= s < len(movers):
+            break
+        labels, _ = label_components(movers[s])
+        candidates = [labels == label for label in np.unique(labels[current]) if label]
+        best = max(candidates, key=lambda other: iou(other, current), default=None)
+        if best is None or iou(best, current) < _MIN_OVERLAP:
+            break
+        current, steps, place = best, k, _centre(best, s, canvas)
+    return (start - place) / steps if steps else None
+
+
+def _centre(mask: Array, t: int, canvas: Canvas) -> Array:
+    """Centre (2,) of a mask of frame t on the mosaic."""
+    rows, columns = np.nonzero(mask)
+    x, y, w = canvas.poses[t] @ np.array([columns.mean(), rows.mean(), 1])
+    return np.array([x / w, y / w])
+
+
+def _moved(mask: Array, t: int, way: Array, s: int, canvas: Canvas) -> Array:
+    """A mask (H, W) bool of frame t as frame s sees it after it has gone a way (2,) on the mosaic."""
+    shift = np.array([[1, 0, way[0]], [0, 1, way[1]], [0, 0, 1]])
+    pose = np.linalg.inv(canvas.poses[s]) @ shift @ canvas.poses[t]
+    return cv2.warpPerspective(mask.astype(np.uint8), pose, canvas.frame_size, flags=cv2.INTER_NEAREST) > 0
+
+
+def _continue_way(mover: _Mover, t: int, direction: int, hidden: Array, canvas: Canvas, out: Array) -> None:
+    """Add to `out` where a mover is behind the holes of the frames after t in a direction of time."""
+    for k in range(1, _MAX_HIDDEN + 1):
+        s = t + direction * k
+        if not 0 <= s < len(hidden):
+            return
+        way = mover.speed * k
+        margin = _MARGIN + round(_UNCERTAINTY * float(np.linalg.norm(way)))
+        place = dilate_square(_moved(mover.mask, t, way, s, canvas), margin)
+        if not (place & hidden[s]).any():
+            return
+        out[s] |= place

@@ -1,0 +1,79 @@
+"""The object's own coordinates: what goes along with the object holds still there, and everything else smears out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vremove_cli.geometry import Array
+from vremove_cli.motion.mosaic import Canvas
+from vremove_cli.motion.warp import project
+
+REACH = 1.8  # longer sides of the object that its coordinates reach from its centre
+
+
+@dataclass(frozen=True)
+class ObjectFrame:
+    """Coordinates that are centred on the object and move with it; the camera's motion is taken out.
+
+    Attributes:
+        side: Width and height in pixels.
+        poses: (3, 3) by frame, from the frame's pixels to these; frames without the object are left out.
+        frame_size: (width, height) of a frame in pixels.
+        size: Square root of the object's median area, in pixels.
+        travel: How far the object moves over the background between two frames, at most, in its sizes.
+    """
+
+    side: int
+    poses: Mapping[int, Array]
+    frame_size: tuple[int, int]
+    size: float
+    travel: float
+
+    @classmethod
+    def around(cls, masks: Array, canvas: Canvas) -> "ObjectFrame | None":
+        """Follow an object's masks (T, H, W) bool; None if all are empty."""
+        centres, longest, areas = {}, 0, []
+        for t, mask in enumerate(masks):
+            rows, columns = np.nonzero(mask)
+            if len(rows):
+                centre = np.array([[columns.mean(), rows.mean()]], np.float32)
+                centres[t] = project(canvas.poses[t], centre)[0]
+                longest = max(longest, int(np.ptp(rows)), int(np.ptp(columns)))
+                areas.append(len(rows))
+        if not centres:
+            return None
+        reach = int(REACH * longest) + 1
+        poses = {
+            t: np.array([[1, 0, reach - x], [0, 1, reach - y], [0, 0, 1]]) @ canvas.poses[t]
+            for t, (x, y) in centres.items()
+        }
+        size = float(np.sqrt(np.median(areas)))
+        places = np.stack(list(centres.values()))
+        return cls(2 * reach + 1, poses, canvas.frame_size, size, float(np.ptp(places, axis=0).max()) / size)
+
+    def lay(self, picture: Array, t: int) -> Array:
+        """Return a picture of frame t in these coordinates, 0 beyond the frame."""
+        side = (self.side, self.side)
+        return np.asarray(cv2.warpPerspective(picture, self.poses[t], side, flags=cv2.INTER_LINEAR))
+
+    def view(self, picture: Array, t: int) -> Array:
+        """Return a picture in these coordinates as frame t sees it, 0 beyond them."""
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpPerspective(picture, self.poses[t], self.frame_size, flags=flags))
+
+    def lay_mask(self, mask: Array, t: int) -> Array:
+        """Return a mask (H, W) bool of frame t in these coordinates."""
+        return self.lay(mask.astype(np.float32), t) > 0.5
+
+    def view_mask(self, mask: Array, t: int) -> Array:
+        """Return a mask in these coordinates as frame t sees it, (H, W) bool."""
+        return self.view(mask.astype(np.float32), t) > 0.5
+
+    def usual_shape(self, masks: Array) -> Array:
+        """Return where the object (T, H, W) bool is in most frames, (side, side) bool in these coordinates."""
+        total = np.zeros((self.side, self.side), np.float32)
+        for t in self.poses:
+            total += self.lay_mask(masks[t], t)
+        return np.asarray(total > 0.5 * len(self.poses))

@@ -1,0 +1,76 @@
+"""What is known of a shot when its holes are filled: the camera, the exposure, and where frames show no background."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vremove_cli.frame_ranges import FrameRange, spread_evenly
+from vremove_cli.geometry import Array, Box
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.motion.registration import Registration
+
+SOURCES = 20  # frames that a hole is looked for in
+FREE, NEAR, HIDDEN = 0, 1, 2  # what a frame shows: background, the object's surroundings, the object or a mover
+_NEAR_OFFSETS = (1, 2, 3, 5, 8, 12, 17, 23, 30, 40)  # frames
+
+
+@dataclass(frozen=True)
+class SceneModel:
+    """What is known of the frames that may show a range's background.
+
+    Attributes:
+        info: The clip.
+        registration: The camera and the exposure, in full pixels; frames are counted from `reach.start`.
+        reach: The frames.
+        blocked: (T, h, w) uint8 at the size of the model: `FREE`, `NEAR` or `HIDDEN`.
+        unexplained: (T, h, w) bool, pixels of holes that this model does not tell.
+    """
+
+    info: ClipInfo
+    registration: Registration
+    reach: FrameRange
+    blocked: Array
+    unexplained: Array
+
+    def homography(self, t: int, s: int) -> Array:
+        """Return the homography (3, 3) from full pixels of frame t to those of frame s."""
+        start = self.reach.start
+        return self.registration.between(t - start, s - start, (self.info.width, self.info.height))
+
+    def gain(self, t: int, s: int) -> float:
+        """Return the factor that gives frame s the brightness of frame t."""
+        gains = self.registration.gains
+        return float(gains[t - self.reach.start] / gains[s - self.reach.start])
+
+    def blocked_at(self, s: int, points: Array) -> Array:
+        """Return what frame s shows at points (N, 2) in full pixels, (N,) uint8; beyond the frame `HIDDEN`."""
+        blocked = self.blocked[s - self.reach.start]
+        scale = np.array([blocked.shape[1] / self.info.width, blocked.shape[0] / self.info.height], np.float32)
+        x, y = np.floor((points + 0.5) * scale).astype(np.int32).T
+        inside = (points >= 0).all(axis=1) & (points <= [self.info.width - 1, self.info.height - 1]).all(axis=1)
+        height, width = blocked.shape
+        out = blocked[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+        return np.where(inside, out, HIDDEN).astype(np.uint8)
+
+    def unexplained_on(self, t: int, box: Box) -> Array:
+        """Return where this model does not tell a frame's hole, (h, w) bool on a box of full pixels."""
+        return self._on(self.unexplained[t - self.reach.start], box)
+
+    def hidden_on(self, t: int, box: Box) -> Array:
+        """Return where a frame shows the object, its effects or a mover, (h, w) bool on a box of full pixels."""
+        return self._on(self.blocked[t - self.reach.start] == HIDDEN, box)
+
+    def _on(self, small: Array, box: Box) -> Array:
+        """A mask (h, w) bool of the model's size on a box of full pixels."""
+        height, width = small.shape
+        columns = (np.arange(box.x0, box.x1) * width) // self.info.width
+        rows = (np.arange(box.y0, box.y1) * height) // self.info.height
+        return np.asarray(small[np.ix_(rows, columns)])
+
+    def sources(self, t: int) -> list[int]:
+        """Return the frames in which a hole of frame t is looked for: near ones, and others spread over the reach."""
+        low, high = self.reach
+        near = [s for offset in _NEAR_OFFSETS for s in (t - offset, t + offset)]
+        spread = spread_evenly(low, high, SOURCES)
+        chosen = dict.fromkeys(s for s in (*near[: SOURCES // 2], *spread, *near) if low <= s < high and s != t)
+        return sorted(list(chosen)[:SOURCES])
