@@ -17,6 +17,7 @@ from vremove_cli.motion.warp import project
 SOURCES = 32  # frames that show a pixel of the mosaic, about
 MAX_SOURCES = 96  # frames that a mosaic is made of, at most
 FRACTION = 16  # steps per 8-bit level in which samples are kept: int16 then holds 2,047 levels
+_MAX_SIDES = 3  # frame sides that a mosaic reaches beyond its reference frame, at most
 _TILE = 256  # pixels of a tile's side: the samples of one tile are in memory at a time
 _SHOWN_FROM = 250  # interpolated mask value (of 255) from which a frame shows the background
 _NOTHING = np.iinfo(np.int16).max  # sorts behind all samples
@@ -43,6 +44,8 @@ class Canvas:
         poses = np.linalg.inv(homographies)
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         outline = np.concatenate([project(pose, corners) for pose in poses])
+        limit = np.array(frame_size) * _MAX_SIDES
+        outline = np.clip(np.nan_to_num(outline), -limit, limit + frame_size)
         low, high = np.floor(outline.min(axis=0)), np.ceil(outline.max(axis=0))
         shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])
         return cls((int(high[0] - low[0]), int(high[1] - low[1])), shift @ poses, frame_size)

@@ -33,6 +33,7 @@ _WINDOW = (21, 21)  # pixels of the Lucas-Kanade window
 _MAX_RETURN = 0.5  # pixels by which a corner tracked forth and back may miss its start
 _CHAIN_DISTANCE, _ALIGN_DISTANCE = 0.7, 0.5  # pixels of reprojection error of an inlier
 _MIN_MATCHES = 12
+_MIN_ALIGNED = 0.3  # share of the mosaic's corners that a frame shows in their places; 0.45 and more on drawn scenes
 _HOMOGRAPHY_GAIN = 1.15  # times as many inliers as the similarity has, from which a homography is taken
 _MIN_SIGHTINGS = 3  # sources of the mosaic below which a pixel is not aligned to
 _DARK = 60  # sum of the channels below which a pixel does not tell the exposure
@@ -49,11 +50,13 @@ class Registration:
         homographies: (T, 3, 3) float64, from the pixels of the middle frame to those of each frame.
         gains: (T,) float64, brightness of each frame against the median frame.
         still: Whether the camera stands still: all homographies are the identity.
+        aligned: (T,) bool, whether the frame's corners are where the mosaic has them.
     """
 
     homographies: Array
     gains: Array
     still: bool
+    aligned: Array
 
     def between(self, t: int, s: int, size: tuple[int, int]) -> Array:
         """Return the homography from frame t to frame s of a (width, height); the identity where nothing moves."""
@@ -81,7 +84,8 @@ def register(rgb: Array, hidden: Array, tick: Ticker = lambda: None) -> Registra
     count, size = len(rgb), (rgb.shape[2], rgb.shape[1])
     unmoved = np.stack([np.eye(3)] * count)
     still = _looks_still(gray, free)
-    found = Registration(unmoved if still else _chain(gray, free), np.ones(count), still)
+    certain = np.ones(count, bool)
+    found = Registration(unmoved if still else _chain(gray, free), np.ones(count), still, certain)
     for round_ in range(_MAX_ROUNDS):
         mosaic = median_of_frames(rgb, free, found)
         found, moved = _align(rgb, gray, free, mosaic, found, tick)
@@ -89,7 +93,7 @@ def register(rgb: Array, hidden: Array, tick: Ticker = lambda: None) -> Registra
             if round_:
                 break
         elif max(largest_shift(h, size) for h in found.homographies) < _STILL:
-            found = Registration(unmoved, found.gains, True)
+            found = Registration(unmoved, found.gains, True, certain)
         elif moved < _CONVERGED:
             break
     return found
@@ -152,29 +156,36 @@ def _align(
     """Align every frame to a mosaic; also return by how many pixels the median frame moved."""
     size = (rgb.shape[2], rgb.shape[1])
 
-    def one(t: int) -> tuple[Array, float, float]:
+    def one(t: int) -> tuple[Array, float, float, bool]:
         view = mosaic.canvas.view(mosaic.colour, t)
         sure = (mosaic.canvas.view(mosaic.count, t, nearest=True) >= _MIN_SIGHTINGS) & free[t]
         gain = _exposure(rgb[t], view, sure, float(before.gains[t]))
         if before.still:
-            return np.eye(3), gain, 0.0
+            return np.eye(3), gain, 0.0, True
         expected = cv2.cvtColor(np.clip(view * np.float32(gain), 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
-        motion = _fit(*_track(expected, gray[t], _corners(expected, sure), levels=2), _ALIGN_DISTANCE)
+        corners = _corners(expected, sure)
+        start, end = _track(expected, gray[t], corners, levels=2)
+        motion = _fit(start, end, _ALIGN_DISTANCE)
         if motion is None or largest_shift(motion, size) > _MAX_CORRECTION:
             motion = np.eye(3)
-        return motion @ np.linalg.inv(mosaic.canvas.poses[t]), gain, largest_shift(motion, size)
+        missed = np.linalg.norm(project(motion, start) - end, axis=1)
+        aligned = bool((missed < _ALIGN_DISTANCE).sum() >= _MIN_ALIGNED * max(len(corners), _MIN_MATCHES))
+        return motion @ np.linalg.inv(mosaic.canvas.poses[t]), gain, largest_shift(motion, size), aligned
 
     with threads.pool() as pool:
         found = list(_ticked(pool.map(one, range(len(rgb))), tick))
-    from_mosaic, gains = np.stack([h for h, _, _ in found]), np.array([g for _, g, _ in found])
+    from_mosaic, gains = np.stack([h for h, *_ in found]), np.array([g for _, g, *_ in found])
     homographies = from_mosaic @ np.linalg.inv(from_mosaic[len(from_mosaic) // 2])
     if before.still:
         homographies = before.homographies
-    moved = float(np.median([m for _, _, m in found]))
-    return Registration(homographies, gains / np.median(gains), before.still), moved
+    moved = float(np.median([m for _, _, m, _ in found]))
+    aligned = np.array([a for *_, a in found])
+    return Registration(homographies, gains / np.median(gains), before.still, aligned), moved
 
 
-def _ticked(items: Iterable[tuple[Array, float, float]], tick: Ticker) -> Iterable[tuple[Array, float, float]]:
+def _ticked(
+    items: Iterable[tuple[Array, float, float, bool]], tick: Ticker
+) -> Iterable[tuple[Array, float, float, bool]]:
     for item in items:
         tick()
         yield item

@@ -13,9 +13,10 @@ from vremove_cli.plate.sample_group import Planes
 from vremove_cli.plate.sightings import Fusion
 
 MIN_SIGHTINGS = 2  # below which a pixel is left to the flow
-_MAX_MISFIT = 6.0  # 8-bit levels by which the rim may differ, beyond noise and texture
-_MAX_SPREAD = 10.0  # 8-bit levels of spread, beyond texture
-_TEXTURE_SHARE = 0.5  # of the local gradient that misfit and spread may have: half a pixel of registration error
+_MAX_MISFIT = 3.0  # 8-bit levels by which the rim may differ, beyond texture
+_TEXTURE_SHARE = 0.25  # of the local gradient that the rim may differ by: a quarter of a pixel of registration error
+# Spread of the sightings that still agree: 8-bit levels, multiples of the rim's, shares of the local gradient.
+_MAX_SPREAD, _SPREAD_NOISE, _SPREAD_TEXTURE = 3.0, 2.0, 0.2
 _RIM_WINDOW = (9, 9)  # pixels over which the rim's difference is averaged
 _MAX_OFFSET = 12.0  # 8-bit levels of brightness by which the fill follows its rim
 _SPREAD_SIDE, _SPREAD_SHARE = 48, 1 / 6  # pixels of the small picture on which rim values are spread; its blur
@@ -64,8 +65,9 @@ def agreement(
     difference = (known[0].astype(np.float32) - pictures[0]) * levels
     gradient = _gradient(pictures[0] * levels)
     misfit = _spread_inwards(np.maximum(np.abs(_smooth(difference)) - _TEXTURE_SHARE * gradient, 0), rim)
+    usual = float(np.median(spread[rim])) if rim.any() else 0.0
     told = hole & (count >= MIN_SIGHTINGS) & ~unexplained
-    told &= (misfit < _MAX_MISFIT) & (spread < _MAX_SPREAD + 2 * _TEXTURE_SHARE * gradient)
+    told &= (misfit < _MAX_MISFIT) & (spread < _MAX_SPREAD + _SPREAD_NOISE * usual + _SPREAD_TEXTURE * gradient)
     planes = []
     for component, picture in enumerate(pictures):
         part = layout.components[component]

@@ -34,9 +34,9 @@ _FRINGE = 2  # pixels round the object that are never looked at
 _TOUCH = 4  # pixels round the object from which an effect touches it
 _EFFECT_GROWTH = 3  # pixels by which an effect grows: its faint end
 _MIN_COUNT = 2  # sources that must show a pixel
-_RESTLESS = 0.35  # share of a frame that differs from the mosaic, from which the mosaic does not explain the frame
+_MIN_ALIGNED = 0.5  # share of the frames that the mosaic explains, below which effects are not told
 # Spread of the samples from which a pixel does not hold still: levels, and shares of the noise and of the gradient.
-_SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 6.0, 4.0, 0.5
+_SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 4.0, 3.0, 0.2
 _MIN_AREA = 0.02  # of the object's size; a smaller effect is not worth a sentence
 
 FOUND = "a shadow or reflection was found and removed"
@@ -102,10 +102,11 @@ def model_background(
             effects = _effects(shot, compared, region, place)
         movers = _movers(compared, effects, masks)
     unexplained = _unexplained(shot, effects, movers, place)
-    verdict, clear = _judge(shot, effects, movers, region, place, span)
+    verdict, clear = _judge(shot, effects, region, place, span)
     if given is None and not clear and verdict in (STILL, UNSTEADY):
         effects = np.zeros_like(effects)
     hidden = masks | effects | np.stack([dilate_square(m, 1) for m in movers])
+    hidden |= ~registration.aligned[:, None, None]
     blocked = np.where(hidden, HIDDEN, np.where(shot.near, NEAR, FREE)).astype(np.uint8)
     return ShotBackground(registration, effects, blocked, unexplained, verdict, clear)
 
@@ -123,7 +124,7 @@ class _Shot:
 
     def mosaic(self, effects: Array, movers: Array, *, careful: bool) -> Mosaic:
         """The mosaic without the object, its effects and movers; `careful` about shadows that are not known yet."""
-        shown = ~self.near
+        shown = ~self.near & self.registration.aligned[:, None, None]
         for t in self.canvas.sources:
             shown[t] &= ~_disc_dilate(effects[t], _EFFECT_GROWTH) & ~movers[t]
 
@@ -166,7 +167,7 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
         for t, (found, background, free) in enumerate(pool.map(one, range(len(shot.rgb)))):
             changed[t] = found.mask
             other[t] = another_thing(shot.rgb[t], background, found) & free
-            if t in place.poses:
+            if t in place.poses and shot.registration.aligned[t]:
                 mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
                 kept[t] = (found.difference.astype(np.float16), free)
             tick()
@@ -185,6 +186,8 @@ def _effects(shot: _Shot, compared: _Compared, region: EffectRegion, place: Obje
     if not region.region.any():
         return out
     for t in place.poses:
+        if not shot.registration.aligned[t]:
+            continue
         inside = place.view_mask(region.region, t)
         things = clean_movers(compared.other[t] & ~shot.near[t])
         others = clean_movers(compared.other[t] & ~inside & ~shot.near[t]) | _outside(things, inside)
@@ -222,7 +225,7 @@ def _unexplained(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame 
     restless = (mosaic.spread > _SPREAD + _SPREAD_NOISE * quiet + _SPREAD_GRADIENT * gradient).astype(np.float32)
     restless = cv2.morphologyEx(restless, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     for t in range(len(out)):
-        if movers[t].mean() > _RESTLESS:
+        if not shot.registration.aligned[t]:
             out[t] = holes[t]
         elif holes[t].any():
             out[t] |= holes[t] & (mosaic.canvas.view(restless, t, nearest=True) > 0)
@@ -230,13 +233,13 @@ def _unexplained(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame 
 
 
 def _judge(
-    shot: _Shot, effects: Array, movers: Array, region: EffectRegion | None, place: ObjectFrame | None, span: FrameRange
+    shot: _Shot, effects: Array, region: EffectRegion | None, place: ObjectFrame | None, span: FrameRange
 ) -> tuple[str, bool]:
     """A sentence for the user on the effects, and whether none may remain."""
     shown = [t for t in range(*span) if shot.masks[t].any()]
     if place is None or not shown or region is None:
         return NOTHING, True
-    if float(np.median([movers[t].mean() for t in shown])) > _RESTLESS:
+    if np.mean(shot.registration.aligned[shown]) < _MIN_ALIGNED:
         return UNSTEADY, False
     if place.travel < MIN_TRAVEL:
         return STILL, False

@@ -51,7 +51,7 @@ def run_background(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> Ba
 def load_model(plan: Plan, folder: WorkFolder, task: Task, reach: FrameRange) -> SceneModel:
     """Return what a finished task of this stage knows of the frames in its reach."""
     with np.load(folder.file("background", f"{task.id}.camera.npz")) as stored:
-        registration = Registration(stored["homographies"], stored["gains"], bool(stored["still"]))
+        registration = Registration(stored["homographies"], stored["gains"], bool(stored["still"]), stored["aligned"])
     codes = np.stack(list(read_gray(folder.file("background", f"{task.id}.scene.mkv"))))
     return SceneModel(plan.clip, registration, reach, codes & (_UNEXPLAINED - 1), codes >= _UNEXPLAINED)
 
@@ -59,7 +59,7 @@ def load_model(plan: Plan, folder: WorkFolder, task: Task, reach: FrameRange) ->
 def _save_model(folder: WorkFolder, task: Task, found: ShotBackground) -> None:
     camera = found.registration
     path = folder.file("background", f"{task.id}.camera.npz")
-    np.savez(path, homographies=camera.homographies, gains=camera.gains, still=camera.still)
+    np.savez(path, homographies=camera.homographies, gains=camera.gains, still=camera.still, aligned=camera.aligned)
     codes = found.blocked + np.uint8(_UNEXPLAINED) * found.unexplained
     write_gray(folder.file("background", f"{task.id}.scene.mkv"), iter(codes), codes.shape[2], codes.shape[1])
 
