@@ -26,11 +26,13 @@ from vremove_cli.plate.patch_match import (
 )
 
 _SEED = 7  # of the random trials: the same picture gives the same result
-_COARSEST_RADIUS = 3  # pixels from the hole's middle to its rim at which no coarser level is made
+_COARSEST_RADIUS = 6  # pixels from the hole's middle to its rim at which no coarser level is made
 _LARGEST_SEARCH = 60_000  # patches over the hole up to which a level is searched; finer ones take its partners over
 _ROUNDS = (12, 6, 4)  # searches and votes on the coarsest level, the next, and all finer ones
 _TEXTURE_WEIGHT = 3.0
 _PULL = 0.2
+_CERTAINTY_BASE = 1.3
+_PEELED = 0.7
 _SIGMA_PERCENTILE = 75  # of the distances: Newson et al., section 3.1
 
 
@@ -88,18 +90,52 @@ def _complete_level(level: _Level, coarse: PatchField | None, depth: int, rng: n
     field = random_field(level.hole, allowed, rng)
     if coarse is not None:
         field = enlarge(coarse, field, allowed)
-        picture = _vote(level, field, np.ones(len(field.targets), np.float32))
+        picture = _vote(level, field, _certainty(level.hole)[field.targets])
     else:
-        channels = np.moveaxis(level.picture, -1, 0)
-        smooth = np.stack([laplace_fill(channel, level.hole) for channel in channels], axis=-1)
-        picture = np.where(level.hole[..., None], smooth, level.picture)
+        picture = _peel(level, allowed)
     descriptors = Descriptors.learn(level.picture, allowed, _PULL)
     known = descriptors.of(level.picture)
+    certainty = _certainty(level.hole)[field.targets]
     for turn in range(_ROUNDS[min(depth, len(_ROUNDS) - 1)]):
         if turn:
-            picture = _vote(level, field, _weights(field.costs))
+            picture = _vote(level, field, _weights(field.costs) * certainty)
         field = search(field, descriptors.of(picture), known, allowed, rng, max(level.hole.shape) if depth < 2 else 8)
     return field
+
+
+def _certainty(hole: Array) -> Array:
+    """Weights (H * W,) float32 of patches by their distance to the rim: Wexler et al., section 3.2."""
+    return (_CERTAINTY_BASE ** -cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]).astype(np.float32).ravel()
+
+
+def _peel(level: _Level, allowed: Array) -> Array:
+    """Fill the hole from its rim inwards, one layer of pixels after another, with the patches that fit what is known."""
+    height, width, channels = level.picture.shape
+    reach = np.arange(-RADIUS, RADIUS + 1)
+    padded_width = width + 2 * RADIUS
+    steps = (reach[:, None] * padded_width + reach).ravel()
+    picture = np.pad(level.picture, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)))
+    known = np.pad(~level.hole, RADIUS).astype(np.float32)
+    flat, flat_known = picture.reshape(-1, channels), known.ravel()
+    y, x = np.divmod(np.flatnonzero(allowed), width)
+    centres = (y + RADIUS) * padded_width + x + RADIUS
+    patches = flat[centres[:, None] + steps].reshape(len(centres), -1)
+    squares = patches**2
+    todo = np.pad(level.hole, RADIUS)
+    while todo.any():
+        layer = np.flatnonzero(todo & dilate_square(~todo & (known > 0), 1))
+        if not len(layer):
+            break
+        around = layer[:, None] + steps
+        weight = np.repeat(flat_known[around], channels, axis=1)
+        wanted = flat[around].reshape(len(layer), -1) * weight
+        ly, lx = np.divmod(layer, padded_width)
+        far = (ly[:, None] - y - RADIUS) ** 2 + (lx[:, None] - x - RADIUS) ** 2
+        misfit = (weight @ squares.T - 2 * wanted @ patches.T) / weight.sum(axis=1, keepdims=True) * channels * 49 + _PULL**2 * far
+        flat[layer] = flat[centres[misfit.argmin(axis=1)]]
+        flat_known[layer] = _PEELED
+        todo.ravel()[layer] = False
+    return picture[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
 
 def _texture(luma: Array, hole: Array) -> Array:
