@@ -7,7 +7,7 @@ weighted mean of what the partners of all patches over them show. The last level
 nothing is blurred: the result says for each pixel of the hole which pixel to copy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from vremove_cli.arrays import dilate_square
 from vremove_cli.geometry import Array
 from vremove_cli.motion.laplace_fill import laplace_fill
+from vremove_cli.plate.offset_labels import lay_out
 from vremove_cli.plate.patch_match import (
     RADIUS,
     Descriptors,
@@ -26,7 +27,7 @@ from vremove_cli.plate.patch_match import (
 )
 
 _SEED = 7  # of the random trials: the same picture gives the same result
-_COARSEST_RADIUS = 6  # pixels from the hole's middle to its rim at which no coarser level is made
+_COARSEST_AREA = 500  # pixels from the hole's middle to its rim at which no coarser level is made
 _LARGEST_SEARCH = 60_000  # patches over the hole up to which a level is searched; finer ones take its partners over
 _ROUNDS = (12, 6, 4)  # searches and votes on the coarsest level, the next, and all finer ones
 _TEXTURE_WEIGHT = 3.0
@@ -71,7 +72,7 @@ def complete(colours: Array, hole: Array) -> Array | None:
         if no whole patch is known.
     """
     levels = [_Level(np.concatenate([colours, _texture(colours[..., 0], hole)], axis=2), hole)]
-    while _thickness(levels[-1].hole) > _COARSEST_RADIUS and allowed_sources(levels[-1].halved().hole).any():
+    while np.count_nonzero(levels[-1].hole) > _COARSEST_AREA and allowed_sources(levels[-1].halved().hole).any():
         levels.append(levels[-1].halved())
     if not allowed_sources(levels[-1].hole).any():
         return None
@@ -92,7 +93,13 @@ def _complete_level(level: _Level, coarse: PatchField | None, depth: int, rng: n
         field = enlarge(coarse, field, allowed)
         picture = _vote(level, field, _certainty(level.hole)[field.targets])
     else:
-        picture = _peel(level, allowed)
+        smooth = np.stack([laplace_fill(np.ascontiguousarray(level.picture[..., c]), level.hole) for c in range(level.picture.shape[2])], axis=-1)
+        picture = np.where(level.hole[..., None], smooth, level.picture)
+        offsets = lay_out(picture, level.hole, allowed, Descriptors.learn(level.picture, allowed, _PULL))
+        rows, columns = np.nonzero(level.hole)
+        picture[rows, columns] = level.picture[rows + offsets[rows, columns, 1], columns + offsets[rows, columns, 0]]
+        place = field.targets + offsets[..., 1].ravel()[field.targets] * level.hole.shape[1] + offsets[..., 0].ravel()[field.targets]
+        field = replace(field, sources=np.where(allowed[place], place, field.sources))
     descriptors = Descriptors.learn(level.picture, allowed, _PULL)
     known = descriptors.of(level.picture)
     certainty = _certainty(level.hole)[field.targets]
