@@ -20,6 +20,7 @@ _SPREAD = 1.4  # pixels, of the Gaussian that smooths the counts: He and Sun, se
 _TURNS = 30  # of belief propagation
 _DAMPING = np.float32(0.5)
 _RIM_WEIGHT = 1.0
+_PULL = 0.006
 _FORBIDDEN = np.float32(1e6)
 
 
@@ -46,7 +47,7 @@ def lay_out(picture: Array, hole: Array, allowed: Array, descriptors: Descriptor
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     moved = picture[y, x]
     own = np.where(inside & ~hole[y, x], 0, _FORBIDDEN) + _rim_misfit(picture, hole, rows, columns, offsets)
-    own += descriptors.pull * np.hypot(offsets[:, 0], offsets[:, 1])
+    own += _PULL * np.hypot(offsets[:, 0], offsets[:, 1])
     labels = _propagate(own.astype(np.float32), _differences(moved), hole)
     out = np.zeros((height, width, 2), int)
     out[rows, columns] = offsets[labels]
@@ -103,7 +104,7 @@ def _rim_misfit(picture: Array, hole: Array, rows: Array, columns: Array, offset
             r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
             known &= ~hole[r, c]
             y, x = np.clip(r[:, None] + offsets[:, 1], 0, height - 1), np.clip(c[:, None] + offsets[:, 0], 0, width - 1)
-            total += known[:, None] * np.linalg.norm(picture[y, x] - picture[r, c][:, None], axis=2)
+            total += known[:, None] * ((picture[y, x] - picture[r, c][:, None]) ** 2).sum(axis=2) / 900
     return _RIM_WEIGHT * total
 
 
@@ -111,7 +112,7 @@ def _differences(moved: Array) -> Array:
     """Difference of every two candidates (N, K, C) of a pixel: (N, K, K) float32."""
     squares = np.einsum("nkc,nkc->nk", moved, moved)
     products = moved @ moved.swapaxes(1, 2)
-    return np.sqrt(np.maximum(squares[:, :, None] + squares[:, None] - 2 * products, 0)).astype(np.float32)
+    return (np.maximum(squares[:, :, None] + squares[:, None] - 2 * products, 0) / 900).astype(np.float32)
 
 
 def _propagate(own: Array, differences: Array, hole: Array) -> Array:
