@@ -19,7 +19,7 @@ _NEAR = 1 / 15  # of the picture's longer side; shorter offsets say nothing: He 
 _SPREAD = 1.4  # pixels, of the Gaussian that smooths the counts: He and Sun, section 3
 _TURNS = 30  # of belief propagation
 _DAMPING = np.float32(0.5)
-_RIM_WEIGHT = 1.0
+_RIM_WEIGHT = 2.0
 _PULL = 0.006
 _FORBIDDEN = np.float32(1e6)
 

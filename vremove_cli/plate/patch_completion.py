@@ -29,9 +29,9 @@ from vremove_cli.plate.patch_match import (
 _SEED = 7  # of the random trials: the same picture gives the same result
 _COARSEST_AREA = 500  # pixels from the hole's middle to its rim at which no coarser level is made
 _LARGEST_SEARCH = 60_000  # patches over the hole up to which a level is searched; finer ones take its partners over
-_ROUNDS = (12, 6, 4)  # searches and votes on the coarsest level, the next, and all finer ones
+_ROUNDS = (20, 10, 6)  # searches and votes on the coarsest level, the next, and all finer ones
 _TEXTURE_WEIGHT = 3.0
-_PULL = 0.2
+_PULL = 0.5
 _CERTAINTY_BASE = 1.3
 _PEELED = 0.7
 _SIGMA_PERCENTILE = 75  # of the distances: Newson et al., section 3.1
