@@ -19,6 +19,7 @@ _JOINED = 16  # pixels; gaps closer than that are completed together
 _SEARCH_MARGIN = 1.0  # distance within which patches are searched, in the gap's longer sides
 _MIN_SEARCH = 48  # pixels, least such distance
 _SOLVED_MARGIN = 4  # pixels round a gap in which its Poisson equation is set up
+_TOLERATED_JUMP = 12.0
 _ANCHOR = 0.01  # weight of the copied samples against their gradients
 
 
@@ -45,7 +46,7 @@ def heal(planes: tuple[Array, ...], layout: Layout, gray: Array, gaps: Array) ->
         offsets = complete(colours[box.slices], gaps[box.slices])
         inside = gap.on(box)
         for plane, component in zip(filled, layout.components, strict=True):
-            _fill_gap(plane, box, inside, offsets, component.sub_x, component.sub_y)
+            _fill_gap(plane, box, inside, offsets, component.sub_x, component.sub_y, layout.peak)
     return tuple(
         np.clip(np.rint(values), 0, layout.peak).astype(layout.dtype) for values in filled
     )
@@ -76,7 +77,7 @@ def _groups(gaps: Array) -> list[Placed]:
     return out
 
 
-def _fill_gap(plane: Array, box: Box, gap: Array, offsets: Array | None, sub_x: int, sub_y: int) -> None:
+def _fill_gap(plane: Array, box: Box, gap: Array, offsets: Array | None, sub_x: int, sub_y: int, peak: int) -> None:
     """Fill one gap of a component (H, W) float32 in place.
 
     Args:
@@ -108,7 +109,11 @@ def _fill_gap(plane: Array, box: Box, gap: Array, offsets: Array | None, sub_x: 
     grad_x, grad_y = right, below
     grad_x[:, :-1] = (right[:, :-1] + left[:, 1:]) / 2
     grad_y[:-1] = (below[:-1] + above[1:]) / 2
-    ones = np.ones_like(copied)
     start = np.where(inside, copied, part)
-    solved = solve_poisson(start[None], inside, grad_x[None], grad_y[None], ones, ones, _ANCHOR * ones)[0]
+    tolerated = _TOLERATED_JUMP * peak / 255
+    weight_x, weight_y = np.ones_like(start), np.ones_like(start)
+    weight_x[:, :-1] = 1 / (1 + ((np.diff(start, axis=1) - grad_x[:, :-1]) / tolerated) ** 2)
+    weight_y[:-1] = 1 / (1 + ((np.diff(start, axis=0) - grad_y[:-1]) / tolerated) ** 2)
+    anchor = np.full_like(start, _ANCHOR)
+    solved = solve_poisson(start[None], inside, grad_x[None], grad_y[None], weight_x, weight_y, anchor)[0]
     part[inside] = solved[inside]
