@@ -8,13 +8,13 @@ Patches are compared by their principal components, which a few convolutions giv
 indices into the flattened picture. A patch is named by its centre; `RADIUS` pixels reach to its border.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from vremove_cli.arrays import dilate_square
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, Box
 
 RADIUS = 3  # pixels; patches of 7x7
 _SIDE = 2 * RADIUS + 1
@@ -66,7 +66,7 @@ class Descriptors:
             allowed: (H * W,) bool, the centres to take.
             pull: Weight of distance, see `pull`.
         """
-        height, width, channels = picture.shape
+        width, channels = picture.shape[1:]
         centres = np.flatnonzero(allowed)
         centres = centres[:: max(1, len(centres) // _SAMPLES)]
         mean = picture.reshape(-1, channels)[centres].mean(axis=0)
@@ -78,25 +78,31 @@ class Descriptors:
         kernels = vectors.T[::-1][:_COMPONENTS].reshape(-1, _SIDE, _SIDE, channels)
         return cls(mean, np.ascontiguousarray(kernels, np.float32), pull)
 
-    def of(self, picture: Array) -> Array:
-        """Describe the patches of a picture (H, W, C) float32: (H * W, K + 2) float32, the position last."""
-        height, width, channels = picture.shape
-        out = np.empty((height, width, len(self.kernels) + 2), np.float32)
-        planes = [np.ascontiguousarray(picture[..., c] - self.mean[c]) for c in range(channels)]
+    def of(self, picture: Array, box: Box) -> Array:
+        """Describe the patches of a part of a picture.
+
+        Args:
+            picture: (H, W, C) float32.
+            box: The part, inside the picture. Patches that reach over it are mirrored at its border.
+
+        Returns:
+            (h, w, K + 2) float32; the last two are the position, in units of `pull`.
+        """
+        part = picture[box.slices]
+        planes = [np.ascontiguousarray(part[..., c] - self.mean[c]) for c in range(part.shape[2])]
+        out = np.empty((box.height, box.width, len(self.kernels) + 2), np.float32)
         for k, kernel in enumerate(self.kernels):
-            filtered = [
-                cv2.filter2D(plane, cv2.CV_32F, np.ascontiguousarray(kernel[..., c]), borderType=cv2.BORDER_REFLECT_101)
-                for c, plane in enumerate(planes)
-            ]
-            out[..., k] = sum(filtered[1:], start=filtered[0])
-        out[..., -2] = self.pull * np.arange(width)
-        out[..., -1] = self.pull * np.arange(height)[:, None]
-        return out.reshape(height * width, -1)
+            out[..., k] = sum(
+                cv2.filter2D(plane, cv2.CV_32F, np.ascontiguousarray(kernel[..., c])) for c, plane in enumerate(planes)
+            )
+        out[..., -2] = self.pull * np.arange(box.x0, box.x1)
+        out[..., -1] = self.pull * np.arange(box.y0, box.y1)[:, None]
+        return out
 
 
-def allowed_sources(hole: Array) -> Array:
-    """Return the centres (H * W,) bool of patches that lie in the picture and touch no pixel of a hole (H, W) bool."""
-    out = ~dilate_square(hole, RADIUS)
+def allowed_sources(unknown: Array) -> Array:
+    """Return the centres (H * W,) bool of patches inside the picture that touch no unknown pixel, (H, W) bool."""
+    out = ~dilate_square(unknown, RADIUS)
     inside = np.zeros_like(out)
     inside[RADIUS:-RADIUS, RADIUS:-RADIUS] = True
     return np.asarray((out & inside).ravel())
@@ -118,39 +124,43 @@ def enlarge(coarse: PatchField, fresh: PatchField, allowed: Array) -> PatchField
         coarse: The coarse level's field.
         fresh: A field of the finer level; its partners stay where the coarse ones are not allowed.
         allowed: (H * W,) bool, allowed centres of the finer level.
+
+    Returns:
+        The finer level's field.
     """
-    height, width = fresh.shape
+    (height, width), (coarse_height, coarse_width) = fresh.shape, coarse.shape
     y, x = np.divmod(fresh.targets, width)
-    slot = coarse.slots[np.minimum(y // 2, coarse.shape[0] - 1) * coarse.shape[1] + np.minimum(x // 2, coarse.shape[1] - 1)]
-    source_y, source_x = np.divmod(coarse.sources[slot], coarse.shape[1])
-    source_y, source_x = 2 * source_y + y % 2, 2 * source_x + x % 2
-    sources = np.minimum(source_y, height - 1) * width + np.minimum(source_x, width - 1)
-    sources = np.where((slot >= 0) & allowed[sources], sources, fresh.sources)
-    return PatchField(fresh.shape, fresh.targets, fresh.slots, sources, fresh.costs)
+    slot = coarse.slots[np.minimum(y // 2, coarse_height - 1) * coarse_width + np.minimum(x // 2, coarse_width - 1)]
+    source_y, source_x = np.divmod(coarse.sources[slot], coarse_width)
+    source_y, source_x = np.minimum(2 * source_y + y % 2, height - 1), np.minimum(2 * source_x + x % 2, width - 1)
+    sources = source_y * width + source_x
+    return replace(fresh, sources=np.where((slot >= 0) & allowed[sources], sources, fresh.sources))
 
 
 def search(
-    field: PatchField, targets: Array, sources: Array, allowed: Array, rng: np.random.Generator, radius: int
+    field: PatchField, wanted: Array, known: Array, allowed: Array, rng: np.random.Generator, radius: int
 ) -> PatchField:
     """Improve the partners of all patches.
 
     Args:
-        field: The patches and their partners so far; the costs are computed anew.
-        targets: (H * W, K) float32, descriptors of the patches as they are now.
-        sources: (H * W, K) float32, descriptors of the known picture.
-        allowed: (H * W,) bool, allowed partners.
+        field: The patches and their partners so far; their costs are computed anew.
+        wanted: (N, K) float32, descriptors of the patches as they are now.
+        known: (H * W, K) float32, descriptors of the known picture.
+        allowed: (H * W,) bool, centres of allowed partners.
         rng: Source of the random trials.
-        radius: Largest distance of the first random trial in pixels; 0 for none.
+        radius: Largest distance of the first random trials in pixels; it is halved down to 1.
+
+    Returns:
+        The field with better partners.
     """
     height, width = field.shape
-    wanted = targets[field.targets]
     best = field.sources.copy()
-    costs = _distance(wanted, sources[best])
+    costs = _distance(wanted, known[best])
 
     def attempt(candidates: Array) -> None:
         candidates = np.clip(candidates, 0, height * width - 1)
         new = np.flatnonzero(allowed[candidates] & (candidates != best))
-        distance = _distance(wanted[new], sources[candidates[new]])
+        distance = _distance(wanted[new], known[candidates[new]])
         better = distance < costs[new]
         chosen = new[better]
         best[chosen], costs[chosen] = candidates[chosen], distance[better]
@@ -164,7 +174,7 @@ def search(
         dy, dx = rng.integers(-radius, radius + 1, (2, len(best)))
         attempt(best + dy * width + dx)
         radius //= 2
-    return PatchField(field.shape, field.targets, field.slots, best, costs)
+    return replace(field, sources=best, costs=costs)
 
 
 def _distance(a: Array, b: Array) -> Array:
