@@ -11,7 +11,7 @@ import numpy as np
 from vremove_cli.arrays import dilate_square, label_components
 from vremove_cli.compose import subsample_mask
 from vremove_cli.geometry import Array, Box, Placed, bounds
-from vremove_cli.media.pixel_format import Layout
+from vremove_cli.media.pixel_format import Component, Layout
 from vremove_cli.motion.laplace_fill import laplace_fill
 from vremove_cli.plate.patch_completion import complete
 from vremove_cli.plate.poisson import solve_poisson
@@ -42,29 +42,32 @@ def heal(planes: tuple[Array, ...], layout: Layout, gray: Array, gaps: Array) ->
     if gaps.all():
         return tuple(np.full_like(plane, (layout.peak + 1) // 2) for plane in planes)
     height, width = gaps.shape
+    groups = _groups(gaps)
     filled = [plane.astype(np.float32) for plane in planes]
-    colours = _colours(planes, layout, gray)
-    for rank, gap in enumerate(_groups(gaps)):
+    for plane, component in zip(filled, layout.components, strict=True):
+        for gap in groups:
+            _continue_rim(plane, gap, component)
+    colours = _colours(filled, layout, gray)
+    for gap in [gap for gap in groups if not _thin(gap.values)][:_MOST_COMPLETED]:
         margin = max(_MIN_SEARCH, int(_SEARCH_MARGIN * np.count_nonzero(gap.values) ** 0.5))
         box = gap.box.grow(margin).align(1 << max(layout.sub_x, layout.sub_y)).clip(width, height)
-        hole = gap.on(box)
-        offsets = (
-            None if rank >= _MOST_COMPLETED or _thin(hole) else complete(colours[box.slices], hole, gaps[box.slices])
-        )
+        offsets = complete(colours[box.slices], gap.on(box), gaps[box.slices])
+        if offsets is None:
+            continue
         for plane, component in zip(filled, layout.components, strict=True):
             part = plane[box.scale(component.sub_x, component.sub_y).slices]
-            _fill(part, hole, offsets, component.sub_x, component.sub_y, _TOLERATED_JUMP * layout.peak / 255)
+            _fill(part, gap.on(box), offsets, component, _TOLERATED_JUMP * layout.peak / 255)
     return tuple(np.clip(np.rint(plane), 0, layout.peak).astype(layout.dtype) for plane in filled)
 
 
-def _colours(planes: tuple[Array, ...], layout: Layout, gray: Array) -> Array:
+def _colours(planes: list[Array], layout: Layout, gray: Array) -> Array:
     """What patches are compared by: (H, W, C) float32 on the scale of 8 bits; gray first, then chroma or R, G, B."""
     height, width = gray.shape
     parts = [gray.astype(np.float32)]
     for k, component in enumerate(layout.components):
         if layout.model == "gray" or (layout.model == "yuv" and k == 0):
             continue
-        samples = planes[k].astype(np.float32) * np.float32(2.0 ** (8 - layout.bits))
+        samples = planes[k] * np.float32(2.0 ** (8 - layout.bits))
         parts.append(samples.repeat(1 << component.sub_y, axis=0).repeat(1 << component.sub_x, axis=1)[:height, :width])
     return np.stack(parts, axis=-1)
 
@@ -85,23 +88,30 @@ def _thin(hole: Array) -> bool:
     return not (~dilate_square(~hole, _THIN)).any()
 
 
-def _fill(plane: Array, gap: Array, offsets: Array | None, sub_x: int, sub_y: int, jump: float) -> None:
-    """Fill one gap of a component in place.
+def _continue_rim(plane: Array, gap: Placed, component: Component) -> None:
+    """Fill one gap of a component (H', W') float32 smoothly, in place."""
+    sub_x, sub_y = component.sub_x, component.sub_y
+    pixels = gap.box.grow(_SOLVED_MARGIN << max(sub_x, sub_y)).align(1 << max(sub_x, sub_y))
+    box = pixels.scale(sub_x, sub_y).clip(plane.shape[1], plane.shape[0])
+    hole = Placed(pixels.scale(sub_x, sub_y), subsample_mask(gap.on(pixels), sub_x, sub_y)).on(box)
+    part = plane[box.slices]
+    part[hole] = laplace_fill(part, hole)[hole]
+
+
+def _fill(plane: Array, gap: Array, offsets: Array, component: Component, jump: float) -> None:
+    """Fill one gap of a component from its surroundings, in place.
 
     Args:
-        plane: (h', w') float32, the component round the gap.
+        plane: (h', w') float32, the component round the gap, with a smooth continuation in the gap.
         gap: (h, w) bool, in pixels of the frame.
-        offsets: (h, w, 2), the pixels to copy, see `complete`; None to continue the rim smoothly.
-        sub_x: log2 of the component's horizontal subsampling.
-        sub_y: log2 of the vertical one.
+        offsets: (h, w, 2), the pixels to copy, see `complete`.
+        component: The component.
         jump: Tolerated jump at a seam in codes.
     """
+    sub_x, sub_y = component.sub_x, component.sub_y
     hole = subsample_mask(gap, sub_x, sub_y)
     near = bounds(hole).grow(_SOLVED_MARGIN).clip(plane.shape[1], plane.shape[0])
     part, inside = plane[near.slices], hole[near.slices]
-    if offsets is None:
-        part[inside] = laplace_fill(part, inside)[inside]
-        return
     own = offsets[:: 1 << sub_y, :: 1 << sub_x][near.slices] / np.array([1 << sub_x, 1 << sub_y])
     copied, grad_x, grad_y = _copy(plane, near, own.astype(np.float32), inside)
     start = np.where(inside, copied, part)
