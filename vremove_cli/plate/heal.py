@@ -85,7 +85,7 @@ def _groups(gaps: Array) -> list[Placed]:
 
 def _thin(hole: Array) -> bool:
     """Whether no pixel of a hole (H, W) bool lies deep inside it."""
-    return not (~dilate_square(~hole, _THIN)).any()
+    return not (~dilate_square(~np.pad(hole, 1), _THIN)).any()
 
 
 def _continue_rim(plane: Array, gap: Placed, component: Component) -> None:
