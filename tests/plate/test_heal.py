@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vremove_cli.media.pixel_format import layout_of
 from vremove_cli.motion.laplace_fill import laplace_fill
@@ -134,3 +136,27 @@ def test_two_gaps_are_not_copied_into_each_other() -> None:
     wall = bricks()
     gap = ellipse(wall.shape, (60, 80), (18, 18)) | ellipse(wall.shape, (130, 80), (18, 18))
     assert psnr(healed(wall, gap), wall, gap) > 20
+
+
+def test_a_long_strip_along_the_border_is_filled() -> None:
+    """Halved until it is small, it lies so near to the border that no whole patch has its middle on its rim."""
+    wall = bricks(120, 900)
+    gap = np.zeros(wall.shape, bool)
+    gap[:6, 100:700] = True
+    assert psnr(healed(wall, gap), wall, gap) > 10
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(8, 60),
+    width=st.integers(8, 60),
+    boxes=st.lists(st.tuples(*[st.integers(0, 60)] * 4), min_size=1, max_size=3),
+)
+def test_no_shape_of_gap_fails_or_changes_the_rest(
+    height: int, width: int, boxes: list[tuple[int, int, int, int]]
+) -> None:
+    wall = bricks(height, width)
+    gap = np.zeros(wall.shape, bool)
+    for x, y, w, h in boxes:
+        gap[y : y + h, x : x + w] = True
+    assert (healed(wall, gap)[~gap] == wall[~gap]).all()

@@ -91,9 +91,10 @@ def _fitting_offsets(picture: Array, hole: Array, unknown: Array, allowed: Array
     reach = np.arange(-RADIUS, RADIUS + 1)
     steps = (reach[:, None] * width + reach).ravel()
     flat = picture.reshape(-1, channels)
-    patches = flat[centres[:, None] + steps].reshape(len(centres), -1)
+    length = len(steps) * channels
+    patches = flat[centres[:, None] + steps].reshape(len(centres), length)
     known = np.repeat(~unknown.ravel()[places[:, None] + steps], channels, axis=1).astype(np.float32)
-    wanted = flat[places[:, None] + steps].reshape(len(places), -1) * known
+    wanted = flat[places[:, None] + steps].reshape(len(places), length) * known
     best = centres[(known @ (patches**2).T - 2 * wanted @ patches.T).argmin(axis=1)]
     return np.stack([best % width - places % width, best // width - places // width], axis=1)
 
