@@ -19,7 +19,7 @@ from vremove_cli.plate.poisson import solve_poisson
 _JOINED = 8  # pixels round each gap; gaps whose surroundings meet are completed together
 _THIN = 2  # pixels; a gap that erosion by so many removes is continued smoothly, as a patch would show no better
 _SEARCH_MARGIN = 1.5  # distance within which patches are searched, in the square root of the gap's area
-_MOST_COMPLETED = 40  # gaps, the largest ones, that are completed from patches: bounds the time in a ragged hole
+_MOST_COMPLETED = 16  # gaps, the largest ones, that are completed from patches: bounds the time in a ragged hole
 _MIN_SEARCH = 48  # pixels, least such distance
 _SOLVED_MARGIN = 4  # pixels round a gap in which its Poisson equation is set up
 # By eye, on drawn scenes and photographs: 25 smears the colours of neighbours, 5 leaves seams of unlike exposure.
