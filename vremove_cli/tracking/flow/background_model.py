@@ -52,7 +52,13 @@ class _Plate:
 
 
 class BackgroundModel:
-    """Frames of one shot, the camera's path, and the plates."""
+    """Frames of one shot, the camera's path, and the plates.
+
+    Attributes:
+        rgb: The frames (h, w, 3) uint8 by number.
+        path: The camera's motion through them.
+        size: (width, height) of the frames.
+    """
 
     def __init__(self, rgb: Mapping[int, Array]) -> None:
         """Estimate the camera's motion.
@@ -61,6 +67,7 @@ class BackgroundModel:
             rgb: Frames (h, w, 3) uint8 of one size by frame number, consecutive.
         """
         self.rgb, self.path = rgb, find_camera_path(rgb)
+        self.size = next(iter(rgb.values())).shape[1::-1]
         self._plate = lru_cache(4)(self._make_plate)
         self.evidence = lru_cache(64)(self._evidence)
 

@@ -30,8 +30,8 @@ class CameraPath:
     """The camera's motion through consecutive frames.
 
     Attributes:
-        from_first: Motion (3, 3) float64 to each frame from the first of its group; the same object for frames between
-            which the camera stands still.
+        from_first: Motion (3, 3) float64 from the first frame to each frame, as if the camera stood still between
+            groups; the same object for frames between which it stands still.
         anchor: For each frame, the frame that it was aligned with.
         group: For each frame, the number of its group: frames of different groups could not be aligned.
     """
@@ -63,7 +63,7 @@ def find_camera_path(rgb: Mapping[int, Array]) -> CameraPath:
         found = anchor.motion_to(gray, guesses) if anchor else None
         if anchor is None or found is None:
             origin, group, anchor, relative, before = t, group + 1, _Anchor(gray), np.eye(3), np.eye(3)
-            path.from_first[t] = np.eye(3)
+            path.from_first[t] = path.from_first.get(t - 1, np.eye(3))
         else:
             relative, before = found, relative
             start = path.from_first[origin]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.arrays import dilate_square, iou, keep_components, ring
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, bounds
 from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
@@ -26,7 +26,11 @@ _SMOOTHNESS = 5.0  # cost of a boundary of one pixel, against label costs of abo
 _ROUNDS = 5  # of learning the colours and segmenting again
 _ITERATIONS, _LAST_ITERATIONS = 40, 100  # of the solver, in a round and in the last one
 _CONVERGED = 0.985  # IoU of two rounds' masks
-_MOTION_RADIUS = 0.05  # frame heights round a point that show whether the object moves
+_SEED_RADIUS = 0.05  # frame heights round a point whose motion is the object's
+_MIN_CORE = 2.5  # pixels: least radius of the disc round a point that shows whether the object moves
+_CORE_SHARES = 3.0  # times the share of that disc that moves: weight of the motion, up to 1
+_SCORED_MOTION = 2.0  # weight of the motion in a trial's score
+_LOOSER = 0.08  # of a box that a mask may leave empty beyond what the best one does
 _OBJECT_RADIUS = 0.35  # frame heights round a point that its object may fill
 _BOX_MARGIN = 40  # pixels round a box that are background
 _CORE = 0.6  # squared radius in a box's ellipse below which the object is assumed at first
@@ -66,6 +70,17 @@ def initial_mask(
     return _from_points(lab, prompts, foreground)
 
 
+def prompt_seed(prompts: ObjectPrompts, shape: tuple[int, int]) -> Array:
+    """Return what certainly belongs to the object, as prompts say: (H, W) bool, of a picture of that shape.
+
+    That is a disc round each point, and the inner part of each box if there are no points.
+    """
+    if prompts.points:
+        return distance_to(prompts.points, shape) < _SEED_RADIUS * shape[0]
+    cores = (box_zones(shape, box)[0] & (_ellipse(shape, box) < _CORE) for box in prompts.boxes)
+    return np.any([np.zeros(shape, bool), *cores], axis=0)
+
+
 def separation(mask: Array, bins: Array) -> float:
     """Measure how different the colours of a mask and of its surroundings are.
 
@@ -87,14 +102,16 @@ def _from_points(lab: Array, prompts: ObjectPrompts, foreground: ForegroundEvide
     height = lab.shape[0]
     bins, weights = bins_of(lab), edge_weights(lab)
     distance = distance_to(prompts.points, bins.shape)
-    trust = foreground.reliability(distance < _MOTION_RADIUS * height)
-    motion = trust * foreground.motion
+    core = distance < max(_MIN_CORE, POINT_RADIUS * height)
+    evidence = foreground.for_object()
+    motion = min(1.0, _CORE_SHARES * float(np.mean(evidence[core] > 0))) * evidence
     trials = {}
     for scale in SCALES:
         radius = scale * height / len(prompts.points) ** 0.5
         trials[scale] = _grow_from_points(bins, weights, prompts, radius, motion)
-    zone = distance < _OBJECT_RADIUS * height
-    scores = {scale: _trial_score(soft > 0.5, bins, motion, trust, zone, scale) for scale, soft in trials.items()}
+    zone, trust = distance < _OBJECT_RADIUS * height, foreground.reliability(core)
+    seen = _SCORED_MOTION * trust * motion
+    scores = {scale: _trial_score(soft > 0.5, bins, seen, trust, zone, scale) for scale, soft in trials.items()}
     best = max(scores, key=lambda scale: scores[scale])
     agreement = _mean_agreement([trials[scale] > 0.5 for scale in SCALES[1:5]])
     return InitialMask(trials[best], agreement, separation(trials[best] > 0.5, bins))
@@ -178,26 +195,44 @@ def _from_boxes(lab: Array, rgb: Array, prompts: ObjectPrompts, foreground: Fore
 
 
 def _vote_on_box(lab: Array, rgb: Array, box: BoxCorners, foreground: ForegroundEvidence) -> tuple[Array, float] | None:
-    """Return the share of votes (H, W) for the object in a box and how well they agree; None if all are empty."""
+    """Return the share of votes (H, W) for the object in a box and how well they agree; None if all are empty.
+
+    A box touches its object on four sides: masks that leave more of it empty than the best one does have no vote (the
+    bounding box prior of Lempitsky et al., "Image segmentation with a bounding box prior", 2009).
+    """
     core = box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < _CORE)
-    motion = foreground.reliability(core) * foreground.motion
+    motion = foreground.for_object()
+    differs = motion > 0
     masks = [
-        _segment_box(lab, box, 0 * motion),
-        _segment_box(lab, box, motion),
+        _segment_box(lab, box, 0 * motion, core),
+        _segment_box(lab, box, motion, differs if foreground.reliability(core) else core),
+        _segment_box(lab, box, 2 * motion, differs if foreground.reliability(core) else core),
         _grabcut(rgb, box, ellipse=False),
         _grabcut(rgb, box, ellipse=True),
     ]
-    votes = [mask for mask in masks if mask.any()]  # GrabCut may find nothing to separate
+    fit = [_box_fit(mask, box) for mask in masks]
+    votes = [mask for mask, value in zip(masks, fit, strict=True) if mask.any() and value >= max(fit) - _LOOSER]
     if not votes:
         return None
-    return np.mean(votes, axis=0), iou(votes[0], votes[-1]) if len(votes) > 1 else 0.5
+    return np.mean(votes, axis=0), _mean_agreement(votes) if len(votes) > 1 else 0.5
 
 
-def _segment_box(lab: Array, box: BoxCorners, motion: Array) -> Array:
-    """Return the mask (H, W) bool of one box by colour, edges and motion evidence (H, W)."""
+def _box_fit(mask: Array, box: BoxCorners) -> float:
+    """Return how well a mask (H, W) bool fills a box from side to side: 1 if its own box is the same; 0 if empty."""
+    x0, y0, x1, y1 = (round(v) for v in box)
+    own = bounds(mask)
+    if own.empty:
+        return 0.0
+    horizontal = (abs(own.x0 - x0) + abs(own.x1 - x1)) / max(1, x1 - x0)
+    vertical = (abs(own.y0 - y0) + abs(own.y1 - y1)) / max(1, y1 - y0)
+    return 1 - max(horizontal, vertical)
+
+
+def _segment_box(lab: Array, box: BoxCorners, motion: Array, first: Array) -> Array:
+    """Return the mask (H, W) bool of one box by colour, edges and motion evidence (H, W), from a first guess (H, W)."""
     bins, weights = bins_of(lab), edge_weights(lab)
     in_box, margin = box_zones(lab.shape[:2], box)
-    inside = in_box & (_ellipse(lab.shape[:2], box) < _CORE)
+    inside = in_box & first
     u = inside.astype(np.float32)
     for _ in range(_ROUNDS):
         own, other = histogram(bins, inside * 1.0), histogram(bins, (margin | (in_box & ~inside)) * 1.0)

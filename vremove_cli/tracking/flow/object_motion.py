@@ -6,12 +6,14 @@ not, and neither does the background. Limbs change their picture, but stay near 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array, Box, bounds
 from vremove_cli.motion.warp import project, warp_back
+from vremove_cli.tracking.base import ForegroundEvidence
 from vremove_cli.tracking.flow.background_model import BackgroundModel, gradient
 
 _FOLLOWED, _STEP = 20, 2  # frames before and after that a seed is followed, and every which of them is compared
@@ -19,7 +21,32 @@ _SEARCH, _MISMATCH = 8, 40.0  # pixels round the guess, and 8-bit levels of diff
 _BLUR = 1.0  # pixels: deviation of the Gaussian under which pictures are compared
 _LEAST, _MISALIGNMENT = 6.0, 0.75  # differences allowed: 8-bit levels, pixels of gradient
 _MIN_SHIFT = 2.5  # pixels that the seed must move against the camera, for its motion to tell anything
+_MIN_SEED_SHARE = 0.3  # of the seed that must differ from the background, for the rest of it to be left out
+_WITH_SEED, _OTHERWISE = 0.7, 1.5  # evidence of moving with the seed, and of moving otherwise
 _LIMB_SHARE = 0.6  # of the frames in which a limb's place is silhouette
+
+
+def object_evidence(model: BackgroundModel, t: int, seed: Array) -> ForegroundEvidence:
+    """Return the evidence of frame `t` for the object that a seed belongs to.
+
+    Args:
+        model: Background model of the shot.
+        t: Frame.
+        seed: Part (h, w) bool of the object, of any size.
+
+    Returns:
+        The frame's evidence; its `motion` is raised where pixels move as the seed does, and lowered where they move
+        otherwise. The frame's own evidence if the seed does not move, or is not found in other frames.
+    """
+    evidence = model.evidence(t)
+    height, width = evidence.motion.shape
+    seed = cv2.resize(seed.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA) > 0
+    differs = seed & (evidence.motion > 0)
+    if np.count_nonzero(differs) > _MIN_SEED_SHARE * np.count_nonzero(seed):
+        seed = differs
+    with_seed, otherwise = object_motion(model, t, seed)
+    motion = np.clip(evidence.motion + _WITH_SEED * with_seed, -1.5, 1.5) - _OTHERWISE * otherwise
+    return replace(evidence, motion=motion.astype(np.float32))
 
 
 def object_motion(model: BackgroundModel, t: int, seed: Array) -> tuple[Array, Array]:

@@ -31,6 +31,7 @@ from vremove_cli.tracking.flow.initial_mask import (
     InitialMask,
     distance_to,
     initial_mask,
+    prompt_seed,
 )
 from vremove_cli.tracking.flow.mask_update import correct_mask, expected_iou, propagate_mask
 from vremove_cli.tracking.flow.redetection import redetect
@@ -48,8 +49,10 @@ class FlowTracker:
     def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
         """Segment the object on a prompted frame."""
         rgb, small = frame.rgb, _shrink(frame.rgb, _INITIAL_SIZE)
-        foreground = frame.foreground and frame.foreground.resized(small.shape[1], small.shape[0])
-        first = initial_mask(to_lab(small), small, prompts.scaled(small.shape[0] / frame.clip_size[1]), foreground)
+        height, width = small.shape[:2]
+        scaled = prompts.scaled(height / frame.clip_size[1])
+        foreground = frame.object_evidence(prompt_seed(scaled, (height, width))) if frame.object_evidence else frame.foreground
+        first = initial_mask(to_lab(small), small, scaled, foreground and foreground.resized(width, height))
         soft = cv2.resize(first.mask, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
         model = new_appearance(rgb, soft, first.agreement)
         confidence = expected_iou(bins_of(to_lab(rgb)), soft > 0.5, model.first_object_histogram, first.agreement)
