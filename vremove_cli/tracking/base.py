@@ -11,7 +11,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, Box
 
 WORK_SIZE = 360  # pixels: shorter side of the frames that masks are tracked at
 
@@ -75,6 +75,17 @@ class ForegroundEvidence:
     def resized(self, width: int, height: int) -> "ForegroundEvidence":
         """Return the evidence at another size, interpolated bilinearly."""
         return self.map(lambda x: np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR)))
+
+    def crop(self, box: Box, width: int, height: int) -> "ForegroundEvidence":
+        """Return the evidence in a box of a frame of that size, at the frame's size, interpolated bilinearly."""
+        rows, columns = self.motion.shape
+        scale_x, scale_y = columns / width, rows / height
+        shift_x, shift_y = (box.x0 + 0.5) * scale_x - 0.5, (box.y0 + 0.5) * scale_y - 0.5
+        to_small = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float64)
+        flags, size = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR, (box.width, box.height)
+        return self.map(
+            lambda x: np.asarray(cv2.warpAffine(x, to_small, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        )
 
     def for_object(self) -> Array:
         """Return the evidence (h, w) float32 for an object: motion, and against it where it is another light."""

@@ -1,22 +1,19 @@
 """Mask of the next frame: propagated by optical flow and segmented anew in a band, or corrected by prompts.
 
-Anchors against drift: the object's colours on the prompted frame keep the mask from shrinking; a plate of the
-background, the camera's motion and the foreground evidence keep it from growing.
+Anchors against drift: the object's colours on the prompted frame and the evidence that it is not the background keep
+the mask from shrinking; the evidence of background keeps it from growing.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from vremove_cli.arrays import overlapping_components, split_largest_component
-from vremove_cli.geometry import Array, Box, bounds
+from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import dense_flow, warp_by_flow
-from vremove_cli.motion.warp import grid, project
 from vremove_cli.tracking.base import ObjectPrompts
 from vremove_cli.tracking.flow.appearance_model import (
-    BAND,
     RegisteredFrame,
     colour_ratio,
     component_gap,
@@ -28,6 +25,8 @@ from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side
 
 SMOOTHNESS = 4.0  # cost of a boundary of one pixel, against label costs of about 1 to 10 a pixel
 ITERATIONS = 40
+_NEAR = 2  # pixels round the propagated mask in which foreground counts for the object
+_MOVING = 2.0  # pixels a frame against the camera, from which an object moves
 # The object is lost when its mask is smaller than this share of the usual area or than so many pixels, or when its
 # colour ratio is below this share of the prompted frame's.
 _LOST_AREA, _LOST_PIXELS, _LOST_COLOUR = 0.2, 15, 0.15
@@ -42,128 +41,94 @@ _IOU_CONSTANT, _IOU_AGREEMENT, _IOU_FAMILIARITY, _IOU_SEPARATION = -0.33, 0.35, 
 
 
 @dataclass(frozen=True)
-class _RelativeMotion:
-    """Motion against the camera's: `drift` (H, W) in pixels a frame, its median in the mask, and its noise level."""
-
-    drift: Array
-    object_drift: float
-    noise: float
-
-
-@dataclass(frozen=True)
 class _PropagatedMask:
-    """The mask of the frame before on this frame.
+    """The mask of the frame before on this frame's part (h, w).
 
     Attributes:
-        soft: Mask (H, W) float32.
-        age: Ages (H, W) float32 of its pixels, frames.
-        reliability: Forward-backward consistency of the flow (H, W) float32, 0 to 1.
-        motion: Motion of the pixels against the camera's.
+        soft: Mask (h, w) float32.
+        age: Ages (h, w) float32 of its pixels, frames.
+        reliability: Forward-backward consistency of the flow (h, w) float32, 0 to 1.
+        drift: Motion (h, w, 2) float32 since the frame before against the camera's, pixels.
         trust: How far the motion evidence of this frame can be trusted for the object, 0 to 1.
     """
 
     soft: Array
     age: Array
     reliability: Array
-    motion: _RelativeMotion
+    drift: Array
     trust: float
 
 
-def propagate_mask(frame: RegisteredFrame) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class MaskUpdate:
+    """The mask of a frame's part (h, w); all 0 when the object is lost.
+
+    Attributes:
+        soft: Mask (h, w) float32, above 0.5 inside.
+        age: Ages (h, w) float32 of its pixels, frames.
+        velocity: Motion (x, y) of the object since the frame before against the camera's, pixels.
+    """
+
+    soft: Array
+    age: Array
+    velocity: Array
+
+
+def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     """Find the mask of a frame from the one before.
 
     Args:
-        frame: The frame (H, W), registered with the model of the frame before.
-
-    Returns:
-        The soft mask (H, W) float32, above 0.5 inside, and the ages (H, W) float32 of its pixels; all 0 when the object
-        is lost.
+        frame: The frame's part (h, w), registered with the model of the frame before.
     """
-    model = frame.model
-    with ThreadPoolExecutor(1) as pool:  # OpenCV releases the interpreter lock
-        future = pool.submit(dense_flow, model.gray, frame.gray)
-        backward = dense_flow(frame.gray, model.gray)
-        forward = future.result()
-    warped = warp_by_flow(model.soft_mask, backward)
-    box = bounds(warped > 0.5)
-    if box.empty:
-        return np.zeros_like(warped), np.zeros_like(model.mask_age)
+    forward = dense_flow(frame.gray_before, frame.gray)
+    backward = dense_flow(frame.gray, frame.gray_before)
+    warped = warp_by_flow(frame.mask_before, backward)
+    nothing = MaskUpdate(np.zeros_like(warped), np.zeros_like(warped), np.zeros(2, np.float32))
+    if not (warped > 0.5).any():
+        return nothing
     propagated = _PropagatedMask(
         soft=warped,
-        age=warp_by_flow(model.mask_age, backward),
+        age=warp_by_flow(frame.age_before, backward),
         reliability=_flow_reliability(forward, backward),
-        motion=_relative_motion(frame, backward, warped > 0.5),
+        drift=frame.model.velocity - backward,
         trust=frame.foreground.reliability(warped > 0.5),
     )
-    box = box.grow(BAND).clip(frame.width, frame.height)
-    cost = _object_cost(frame, propagated, box)
-    soft = np.zeros_like(warped)
-    weights = edge_weights(frame.lab[box.slices])
-    soft[box.slices] = solve_segmentation(cost, weights, SMOOTHNESS, ITERATIONS, warped[box.slices])
+    cost = _object_cost(frame, propagated)
+    soft = solve_segmentation(cost, edge_weights(frame.lab), SMOOTHNESS, ITERATIONS, warped)
     mask = _drop_strays(frame, soft > 0.5, propagated)
     if _is_lost(frame, mask):
-        return np.zeros_like(warped), np.zeros_like(propagated.age)
-    return on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask), increment_age(propagated.age, mask)
+        return nothing
+    edge = on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask)
+    return MaskUpdate(edge, increment_age(propagated.age, mask), np.median(propagated.drift[mask], axis=0))
 
 
 def _flow_reliability(forward: Array, backward: Array) -> Array:
-    """Return the forward-backward consistency (H, W) of two flows (H, W, 2): 1 where a pixel returns to itself."""
-    returned = np.stack([warp_by_flow(forward[..., c], backward) for c in (0, 1)], axis=-1)
-    error = np.linalg.norm(backward + returned, axis=2)
-    return np.asarray(np.exp(-((error / (1 + 0.05 * np.linalg.norm(backward, axis=2))) ** 2)))
+    """Return the forward-backward consistency (h, w) of two flows (h, w, 2): 1 where a pixel returns to itself."""
+    error = cv2.magnitude(*cv2.split(backward + warp_by_flow(forward, backward)))
+    return np.asarray(np.exp(-((error / (1 + 0.05 * cv2.magnitude(*cv2.split(backward)))) ** 2)))
 
 
-def _relative_motion(frame: RegisteredFrame, backward: Array, mask: Array) -> _RelativeMotion:
-    """Compare the flow (H, W, 2) to the frame before with the camera's motion."""
-    pixels = grid(frame.width, frame.height)
-    camera = project(frame.to_previous, pixels.reshape(-1, 2)).reshape(pixels.shape) - pixels
-    drift = np.linalg.norm(backward - camera, axis=2)
-    noise = 1 + float(np.median(drift[~mask])) if (~mask).any() else 1.0
-    return _RelativeMotion(drift, float(np.median(drift[mask])), noise)
-
-
-def _object_cost(frame: RegisteredFrame, propagated: _PropagatedMask, box: Box) -> Array:
-    """Return the cost (h, w) float32 of the object label in `box`: shape, colour, plate, motion, size and age."""
-    model, part = frame.model, box.slices
-    soft, reliability = propagated.soft[part], propagated.reliability[part]
+def _object_cost(frame: RegisteredFrame, propagated: _PropagatedMask) -> Array:
+    """Return the cost (h, w) float32 of the object label: shape, colour, motion, size and age."""
+    model, soft = frame.model, propagated.soft
     inside = (soft > 0.5).astype(np.uint8)
     signed = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    cost = -1.5 * (2 * soft - 1) * (0.25 + 0.75 * reliability)
+    cost = -1.5 * (2 * soft - 1) * (0.25 + 0.75 * propagated.reliability)
     cost -= np.clip(np.sign(signed) * np.maximum(np.abs(signed) - 8, 0) / 4, -4, 4)
     own = 0.5 * model.first_object_histogram + 0.5 * model.object_histogram
     other = 0.3 * model.first_surroundings_histogram + 0.7 * model.surroundings_histogram
-    cost -= log_likelihood_ratio(frame.bins[part], own, other, 2.5)
-    cost -= 0.5 * _plate_difference(frame, part, inside)
-    cost += _camera_cost(propagated.motion)[part]
-    # Background evidence counts against the object; foreground evidence does not count for it: another object may move.
-    evidence = frame.foreground
-    cost -= propagated.trust * np.minimum(np.minimum(evidence.motion, -evidence.illumination)[part], 0)
+    cost -= log_likelihood_ratio(frame.bins, own, other, 2.5)
+    # Foreground counts for the object only where it was before: another object may move beside it.
+    evidence = frame.foreground.for_object()
+    cost -= propagated.trust * np.where(signed > -_NEAR, evidence, np.minimum(evidence, 0))
     if model.usual_area > 0:
         cost += 0.7 * np.clip(4 * np.log(max(float(inside.sum()), 1) / model.usual_area), -1, 1.5)
-    cost += np.where((propagated.age[part] < 3) & (signed < 3), 0.5, 0)
+    cost += np.where((propagated.age < 3) & (signed < 3), 0.5, 0)
     return cost.astype(np.float32)
 
 
-def _plate_difference(frame: RegisteredFrame, part: tuple[slice, slice], inside: Array) -> Array:
-    """Return the difference (h, w) from the plate in noise levels above 2, -1.5 to 2; 0 where the plate is unknown."""
-    current, plate = (cv2.GaussianBlur(x[part], (0, 0), 1) for x in (frame.lab, frame.plate))
-    difference = np.linalg.norm(current - plate, axis=2)
-    known = frame.plate_known[part]
-    outside = difference[known & (inside == 0)]
-    noise = 1.48 * float(np.median(outside)) + 1.5 if outside.size else 3.0
-    texture = np.linalg.norm(cv2.Laplacian(plate, cv2.CV_32F), axis=2) / 4
-    return np.where(known, np.clip(difference / (noise + 0.5 * texture) - 2, -1.5, 2), 0)
-
-
-def _camera_cost(motion: _RelativeMotion) -> Array:
-    """Return the cost (H, W) of pixels that move with the camera; 0 when the object does so too."""
-    if motion.object_drift <= 2 * motion.noise:
-        return np.zeros_like(motion.drift)
-    return 1.5 * np.clip(1 - (motion.drift - 0.5 * motion.noise) / (0.4 * motion.object_drift), -0.3, 1)
-
-
 def _drop_strays(frame: RegisteredFrame, mask: Array, propagated: _PropagatedMask) -> Array:
-    """Return a mask (H, W) bool without parts that miss the propagated mask, are tiny, or are another object."""
+    """Return a mask (h, w) bool without parts that miss the propagated mask, are tiny, or are another object."""
     kept = overlapping_components(mask, propagated.soft > 0.5)
     main, others = split_largest_component(kept)
     main_area = np.count_nonzero(main)
@@ -181,15 +146,15 @@ def _is_stray(frame: RegisteredFrame, part: Array, main: Array, propagated: _Pro
     furthest = max(_PART_DISTANCE, 1.2 * float(frame.model.part_distance))
     if component_gap(main, part) > furthest * np.count_nonzero(main) ** 0.5:
         return True
-    motion = propagated.motion
-    main_drift = float(np.median(motion.drift[main]))
-    if main_drift > 2 * motion.noise and float(np.median(motion.drift[part])) < _STILL_SHARE * main_drift:
+    drift = np.linalg.norm(propagated.drift, axis=2)
+    main_drift = float(np.median(drift[main]))
+    if main_drift > _MOVING and float(np.median(drift[part])) < _STILL_SHARE * main_drift:
         return True
     return propagated.trust * float(frame.foreground.motion[part].mean()) < _BACKGROUND_EVIDENCE
 
 
 def _is_lost(frame: RegisteredFrame, mask: Array) -> bool:
-    """Return whether hardly anything of the object is left in a mask (H, W) bool, or not its colours."""
+    """Return whether hardly anything of the object is left in a mask (h, w) bool, or not its colours."""
     if np.count_nonzero(mask) < max(_LOST_PIXELS, _LOST_AREA * frame.model.usual_area):
         return True
     return colour_ratio(frame, mask) < _LOST_COLOUR * float(frame.model.first_colour_ratio)
@@ -199,7 +164,7 @@ def correct_mask(frame: RegisteredFrame, soft_mask: Array, prompts: ObjectPrompt
     """Segment the neighbourhood of each point anew, and leave the rest of the mask as it is.
 
     Args:
-        frame: The frame (H, W).
+        frame: The whole frame (H, W).
         soft_mask: Its propagated mask (H, W) float32.
         prompts: Points and negative points in pixels of the frame.
 

@@ -5,9 +5,9 @@ import numpy as np
 
 from vremove_cli.arrays import overlapping_components
 from vremove_cli.geometry import Array, Box, bounds
-from vremove_cli.tracking.flow.appearance_model import BAND, RegisteredFrame, colour_ratio
+from vremove_cli.tracking.flow.appearance_model import BAND, RegisteredFrame, colour_ratio, settled_age
 from vremove_cli.tracking.flow.colour_histogram import log_likelihood_ratio
-from vremove_cli.tracking.flow.mask_update import ITERATIONS, SMOOTHNESS
+from vremove_cli.tracking.flow.mask_update import ITERATIONS, SMOOTHNESS, MaskUpdate
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
 
 _SCALE = 4  # the response is computed at a quarter of the size
@@ -17,15 +17,22 @@ _MIN_COLOUR_SHARE = 0.5  # of the ratio on the prompted frame, for the segmented
 _MIN_AREA, _MAX_AREA = 0.25, 2.2  # shares of the usual area
 
 
-def redetect(frame: RegisteredFrame) -> Array | None:
+def redetect(frame: RegisteredFrame) -> MaskUpdate:
     """Look for the object on a frame.
 
     Args:
-        frame: The frame (H, W), registered with a model whose object is lost.
+        frame: The whole frame (H, W), registered with a model whose object is lost.
 
     Returns:
-        Soft mask (H, W) float32, above 0.5 inside; None where the object's colours do not fill its outline.
+        Its mask, all 0 where the object's colours do not fill its outline; it stands still.
     """
+    found = _find(frame)
+    soft = np.zeros(frame.gray.shape, np.float32) if found is None else found
+    return MaskUpdate(soft, settled_age(soft > 0.5), np.zeros(2, np.float32))
+
+
+def _find(frame: RegisteredFrame) -> Array | None:
+    """Return the soft mask (H, W) float32 of the object on a frame, above 0.5 inside; None if it is not found."""
     model = frame.model
     box = bounds(model.trusted_mask)
     if box.empty:
