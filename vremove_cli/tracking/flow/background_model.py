@@ -25,7 +25,8 @@ from vremove_cli.tracking.flow.colour_histogram import to_lab
 WIDTH = 320  # pixels: longer side of the model's frames
 REACH = 40  # frames of the shot that are looked at before and after a segment
 MIN_COMPARED = 3  # frames that must show a pixel for its background to be known
-_WITNESSES = 24  # frames whose median is a plate
+_SPARSE = 3  # pixels between those that noise and brightness are measured on
+_WITNESSES = 20  # frames whose median is a plate
 _BLUR = 1.2  # pixels: deviation of the Gaussian under which frames are compared
 _LEAST, _NOISES, _MISALIGNMENT = 2.5, 3.5, 0.25  # threshold: 8-bit levels, times the noise, pixels of gradient
 _UNSTABLE = 0.2  # share of the witnesses that differ from their median, above which the mode is taken
@@ -104,7 +105,8 @@ class BackgroundModel:
 
 def _matched(rgb: Array, target: Array, valid: Array) -> Array:
     """Return a picture (h, w, 3) uint8 with the target's brightness: one factor, the median over valid pixels."""
-    ours, theirs = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)[valid] for x in (rgb, target))
+    sparse = valid[::_SPARSE, ::_SPARSE]
+    ours, theirs = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)[::_SPARSE, ::_SPARSE][sparse] for x in (rgb, target))
     bright = (ours > 20) & (ours < 235) & (theirs > 20) & (theirs < 235)
     if np.count_nonzero(bright) < 100:
         return rgb
@@ -118,32 +120,44 @@ def _median_plate(frames: Array, valid: Array) -> _Plate:
     Where many frames differ from the median, the mode is taken: the frame with the most frames like it. Background
     looks the same whenever it is seen; what passes in front of it does not.
     """
-    count = valid.sum(axis=0)
+    many, count = len(frames), valid.sum(axis=0, dtype=np.uint8)
     # Invalid pixels become alternately the smallest and the largest value, which leaves the median in place.
-    rank = np.cumsum(~valid, axis=0) % 2 * 255
-    padded = np.where(valid[..., None], frames, rank[..., None].astype(np.uint8))
-    plate = np.partition(padded, len(frames) // 2, axis=0)[len(frames) // 2]
-    limit = _LEAST + _NOISES * _noise(frames, valid, plate)[:, None, None] + _MISALIGNMENT * gradient(plate)
-    alike = _alike(frames, valid, plate, limit)
+    if not valid.all():
+        padding = (np.cumsum(~valid, axis=0, dtype=np.uint8) % 2 * 255)[..., None]
+        frames = np.where(valid[..., None], frames, padding)
+    plate = np.partition(frames, many // 2, axis=0)[many // 2]
+    limits = _limits(frames, valid, plate)
+    alike = _alike(frames, valid, plate, limits)
     rows, columns = np.nonzero(alike < (1 - _UNSTABLE) * count)
     if len(rows):
         plate[rows, columns] = _mode(frames[:, rows, columns], valid[:, rows, columns])
-        alike = _alike(frames, valid, plate, limit)
+        alike = _alike(frames, valid, plate, limits)
     share = np.clip((alike / np.maximum(count, 1) - _UNKNOWN_SHARE) / (_KNOWN_SHARE - _UNKNOWN_SHARE), 0, 1)
     return _Plate(plate, np.where(count >= MIN_COMPARED, 255 * share, 0).astype(np.uint8))
 
 
-def _noise(frames: Array, valid: Array, plate: Array) -> Array:
-    """Return the noise (N,) of frames (N, h, w, 3) against a plate (h, w, 3): deviation, 8-bit levels."""
-    gray = cv2.cvtColor(plate, cv2.COLOR_RGB2GRAY)
-    distance = (cv2.absdiff(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), gray) for f in frames)
-    return np.array([1.48 * np.median(d[v]) if v.any() else 0 for d, v in zip(distance, valid, strict=True)])
+def _limits(frames: Array, valid: Array, plate: Array) -> list[Array]:
+    """Return for each of the frames (N, h, w, 3) the difference (h, w) uint8 from the plate that is noise."""
+    allowed, gray = _LEAST + _MISALIGNMENT * gradient(plate), cv2.cvtColor(plate, cv2.COLOR_RGB2GRAY)
+    out = []
+    for frame, where in zip(frames, valid, strict=True):
+        distance = cv2.absdiff(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), gray)
+        out.append(cv2.convertScaleAbs(allowed + _NOISES * _noise(distance, where)))
+    return out
 
 
-def _alike(frames: Array, valid: Array, plate: Array, limit: Array) -> Array:
-    """Return how many of the frames (N, h, w, 3) differ from a plate by less than a limit (N, h, w): (h, w) int."""
-    near = (cv2.absdiff(f, plate).max(axis=2) < k for f, k in zip(frames, limit, strict=True))
-    return np.asarray(sum((n & v).astype(np.uint8) for n, v in zip(near, valid, strict=True)), int)
+def _noise(distance: Array, where: Array) -> float:
+    """Return the deviation of the noise in a difference (h, w) of two frames, from a sample of the pixels `where`."""
+    sample = distance[::_SPARSE, ::_SPARSE][where[::_SPARSE, ::_SPARSE]]
+    return 1.48 * float(np.median(sample)) if sample.size else 0.0
+
+
+def _alike(frames: Array, valid: Array, plate: Array, limits: list[Array]) -> Array:
+    """Return how many of the frames (N, h, w, 3) differ from a plate by less than their limits: (h, w) uint8."""
+    out = np.zeros(plate.shape[:2], np.uint8)
+    for frame, where, limit in zip(frames, valid, limits, strict=True):
+        out += (largest_channel(cv2.absdiff(frame, plate)) < limit) & where
+    return out
 
 
 def _mode(samples: Array, valid: Array) -> Array:
@@ -151,21 +165,24 @@ def _mode(samples: Array, valid: Array) -> Array:
     many = len(samples)
     distance = np.full((many, many, samples.shape[1]), 255, np.uint8)
     for a in range(many):
-        for b in range(a, many):
-            apart = cv2.absdiff(samples[a], samples[b]).max(axis=1)
-            distance[a, b] = distance[b, a] = np.where(valid[a] & valid[b], apart, 255)
+        apart = largest_channel(cv2.absdiff(samples[a:], np.broadcast_to(samples[a], samples[a:].shape).copy()))
+        distance[a, a:] = distance[a:, a] = np.where(valid[a:] & valid[a], apart, 255)
     nearest = max(1, round(_MODE_SHARE * many))
-    spread = np.partition(distance, nearest, axis=1)[:, : nearest + 1].astype(np.float32).mean(axis=1)
+    spread = np.partition(distance, nearest, axis=1)[:, : nearest + 1].mean(axis=1, dtype=np.float32)
     return np.take_along_axis(samples, spread.argmin(axis=0)[None, :, None], axis=0)[0]
+
+
+def largest_channel(rgb: Array) -> Array:
+    """Return the largest channel (H, W) of a picture (H, W, 3)."""
+    return np.asarray(cv2.max(cv2.max(rgb[..., 0], rgb[..., 1]), rgb[..., 2]))
 
 
 def _evidence(rgb: Array, plate: Array, trust: Array) -> ForegroundEvidence:
     """Return the evidence of a frame (h, w, 3) uint8 against its plate (h, w, 3), trusted (h, w) uint8 up to 255."""
     known = trust > 0
     ours, theirs = (cv2.GaussianBlur(x, (0, 0), _BLUR) for x in (rgb, plate))
-    distance = cv2.absdiff(ours, theirs).max(axis=2).astype(np.float32)
-    noise = 1.48 * float(np.median(distance[known])) if known.any() else 1.0
-    ratio = distance / (_LEAST + _NOISES * noise + _MISALIGNMENT * gradient(theirs))
+    distance = largest_channel(cv2.absdiff(ours, theirs))
+    ratio = distance / (_LEAST + _NOISES * _noise(distance, known) + _MISALIGNMENT * gradient(theirs))
     difference = np.where(known, _THRESHOLD * ratio, 0).astype(np.float32)
     motion = np.clip((difference - _THRESHOLD) / _SLOPE, _MIN_EVIDENCE, _MAX_EVIDENCE)
     illumination = np.where(known & (difference > _THRESHOLD), _illumination(to_lab(ours), to_lab(theirs)), 0)
@@ -174,14 +191,13 @@ def _evidence(rgb: Array, plate: Array, trust: Array) -> ForegroundEvidence:
 
 
 def _illumination(lab: Array, plate: Array) -> Array:
-    """Return the evidence (h, w) that a Lab picture is the plate in another light: darker, with hue and texture."""
+    """Return the evidence (h, w) that a Lab picture is the plate in another light: with its hue, and its texture if it has one."""
     correlation, textured = _local_correlation(lab[..., 0], plate[..., 0])
-    same_texture = correlation > _SAME_TEXTURE
-    lost = textured & (correlation < _LOST_TEXTURE)
     darker = lab[..., 0] < plate[..., 0]
-    return np.where(
-        _same_hue(lab, plate), np.where(same_texture, _TEXTURED, np.where(darker & ~lost, _DARKER, 0)), 0
-    )
+    same_texture = (correlation > _SAME_TEXTURE) & (textured | darker)
+    lost = textured & (correlation < _LOST_TEXTURE)
+    light = np.where(same_texture, _TEXTURED, np.where(darker & ~lost, _DARKER, 0))
+    return np.where(_same_hue(lab, plate), light, 0)
 
 
 def _same_hue(lab: Array, plate: Array) -> Array:

@@ -21,7 +21,7 @@ _INLIER = 0.7  # pixels: largest reprojection error
 _LEAST = 12  # corners below which no motion is fitted
 _SHARE = 0.3  # of the corners that a frame should show: fewer inliers are no motion of the camera
 _STILL = 0.04  # pixels: median motion of the inliers below which the camera stands still
-_ANCHOR_SHIFT, _ANCHOR_ZOOM = 0.2, 1.1  # frame widths, and zoom, of the camera after which a new anchor is taken
+_ANCHOR_SHIFT, _ANCHOR_ZOOM = 0.25, 1.15  # frame widths, and zoom, of the camera after which a new anchor is taken
 _MORE_INLIERS = 1.15  # times as many inliers, for which a homography replaces a similarity
 
 

@@ -29,9 +29,7 @@ _CONVERGED = 0.985  # IoU of two rounds' masks
 _SEED_RADIUS = 0.05  # frame heights round a point whose motion is the object's
 _MIN_CORE = 2.5  # pixels: least radius of the disc round a point that shows whether the object moves
 _CORE_SHARES = 3.0  # times the share of that disc that moves: weight of the motion, up to 1
-_SCORED_MOTION = 2.0  # weight of the motion in a trial's score
 _LOOSER = 0.08  # of a box that a mask may leave empty beyond what the best one does
-_OBJECT_RADIUS = 0.35  # frame heights round a point that its object may fill
 _BOX_MARGIN = 40  # pixels round a box that are background
 _CORE = 0.6  # squared radius in a box's ellipse below which the object is assumed at first
 _CERTAIN = 9.0  # label cost that no other cost outweighs
@@ -109,9 +107,8 @@ def _from_points(lab: Array, prompts: ObjectPrompts, foreground: ForegroundEvide
     for scale in SCALES:
         radius = scale * height / len(prompts.points) ** 0.5
         trials[scale] = _grow_from_points(bins, weights, prompts, radius, motion)
-    zone, trust = distance < _OBJECT_RADIUS * height, foreground.reliability(core)
-    seen = _SCORED_MOTION * trust * motion
-    scores = {scale: _trial_score(soft > 0.5, bins, seen, trust, zone, scale) for scale, soft in trials.items()}
+    trusted = foreground.reliability(core) * motion
+    scores = {scale: _trial_score(soft > 0.5, bins, trusted, scale) for scale, soft in trials.items()}
     best = max(scores, key=lambda scale: scores[scale])
     agreement = _mean_agreement([trials[scale] > 0.5 for scale in SCALES[1:5]])
     return InitialMask(trials[best], agreement, separation(trials[best] > 0.5, bins))
@@ -123,18 +120,13 @@ def _mean_agreement(masks: list[Array]) -> float:
     return float(np.mean(pairs))
 
 
-def _trial_score(mask: Array, bins: Array, motion: Array, trust: float, zone: Array, scale: float) -> float:
+def _trial_score(mask: Array, bins: Array, motion: Array, scale: float) -> float:
     """Return how well a trial's outline separates two things: by colour, by motion, and by being of a likely size."""
     if not mask.any() or mask.all():
         return -np.inf
-    foreground = np.clip(motion, 0, 1)
-    share = 0.0
-    if trust:
-        total = trust * mask.sum() + foreground[~mask & zone].sum()
-        share = float(foreground[mask].sum() / max(1.0, total))
     unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
-    inside, size = float(motion[mask].mean()), float(mask.mean()) ** 0.5
-    return 0.5 * separation(mask, bins) + share + 0.4 * inside + 0.35 * size - 0.15 * unlikely
+    inside, size = float(np.clip(motion[mask].mean(), -1, 1)), float(mask.mean()) ** 0.5
+    return 0.5 * separation(mask, bins) + 0.4 * inside + 0.35 * size - 0.15 * unlikely
 
 
 def _grow_from_points(

@@ -14,7 +14,7 @@ import numpy as np
 from vremove_cli.geometry import Array, Box, bounds
 from vremove_cli.motion.warp import project, warp_back
 from vremove_cli.tracking.base import ForegroundEvidence
-from vremove_cli.tracking.flow.background_model import BackgroundModel, gradient
+from vremove_cli.tracking.flow.background_model import BackgroundModel, gradient, largest_channel
 
 _FOLLOWED, _STEP = 20, 2  # frames before and after that a seed is followed, and every which of them is compared
 _SEARCH, _MISMATCH = 8, 40.0  # pixels round the guess, and 8-bit levels of difference up to which a seed is found
@@ -70,8 +70,9 @@ def object_motion(model: BackgroundModel, t: int, seed: Array) -> tuple[Array, A
             continue
         back, other = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float32), _blurred(model.rgb[s])
         shifted = cv2.warpAffine(other, back, size, borderMode=cv2.BORDER_REPLICATE)
-        with_seed.append(cv2.absdiff(own, shifted).max(axis=2))
-        with_camera.append(cv2.absdiff(own, warp_back(other, model.path.motion(t, s), *size)).max(axis=2))
+        with_seed.append(largest_channel(cv2.absdiff(own, shifted)))
+        fixed = warp_back(other, model.path.motion(t, s), *size)
+        with_camera.append(largest_channel(cv2.absdiff(own, fixed)))
         if (s - t) % (2 * _STEP) == 0:
             evidence = model.evidence(s)
             silhouette += cv2.warpAffine((evidence.motion > 0).astype(np.float32), back, size)
