@@ -24,7 +24,8 @@ from vremove_cli.tracking.flow.initial_mask import POINT_RADIUS, components_with
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
 SMOOTHNESS = 4.0  # cost of a boundary of one pixel, against label costs of about 1 to 10 a pixel
-ITERATIONS = 40
+ITERATIONS = 20
+_LIKE = 8.0  # 8-bit levels that the same place may differ by from frame to frame, beside noise
 _NEAR = 2  # pixels round the propagated mask in which foreground counts for the object
 _MOVING = 2.0  # pixels a frame against the camera, from which an object moves
 # The object is lost when its mask is smaller than this share of the usual area or than so many pixels, or when its
@@ -47,7 +48,7 @@ class _PropagatedMask:
     Attributes:
         soft: Mask (h, w) float32.
         age: Ages (h, w) float32 of its pixels, frames.
-        reliability: Forward-backward consistency of the flow (h, w) float32, 0 to 1.
+        reliability: How well the flow explains the frame (h, w) float32, 0 to 1.
         drift: Motion (h, w, 2) float32 since the frame before against the camera's, pixels.
         trust: How far the motion evidence of this frame can be trusted for the object, 0 to 1.
     """
@@ -80,7 +81,6 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     Args:
         frame: The frame's part (h, w), registered with the model of the frame before.
     """
-    forward = dense_flow(frame.gray_before, frame.gray)
     backward = dense_flow(frame.gray, frame.gray_before)
     warped = warp_by_flow(frame.mask_before, backward)
     nothing = MaskUpdate(np.zeros_like(warped), np.zeros_like(warped), np.zeros(2, np.float32))
@@ -89,7 +89,7 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     propagated = _PropagatedMask(
         soft=warped,
         age=warp_by_flow(frame.age_before, backward),
-        reliability=_flow_reliability(forward, backward),
+        reliability=_flow_reliability(frame, backward),
         drift=frame.model.velocity - backward,
         trust=frame.foreground.reliability(warped > 0.5),
     )
@@ -102,10 +102,11 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     return MaskUpdate(edge, increment_age(propagated.age, mask), np.median(propagated.drift[mask], axis=0))
 
 
-def _flow_reliability(forward: Array, backward: Array) -> Array:
-    """Return the forward-backward consistency (h, w) of two flows (h, w, 2): 1 where a pixel returns to itself."""
-    error = cv2.magnitude(*cv2.split(backward + warp_by_flow(forward, backward)))
-    return np.asarray(np.exp(-((error / (1 + 0.05 * cv2.magnitude(*cv2.split(backward)))) ** 2)))
+def _flow_reliability(frame: RegisteredFrame, backward: Array) -> Array:
+    """Return how alike (h, w) a frame and the one before, warped by the flow (h, w, 2), are: 1 where they are equal."""
+    change = cv2.absdiff(frame.gray, warp_by_flow(frame.gray_before, backward))
+    change = cv2.GaussianBlur(change.astype(np.float32), (0, 0), 1.0)
+    return np.asarray(np.exp(-((change / (_LIKE + 3 * float(np.median(change)))) ** 2)))
 
 
 def _object_cost(frame: RegisteredFrame, propagated: _PropagatedMask) -> Array:
