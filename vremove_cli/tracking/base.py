@@ -15,6 +15,7 @@ from vremove_cli.geometry import Array, Box
 
 WORK_SIZE = 360  # pixels: shorter side of the frames that masks are tracked at
 
+KEPT_OUT = -1.0  # value of a soft mask where a negative point keeps the object out
 _SHADE = 0.8  # of the evidence of another light: weight against the object
 
 # Remarks on the mask of a frame, for the summary and the preview.
@@ -139,7 +140,8 @@ class TrackResult:
     """The mask of one frame.
 
     Attributes:
-        mask: Soft mask (h, w) float32 in [0, 1] at `TrackerFrame.mask_size`, above 0.5 inside the object.
+        mask: Soft mask (h, w) float32 in [0, 1] at `TrackerFrame.mask_size`, above 0.5 inside the object; `KEPT_OUT`
+            where a negative point keeps it out, so that no hole is filled there.
         confidence: Expected intersection over union with the true mask, 0 to 1.
         remark: One of the remarks above, or empty.
     """

@@ -31,9 +31,9 @@ class AppearanceModel(TrackerState):
 
     Attributes:
         gray: The frame (H, W) uint8.
-        soft_mask: The object's mask on it (H, W) float32, above 0.5 inside.
+        soft_mask: The object's mask on it (H, W) float32, above 0.5 inside, `KEPT_OUT` where a negative point holds.
         mask_age: For how many frames each pixel has been in the mask (H, W) float32; 0 outside.
-        camera: Motion (3, 3) of the camera to the frame from a fixed one; NaN where it is not known.
+        camera: Motion (3, 3) of the camera to the frame from a fixed one; 0 where it is not known.
         velocity: Motion of the object against the camera (x, y) float32, pixels a frame.
         first_object_histogram: Colours of the object on prompted frames.
         first_surroundings_histogram: Colours next to the object on prompted frames.
@@ -94,7 +94,7 @@ class RegisteredFrame:
         lab: Its colours in Lab (h, w, 3) float32.
         bins: Histogram bins (h, w) of its colours.
         foreground: Evidence of what is not the background, (h, w).
-        camera: Motion (3, 3) of the camera to the frame; NaN where it is not known.
+        camera: Motion (3, 3) of the camera to the frame; 0 where it is not known.
         gray_before: The frame before (h, w) uint8, moved by the camera's and the object's last motion.
         mask_before: Its soft mask (h, w) float32, moved likewise.
         age_before: Ages (h, w) float32 of its mask's pixels, moved likewise.
@@ -143,9 +143,11 @@ def register_frame(frame: TrackerFrame, state: TrackerState, *, whole: bool = Fa
     """
     model = AppearanceModel.from_state(state)
     height, width = frame.rgb.shape[:2]
-    camera = np.full((3, 3), np.nan) if frame.camera is None else frame.camera
-    to_previous = model.camera @ np.linalg.inv(camera) if np.isfinite(camera + model.camera).all() else np.eye(3)
-    to_previous = to_previous @ np.array([[1, 0, -model.velocity[0]], [0, 1, -model.velocity[1]], [0, 0, 1]], np.float64)
+    camera = _camera_of(frame)
+    to_previous = model.camera @ np.linalg.inv(camera) if camera.any() and model.camera.any() else np.eye(3)
+    to_previous = to_previous @ np.array(
+        [[1, 0, -model.velocity[0]], [0, 1, -model.velocity[1]], [0, 0, 1]], np.float64
+    )
     mask_before = warp_back(model.soft_mask, to_previous, width, height)
     near = bounds(mask_before > 0.5)
     everything = Box(0, 0, width, height)
@@ -167,6 +169,11 @@ def register_frame(frame: TrackerFrame, state: TrackerState, *, whole: bool = Fa
     )
 
 
+def _camera_of(frame: TrackerFrame) -> Array:
+    """Return the camera's motion (3, 3) to a frame; 0 where it is not known."""
+    return np.zeros((3, 3)) if frame.camera is None else frame.camera
+
+
 def new_appearance(frame: TrackerFrame, soft_mask: Array, agreement: float) -> AppearanceModel:
     """Make the model of a prompted frame.
 
@@ -184,7 +191,7 @@ def new_appearance(frame: TrackerFrame, soft_mask: Array, agreement: float) -> A
         gray=cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY),
         soft_mask=soft_mask.astype(np.float32),
         mask_age=settled_age(mask),
-        camera=np.full((3, 3), np.nan) if frame.camera is None else frame.camera,
+        camera=_camera_of(frame),
         velocity=np.zeros(2, np.float32),
         first_object_histogram=own,
         first_surroundings_histogram=surroundings,

@@ -191,7 +191,7 @@ def _evidence(rgb: Array, plate: Array, trust: Array) -> ForegroundEvidence:
 
 
 def _illumination(lab: Array, plate: Array) -> Array:
-    """Return the evidence (h, w) that a Lab picture is the plate in another light: with its hue, and its texture if it has one."""
+    """Return the evidence (h, w) that a Lab picture is the plate in another light: with its hue, and any texture."""
     correlation, textured = _local_correlation(lab[..., 0], plate[..., 0])
     darker = lab[..., 0] < plate[..., 0]
     same_texture = (correlation > _SAME_TEXTURE) & (textured | darker)

@@ -110,10 +110,9 @@ class _Anchor:
         corners = self._corners[shown].copy()
         if len(corners) < _LEAST:
             return corners[:, 0], corners[:, 0]
-        options = {"winSize": _WINDOW, "maxLevel": _LEVELS, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
         guessed = guessed[shown].reshape(-1, 1, 2).copy()
-        ahead, found, _ = cv2.calcOpticalFlowPyrLK(self._gray, gray, corners, guessed, **options)
-        back, found_too, _ = cv2.calcOpticalFlowPyrLK(gray, self._gray, ahead, corners.copy(), **options)
+        ahead, found = _track(self._gray, gray, corners, guessed)
+        back, found_too = _track(gray, self._gray, ahead, corners.copy())
         good = (found & found_too).ravel() > 0
         good &= np.linalg.norm(corners - back, axis=2).ravel() < _RETURN
         return corners[:, 0], np.where(good[:, None], ahead[:, 0], np.nan)
@@ -122,6 +121,13 @@ class _Anchor:
         """Return the translation (3, 3) to a frame by phase correlation."""
         (x, y), _ = cv2.phaseCorrelate(self._gray.astype(np.float32), gray.astype(np.float32))
         return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
+def _track(a: Array, b: Array, corners: Array, guesses: Array) -> tuple[Array, Array]:
+    """Return where corners (N, 1, 2) of `a` are in `b`, and whether they were found (N, 1); guesses are overwritten."""
+    flags = cv2.OPTFLOW_USE_INITIAL_FLOW
+    end, found, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, guesses, winSize=_WINDOW, maxLevel=_LEVELS, flags=flags)
+    return end, found
 
 
 def _fit(start: Array, end: Array, frame: Array) -> Array | None:

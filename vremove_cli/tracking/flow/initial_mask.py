@@ -11,7 +11,7 @@ import numpy as np
 
 from vremove_cli.arrays import dilate_square, iou, keep_components, ring
 from vremove_cli.geometry import Array, bounds
-from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
+from vremove_cli.tracking.base import KEPT_OUT, ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
@@ -77,6 +77,14 @@ def prompt_seed(prompts: ObjectPrompts, shape: tuple[int, int]) -> Array:
         return distance_to(prompts.points, shape) < _SEED_RADIUS * shape[0]
     cores = (box_zones(shape, box)[0] & (_ellipse(shape, box) < _CORE) for box in prompts.boxes)
     return np.any([np.zeros(shape, bool), *cores], axis=0)
+
+
+def keep_out(soft: Array, negative: tuple[tuple[float, float], ...]) -> Array:
+    """Return a soft mask (H, W) float32 that is `KEPT_OUT` in a disc round each negative point (x, y)."""
+    if not negative:
+        return soft
+    near = distance_to(negative, soft.shape) < max(_MIN_CORE, POINT_RADIUS * soft.shape[0])
+    return np.where(near, np.float32(KEPT_OUT), soft)
 
 
 def separation(mask: Array, bins: Array) -> float:

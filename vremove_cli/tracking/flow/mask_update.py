@@ -12,7 +12,7 @@ import numpy as np
 from vremove_cli.arrays import overlapping_components, split_largest_component
 from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import dense_flow, warp_by_flow
-from vremove_cli.tracking.base import ObjectPrompts
+from vremove_cli.tracking.base import KEPT_OUT, ObjectPrompts
 from vremove_cli.tracking.flow.appearance_model import (
     RegisteredFrame,
     colour_ratio,
@@ -24,7 +24,8 @@ from vremove_cli.tracking.flow.initial_mask import POINT_RADIUS, components_with
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
 SMOOTHNESS = 4.0  # cost of a boundary of one pixel, against label costs of about 1 to 10 a pixel
-ITERATIONS = 20
+ITERATIONS, _CORRECTION_ITERATIONS = 20, 80  # of the solver: from a mask close by, and of a correction
+_NEVER = 20.0  # label cost that no other cost outweighs
 _LIKE = 8.0  # 8-bit levels that the same place may differ by from frame to frame, beside noise
 _NEAR = 2  # pixels round the propagated mask in which foreground counts for the object
 _MOVING = 2.0  # pixels a frame against the camera, from which an object moves
@@ -82,7 +83,8 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
         frame: The frame's part (h, w), registered with the model of the frame before.
     """
     backward = dense_flow(frame.gray, frame.gray_before)
-    warped = warp_by_flow(frame.mask_before, backward)
+    kept_out = warp_by_flow((frame.mask_before < 0).astype(np.float32), backward) > 0.5
+    warped = warp_by_flow(np.maximum(frame.mask_before, 0), backward)
     nothing = MaskUpdate(np.zeros_like(warped), np.zeros_like(warped), np.zeros(2, np.float32))
     if not (warped > 0.5).any():
         return nothing
@@ -94,11 +96,13 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
         trust=frame.foreground.reliability(warped > 0.5),
     )
     cost = _object_cost(frame, propagated)
+    cost[kept_out] = _NEVER
     soft = solve_segmentation(cost, edge_weights(frame.lab), SMOOTHNESS, ITERATIONS, warped)
     mask = _drop_strays(frame, soft > 0.5, propagated)
     if _is_lost(frame, mask):
         return nothing
     edge = on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask)
+    edge[kept_out & ~mask] = KEPT_OUT
     return MaskUpdate(edge, increment_age(propagated.age, mask), np.median(propagated.drift[mask], axis=0))
 
 
@@ -178,8 +182,8 @@ def correct_mask(frame: RegisteredFrame, soft_mask: Array, prompts: ObjectPrompt
     for point in prompts.negative:
         correction.add_point(point, positive=False)
     weights = edge_weights(frame.lab)
-    soft = solve_segmentation(correction.cost(), weights, SMOOTHNESS, 2 * ITERATIONS, soft_mask)
-    return on_mask_side(soft, soft > 0.5)
+    soft = solve_segmentation(correction.cost(), weights, SMOOTHNESS, _CORRECTION_ITERATIONS, correction.soft_mask)
+    return np.where((soft_mask < 0) & (soft < 0.5), soft_mask, on_mask_side(soft, soft > 0.5))
 
 
 class _Correction:
@@ -187,7 +191,7 @@ class _Correction:
 
     def __init__(self, frame: RegisteredFrame, soft_mask: Array) -> None:
         model = frame.model
-        self.frame, self.soft_mask, self.mask = frame, soft_mask, soft_mask > 0.5
+        self.frame, self.soft_mask, self.mask = frame, np.maximum(soft_mask, 0), soft_mask > 0.5
         self.object_colours = 0.5 * (model.first_object_histogram + model.object_histogram)
         self.other_colours = model.surroundings_histogram
         self.preference = np.zeros_like(soft_mask)  # (H, W): positive where points ask for the object

@@ -76,7 +76,8 @@ def object_motion(model: BackgroundModel, t: int, seed: Array) -> tuple[Array, A
         if (s - t) % (2 * _STEP) == 0:
             evidence = model.evidence(s)
             silhouette += cv2.warpAffine((evidence.motion > 0).astype(np.float32), back, size)
-            known += cv2.warpAffine(((evidence.motion != 0) | (evidence.illumination > 0)).astype(np.float32), back, size)
+            seen = (evidence.motion != 0) | (evidence.illumination > 0)
+            known += cv2.warpAffine(seen.astype(np.float32), back, size)
     if not with_seed:
         return np.zeros(seed.shape, np.float32), np.zeros(seed.shape, np.float32)
     allowed = _LEAST + _MISALIGNMENT * gradient(own)
@@ -126,6 +127,6 @@ def _match(rgb: Array, template: Array, mask: Array, guess: Array) -> Array | No
         return None
     error = cv2.matchTemplate(rgb[area.slices], template, cv2.TM_SQDIFF, mask=mask)
     least, _, (dx, dy), _ = cv2.minMaxLoc(error)
-    if (max(least, 0) / max(1, np.count_nonzero(mask))) ** 0.5 > _MISMATCH:
+    if max(float(least), 0.0) > _MISMATCH**2 * np.count_nonzero(mask):
         return None
     return np.array([area.x0 + dx, area.y0 + dy], np.float64)

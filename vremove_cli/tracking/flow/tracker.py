@@ -10,6 +10,7 @@ from vremove_cli.tracking.base import (
     ABSENT,
     DOUBTFUL,
     FOUND_AGAIN,
+    KEPT_OUT,
     NO_OBJECT,
     ObjectPrompts,
     TrackerFrame,
@@ -30,6 +31,7 @@ from vremove_cli.tracking.flow.initial_mask import (
     InitialMask,
     distance_to,
     initial_mask,
+    keep_out,
     prompt_seed,
 )
 from vremove_cli.tracking.flow.mask_update import correct_mask, expected_iou, propagate_mask
@@ -50,9 +52,12 @@ class FlowTracker:
         rgb, small = frame.rgb, _shrink(frame.rgb, _INITIAL_SIZE)
         height, width = small.shape[:2]
         scaled = prompts.scaled(height / frame.clip_size[1])
-        foreground = frame.object_evidence(prompt_seed(scaled, (height, width))) if frame.object_evidence else frame.foreground
+        foreground = frame.foreground
+        if frame.object_evidence is not None:
+            foreground = frame.object_evidence(prompt_seed(scaled, (height, width)))
         first = initial_mask(to_lab(small), small, scaled, foreground and foreground.resized(width, height))
         soft = cv2.resize(first.mask, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
+        soft = keep_out(soft, prompts.scaled(frame.scale).negative)
         model = new_appearance(frame, soft, first.agreement)
         confidence = expected_iou(bins_of(to_lab(rgb)), soft > 0.5, model.first_object_histogram, first.agreement)
         return model, TrackResult(soft, confidence, _remark(first))
@@ -72,6 +77,8 @@ class FlowTracker:
             return self.begin(frame, prompts) if prompts.points or prompts.boxes else self.propagate(frame, state)
         corrected = correct_mask(registered, soft, scaled)
         removed = (soft > 0.5) & (corrected < 0.5)
+        corrected[removed & bool(prompts.negative)] = KEPT_OUT
+        corrected = keep_out(corrected, scaled.negative)
         return corrected_appearance(frame, model, corrected, removed), TrackResult(corrected, 1.0)
 
     def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:

@@ -10,7 +10,7 @@ import numpy as np
 from vremove_cli.geometry import Array
 
 # Step size of both variables (tau and sigma of the paper): converges when 8 tau sigma <= 1, that is up to 0.353.
-_STEP_SIZE = np.float32(0.35)
+_STEP_SIZE = 0.35
 
 
 def edge_weights(lab: Array) -> tuple[Array, Array]:
@@ -55,7 +55,7 @@ def solve_segmentation(
     extrapolated, new = u.copy(), np.empty_like(u)
     dual_x, dual_y, step = np.zeros_like(u), np.zeros_like(u), np.empty_like(u)
     low_x, low_y = -limit_x, -limit_y
-    scaled_cost = _STEP_SIZE * cost.astype(np.float32)
+    scaled_cost = np.float32(_STEP_SIZE) * cost.astype(np.float32)
     for _ in range(iterations):
         np.subtract(extrapolated[:, 1:], extrapolated[:, :-1], out=step[:, :-1])
         cv2.scaleAdd(step[:, :-1], _STEP_SIZE, dual_x[:, :-1], dst=dual_x[:, :-1])
