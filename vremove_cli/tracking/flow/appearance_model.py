@@ -41,6 +41,7 @@ class AppearanceModel(TrackerState):
         object_histogram: Colours of the object lately.
         surroundings_histogram: Colours next to the object lately.
         first_colour_ratio: Mean log-likelihood ratio of the object's colours on the prompted frame, () float32.
+        motion_trust: How far motion evidence could be trusted for the object lately, 0 to 1, () float32.
         recent_areas: Areas of the latest masks in pixels (N,) float32.
         trusted_mask: The latest mask that was trusted (H, W) uint8, 0 or 1.
         part_distance: Largest distance of a part of the object from its largest part on the prompted frame, in square
@@ -60,6 +61,7 @@ class AppearanceModel(TrackerState):
     object_histogram: Array
     surroundings_histogram: Array
     first_colour_ratio: Array
+    motion_trust: Array
     recent_areas: Array
     trusted_mask: Array
     part_distance: Array
@@ -133,6 +135,28 @@ class RegisteredFrame:
         return tuple((x - self.box.x0, y - self.box.y0) for x, y in points)
 
 
+@dataclass(frozen=True)
+class MaskUpdate:
+    """The mask of a frame's part (h, w); all 0 when the object is lost.
+
+    Attributes:
+        soft: Mask (h, w) float32, above 0.5 inside.
+        age: Ages (h, w) float32 of its pixels, frames.
+        velocity: Motion (x, y) of the object since the frame before against the camera's, pixels.
+        trust: How far the motion evidence of the frame can be trusted for the object, 0 to 1.
+    """
+
+    soft: Array
+    age: Array
+    velocity: Array
+    trust: float
+
+    @classmethod
+    def still(cls, soft: Array) -> "MaskUpdate":
+        """Return the update of an object that was not followed: a mask (h, w) float32, or all 0 when it is lost."""
+        return cls(soft, settled_age(soft > 0.5), np.zeros(2, np.float32), 0.0)
+
+
 def register_frame(frame: TrackerFrame, state: TrackerState, *, whole: bool = False) -> RegisteredFrame:
     """Compute the features of a frame's part round the object, and align the frame before with it.
 
@@ -199,6 +223,7 @@ def new_appearance(frame: TrackerFrame, soft_mask: Array, agreement: float) -> A
         object_histogram=own,
         surroundings_histogram=surroundings,
         first_colour_ratio=np.array(ratio, np.float32),
+        motion_trust=np.array(0, np.float32),
         recent_areas=np.array([mask.sum()], np.float32),
         trusted_mask=mask.astype(np.uint8),
         part_distance=np.array(_largest_part_distance(mask), np.float32),
@@ -232,6 +257,7 @@ def corrected_appearance(
     return replace(
         fresh,
         velocity=model.velocity,
+        motion_trust=model.motion_trust,
         first_object_histogram=own,
         first_surroundings_histogram=surroundings,
         background_histogram=background,
@@ -239,18 +265,15 @@ def corrected_appearance(
     )
 
 
-def updated_appearance(
-    frame: RegisteredFrame, soft_mask: Array, age: Array, velocity: Array, *, lost: bool
-) -> AppearanceModel:
+def updated_appearance(frame: RegisteredFrame, update: MaskUpdate, *, lost: bool) -> AppearanceModel:
     """Return the model after a frame.
 
     Args:
         frame: The frame's part (h, w).
-        soft_mask: Its mask (h, w) float32.
-        age: For how many frames each pixel has been in the mask (h, w) float32.
-        velocity: Motion (x, y) of the object against the camera since the frame before, pixels.
+        update: Its mask.
         lost: Whether the object is lost; then only the frame itself is remembered.
     """
+    soft_mask, age, velocity = update.soft, update.age, update.velocity
     old, mask = frame.model, soft_mask > 0.5
     area = float(mask.sum())
     speed = max(1.0, float(np.linalg.norm(velocity)) / _MAX_SPEED)
@@ -273,6 +296,7 @@ def updated_appearance(
         surroundings = 0.7 * surroundings + 0.3 * histogram(frame.bins, ring(mask, BAND) * 1.0)
         trusted = frame.whole(mask.astype(np.uint8))
         new = replace(new, object_histogram=own, surroundings_histogram=surroundings, trusted_mask=trusted)
+    new = replace(new, motion_trust=np.asarray(0.8 * old.motion_trust + 0.2 * update.trust, np.float32))
     return replace(new, recent_areas=np.append(old.recent_areas, np.float32(area))[-_AREA_COUNT:])
 
 

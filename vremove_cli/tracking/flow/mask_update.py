@@ -14,6 +14,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import dense_flow, warp_by_flow
 from vremove_cli.tracking.base import KEPT_OUT, ObjectPrompts
 from vremove_cli.tracking.flow.appearance_model import (
+    MaskUpdate,
     RegisteredFrame,
     colour_ratio,
     component_gap,
@@ -61,21 +62,6 @@ class _PropagatedMask:
     trust: float
 
 
-@dataclass(frozen=True)
-class MaskUpdate:
-    """The mask of a frame's part (h, w); all 0 when the object is lost.
-
-    Attributes:
-        soft: Mask (h, w) float32, above 0.5 inside.
-        age: Ages (h, w) float32 of its pixels, frames.
-        velocity: Motion (x, y) of the object since the frame before against the camera's, pixels.
-    """
-
-    soft: Array
-    age: Array
-    velocity: Array
-
-
 def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     """Find the mask of a frame from the one before.
 
@@ -85,9 +71,8 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     backward = dense_flow(frame.gray, frame.gray_before)
     kept_out = warp_by_flow((frame.mask_before < 0).astype(np.float32), backward) > 0.5
     warped = warp_by_flow(np.maximum(frame.mask_before, 0), backward)
-    nothing = MaskUpdate(np.zeros_like(warped), np.zeros_like(warped), np.zeros(2, np.float32))
     if not (warped > 0.5).any():
-        return nothing
+        return MaskUpdate.still(np.zeros_like(warped))
     propagated = _PropagatedMask(
         soft=warped,
         age=warp_by_flow(frame.age_before, backward),
@@ -100,10 +85,11 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     soft = solve_segmentation(cost, edge_weights(frame.lab), SMOOTHNESS, ITERATIONS, warped)
     mask = _drop_strays(frame, soft > 0.5, propagated)
     if _is_lost(frame, mask):
-        return nothing
+        return MaskUpdate.still(np.zeros_like(warped))
     edge = on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask)
     edge[kept_out & ~mask] = KEPT_OUT
-    return MaskUpdate(edge, increment_age(propagated.age, mask), np.median(propagated.drift[mask], axis=0))
+    velocity = np.median(propagated.drift[mask], axis=0)
+    return MaskUpdate(edge, increment_age(propagated.age, mask), velocity, propagated.trust)
 
 
 def _flow_reliability(frame: RegisteredFrame, backward: Array) -> Array:

@@ -5,9 +5,9 @@ import numpy as np
 
 from vremove_cli.arrays import overlapping_components
 from vremove_cli.geometry import Array, Box, bounds
-from vremove_cli.tracking.flow.appearance_model import BAND, RegisteredFrame, colour_ratio, settled_age
+from vremove_cli.tracking.flow.appearance_model import BAND, MaskUpdate, RegisteredFrame, colour_ratio
 from vremove_cli.tracking.flow.colour_histogram import log_likelihood_ratio
-from vremove_cli.tracking.flow.mask_update import ITERATIONS, SMOOTHNESS, MaskUpdate
+from vremove_cli.tracking.flow.mask_update import ITERATIONS, SMOOTHNESS
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
 
 _SCALE = 4  # the response is computed at a quarter of the size
@@ -28,7 +28,7 @@ def redetect(frame: RegisteredFrame) -> MaskUpdate:
     """
     found = _find(frame)
     soft = np.zeros(frame.gray.shape, np.float32) if found is None else found
-    return MaskUpdate(soft, settled_age(soft > 0.5), np.zeros(2, np.float32))
+    return MaskUpdate.still(soft)
 
 
 def _find(frame: RegisteredFrame) -> Array | None:
@@ -38,6 +38,8 @@ def _find(frame: RegisteredFrame) -> Array | None:
     if box.empty:
         return None
     ratio = log_likelihood_ratio(frame.bins, model.first_object_histogram, model.background_histogram, 3)
+    # What the background model explains is not the object, if the object differed from the background before.
+    ratio += 2 * float(model.motion_trust) * np.minimum(frame.foreground.for_object(), 0)
     response, (x, y) = _best_match(ratio, model.trusted_mask, box)
     if response < max(_MIN_RESPONSE, _MIN_RESPONSE_SHARE * float(model.first_colour_ratio)):
         return None

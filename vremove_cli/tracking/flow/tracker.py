@@ -104,15 +104,13 @@ class FlowTracker:
         update = redetect(registered) if registered.model.lost else propagate_mask(registered)
         soft, mask = registered.whole(update.soft), update.soft > 0.5
         if not mask.any():
-            lost = updated_appearance(registered, update.soft, update.age, update.velocity, lost=True)
-            return lost, TrackResult(soft, 0.0, ABSENT)
+            return updated_appearance(registered, update, lost=True), TrackResult(soft, 0.0, ABSENT)
         model = registered.model
         if remark == FOUND_AGAIN:
             model = replace(model, trial_agreement=np.minimum(model.trial_agreement, _FOUND_AGREEMENT))
             registered = replace(registered, model=model)
         confidence = expected_iou(registered.bins, mask, model.first_object_histogram, float(model.trial_agreement))
-        state = updated_appearance(registered, update.soft, update.age, update.velocity, lost=False)
-        return state, TrackResult(soft, confidence, remark)
+        return updated_appearance(registered, update, lost=False), TrackResult(soft, confidence, remark)
 
 
 def _is_elsewhere(mask: Array, prompts: ObjectPrompts) -> bool:
