@@ -87,7 +87,7 @@ def tidy(mask: Array, kept_out: Array | None = None) -> Array:
 def _fill_holes(mask: Array, outlines: Array, limit: float, kept_out: Array | None) -> Array:
     """Fill holes of up to `limit` pixels; a larger one (the crook of an arm) shows background and stays.
 
-    So does one with a pixel of `kept_out`. `mask` and `outlines` (its outer contours, filled) are (H, W) uint8, 0 or 255.
+    So does one with a pixel of `kept_out`. `mask` and `outlines` (filled contours) are (H, W) uint8, 0 or 255.
     """
 
     def fillable(labels: Array, areas: Array) -> Array:

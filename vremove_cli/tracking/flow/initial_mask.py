@@ -18,6 +18,11 @@ from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side
 BoxCorners = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15, 0.19, 0.24)  # frame heights: radii of the object that are tried
+_SURROUNDINGS = 24  # pixels round a silhouette that are compared with it
+_SILHOUETTE_ROUNDS = 3
+_SILHOUETTE_MALUS = 0.05  # of the silhouette's score: a shadow that was taken for motion goes along
+_MIRRORED, _FAINTER = 0.6, 0.7  # overlap of a reflection with what it mirrors, and its share of the difference
+_RIM = 3  # pixels round a trial in which foreground is a part that it leaves out
 POINT_RADIUS = 0.012  # frame heights round a point that certainly have its label
 NEGATIVE_RADIUS = 0.04  # frame heights round a negative point that are taken out
 MIN_AGREEMENT = 0.8  # of the trials, below which the outline is doubtful
@@ -111,15 +116,68 @@ def _from_points(lab: Array, prompts: ObjectPrompts, foreground: ForegroundEvide
     core = distance < max(_MIN_CORE, POINT_RADIUS * height)
     evidence = foreground.for_object()
     motion = min(1.0, _CORE_SHARES * float(np.mean(evidence[core] > 0))) * evidence
-    trials = {}
+    trusted, trials = foreground.reliability(core) * motion, []
     for scale in SCALES:
         radius = scale * height / len(prompts.points) ** 0.5
-        trials[scale] = _grow_from_points(bins, weights, prompts, radius, motion)
-    trusted = foreground.reliability(core) * motion
-    scores = {scale: _trial_score(soft > 0.5, bins, trusted, scale) for scale, soft in trials.items()}
-    best = max(scores, key=lambda scale: scores[scale])
-    agreement = _mean_agreement([trials[scale] > 0.5 for scale in SCALES[1:5]])
-    return InitialMask(trials[best], agreement, separation(trials[best] > 0.5, bins))
+        soft = _grow_from_points(bins, weights, prompts, radius, motion)
+        unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
+        trials.append((_trial_score(soft > 0.5, bins, trusted) - 0.15 * unlikely, soft))
+    silhouette = _segment_silhouette(bins, weights, prompts, core, motion, foreground.difference)
+    trials.append((_trial_score(silhouette > 0.5, bins, trusted) - _SILHOUETTE_MALUS, silhouette))
+    best = max(trials, key=lambda trial: trial[0])[1]
+    compared = [*trials[1:5], trials[-1]] if trusted.any() else trials[1:5]
+    agreement = _mean_agreement([soft > 0.5 for _, soft in compared])
+    return InitialMask(best, agreement, separation(best > 0.5, bins))
+
+
+def _segment_silhouette(
+    bins: Array, weights: tuple[Array, Array], prompts: ObjectPrompts, core: Array, motion: Array, difference: Array
+) -> Array:
+    """Segment the moving silhouette under the points: motion says what belongs together, colours say where it ends.
+
+    Args:
+        bins: Histogram bins (H, W) of the picture's colours.
+        weights: Boundary weights, see `edge_weights`.
+        prompts: The points.
+        core: Pixels (H, W) bool that certainly belong to the object.
+        motion: Motion evidence (H, W) for the object.
+        difference: Difference (H, W) from the background.
+
+    Returns:
+        Soft mask (H, W) float32.
+    """
+    moving = cv2.morphologyEx(((motion > 0.1) | core).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    moving = components_with_points(moving > 0, prompts.points)
+    inside = without_reflection(moving, difference)
+    motion = np.where(moving & ~inside, -1, motion)
+    u, far = inside.astype(np.float32), ~dilate_square(inside, _SURROUNDINGS)
+    for _ in range(_SILHOUETTE_ROUNDS):
+        own = histogram(bins, inside * (0.2 + np.clip(motion, 0, 1)))
+        other = histogram(bins, ~(far | dilate_square(inside, 1)) * 1.0)
+        cost = -log_likelihood_ratio(bins, own, other, 3) - motion
+        cost[far], cost[core] = _CERTAIN, -_CERTAIN
+        u = solve_segmentation(cost, weights, _SMOOTHNESS, _ITERATIONS, u)
+        inside = components_with_points(u > 0.5, prompts.points)
+    return on_mask_side(u, inside)
+
+
+def without_reflection(silhouette: Array, difference: Array) -> Array:
+    """Return a silhouette (H, W) bool without its reflection in the floor, if it has one.
+
+    A reflection is the upper part of the silhouette, mirrored at a row, and differs less (H, W) from the background.
+    """
+    box = bounds(silhouette)
+    part, contrast = silhouette[box.slices], difference[box.slices]
+    best, cut = _MIRRORED, box.height
+    for row in range(-(-box.height // 2), box.height - max(3, box.height // 5)):
+        lower = part[row:]
+        mirrored = part[2 * row - box.height : row][::-1]
+        overlap = iou(lower, mirrored)
+        if overlap > best and contrast[row:][lower].mean() < _FAINTER * contrast[:row][part[:row]].mean():
+            best, cut = overlap, row
+    out = silhouette.copy()
+    out[box.y0 + cut :] = False
+    return out
 
 
 def _mean_agreement(masks: list[Array]) -> float:
@@ -128,13 +186,13 @@ def _mean_agreement(masks: list[Array]) -> float:
     return float(np.mean(pairs))
 
 
-def _trial_score(mask: Array, bins: Array, motion: Array, scale: float) -> float:
-    """Return how well a trial's outline separates two things: by colour, by motion, and by being of a likely size."""
+def _trial_score(mask: Array, bins: Array, motion: Array) -> float:
+    """Return how well a trial's outline separates two things, by colour and by motion."""
     if not mask.any() or mask.all():
         return -np.inf
-    unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
     inside, size = float(np.clip(motion[mask].mean(), -1, 1)), float(mask.mean()) ** 0.5
-    return 0.5 * separation(mask, bins) + 0.4 * inside + 0.35 * size - 0.15 * unlikely
+    left_out = float(np.clip(motion[ring(mask, _RIM)], 0, 1).mean())
+    return 0.5 * separation(mask, bins) + 0.4 * inside - 0.5 * left_out + 0.35 * size
 
 
 def _grow_from_points(

@@ -21,7 +21,7 @@ from vremove_cli.tracking.flow.appearance_model import (
     increment_age,
 )
 from vremove_cli.tracking.flow.colour_histogram import histogram, log_likelihood_ratio
-from vremove_cli.tracking.flow.initial_mask import POINT_RADIUS, components_with_points, distance_to, separation
+from vremove_cli.tracking.flow.initial_mask import POINT_RADIUS, components_with_points, distance_to
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
 SMOOTHNESS = 4.0  # cost of a boundary of one pixel, against label costs of about 1 to 10 a pixel
@@ -39,8 +39,6 @@ _LOST_AREA, _LOST_PIXELS, _LOST_COLOUR = 0.2, 15, 0.15
 _STILL_SHARE, _BACKGROUND_EVIDENCE, _PART_DISTANCE = 0.35, -0.2, 0.25
 _MIN_PART, _LARGE_PART = 0.01, 0.5  # shares of the largest part's area: smaller parts go, larger ones always stay
 _PROMPT_COLOUR_RATIO = 1.0  # log-likelihood ratio from which a pixel has the prompted colour
-# Expected IoU with the true mask: a least-squares fit to 2,900 frames of 32 clips (rendered, real, composed, reversed).
-_IOU_CONSTANT, _IOU_AGREEMENT, _IOU_FAMILIARITY, _IOU_SEPARATION = -0.33, 0.35, 0.76, 0.29
 
 
 @dataclass(frozen=True)
@@ -215,22 +213,3 @@ class _Correction:
         ratio = log_likelihood_ratio(self.frame.bins, self.object_colours, self.other_colours, 2.5)
         shape_cost = -6 * self.stiffness * (2 * self.soft_mask - 1)
         return np.asarray(shape_cost - (1 - 0.8 * self.stiffness) * ratio - self.preference)
-
-
-def expected_iou(bins: Array, mask: Array, object_histogram: Array, agreement: float) -> float:
-    """Predict the intersection over union of a mask with the true mask.
-
-    Args:
-        bins: Histogram bins (H, W) of the frame's colours.
-        mask: Mask (H, W) bool.
-        object_histogram: Colours of the object on the prompted frame.
-        agreement: How well trial segmentations of the prompted frame agreed, 0 to 1.
-
-    Returns:
-        0 to 1; 0 for an empty mask.
-    """
-    if not mask.any():
-        return 0.0
-    familiarity = float(np.sqrt(histogram(bins, mask * 1.0) * object_histogram).sum())  # Bhattacharyya coefficient
-    value = _IOU_CONSTANT + _IOU_AGREEMENT * agreement + _IOU_FAMILIARITY * familiarity
-    return float(np.clip(value + _IOU_SEPARATION * separation(mask, bins), 0, 1))
