@@ -86,9 +86,8 @@ def test_what_moves_otherwise_is_no_foreground_for_an_object() -> None:
     seed[70:110, 102:125] = True
     evidence = object_evidence(model, 0, seed)
     left, right = box_at(104, 40), box_at(176, 40)
-    assert (model.evidence(0).motion[right] > 0).mean() > 0.9
-    assert (evidence.motion[left] > 0).mean() > 0.9
-    assert evidence.motion[left].mean() > evidence.motion[right].mean() + 0.5
+    assert evidence.motion[left].mean() > 0.3
+    assert evidence.motion[right].mean() < -0.3
 
 
 def test_an_object_that_stands_still_has_the_frames_own_evidence() -> None:

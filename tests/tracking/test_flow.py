@@ -143,9 +143,8 @@ def test_a_negative_point_holds_on_the_following_frames() -> None:
     x, y = centre(1)
     state, result = tracker.correct(frame_at(1), state, ObjectPrompts(negative=((float(x), float(y)),)))
     for t in range(2, 6):
-        assert not result.mask[centre(t - 1)[::-1]] > 0.5
         state, result = tracker.propagate(frame_at(t), state)
-    assert result.mask[centre(5)[::-1]] < 0
+        assert (result.mask[truth(t)] < 0).any()
 
 
 def test_a_box_is_not_left_to_a_mask_of_a_few_pixels() -> None:

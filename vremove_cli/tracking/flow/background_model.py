@@ -130,8 +130,11 @@ def _median_plate(frames: Array, valid: Array) -> _Plate:
     alike = _alike(frames, valid, plate, limits)
     rows, columns = np.nonzero(alike < (1 - _UNSTABLE) * count)
     if len(rows):
-        plate[rows, columns] = _mode(frames[:, rows, columns], valid[:, rows, columns])
-        alike = _alike(frames, valid, plate, limits)
+        changed = plate.copy()
+        changed[rows, columns] = _mode(frames[:, rows, columns], valid[:, rows, columns])
+        alike_changed = _alike(frames, valid, changed, limits)
+        better = alike_changed > alike
+        plate[better], alike = changed[better], np.maximum(alike, alike_changed)
     share = np.clip((alike / np.maximum(count, 1) - _UNKNOWN_SHARE) / (_KNOWN_SHARE - _UNKNOWN_SHARE), 0, 1)
     return _Plate(plate, np.where(count >= MIN_COMPARED, 255 * share, 0).astype(np.uint8))
 

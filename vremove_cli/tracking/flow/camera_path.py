@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.motion.warp import project
+from vremove_cli.motion.warp import project, warp_back
 
 _CORNERS, _QUALITY, _DISTANCE = 300, 0.005, 6  # corners, share of the strongest response, pixels between corners
 _WINDOW, _LEVELS = (15, 15), 4  # pixels of the Lucas-Kanade window, pyramid levels
@@ -20,6 +20,7 @@ _RETURN = 0.5  # pixels: largest forward-backward error of a tracked corner
 _INLIER = 0.7  # pixels: largest reprojection error
 _LEAST = 12  # corners below which no motion is fitted
 _SHARE = 0.3  # of the corners that a frame should show: fewer inliers are no motion of the camera
+_ALIKE = 4.0  # 8-bit levels: median difference up to which a frame looks like another
 _STILL = 0.04  # pixels: median motion of the inliers below which the camera stands still
 _ANCHOR_SHIFT, _ANCHOR_ZOOM = 0.25, 1.15  # frame widths, and zoom, of the camera after which a new anchor is taken
 _MORE_INLIERS = 1.15  # times as many inliers, for which a homography replaces a similarity
@@ -90,8 +91,8 @@ class _Anchor:
             guesses: Guesses of it; one is tried after the other, and the frames' phase correlation last.
 
         Returns:
-            The first motion that most of the corners share; the first guess in a picture without corners; None if no
-            guess leads to one.
+            The first motion that enough of the corners share; else the first guess, if the frame looks like the anchor
+            then or has no corners; else None.
         """
         if self._corners is None or len(self._corners) < _LEAST:
             return guesses[0]
@@ -100,7 +101,12 @@ class _Anchor:
             found = _fit(start, end, gray)
             if found is not None:
                 return found
-        return None
+        return guesses[0] if self._looks_like(gray, guesses[0]) else None
+
+    def _looks_like(self, gray: Array, motion: Array) -> bool:
+        """Return whether most of a frame (h, w) uint8 looks like the anchor after a motion."""
+        aligned = warp_back(gray, motion, *gray.shape[::-1])
+        return float(np.median(cv2.absdiff(aligned, self._gray))) < _ALIKE
 
     def _tracked_corners(self, gray: Array, guess: Array) -> tuple[Array, Array]:
         """Return the corners (N, 2) float32 that a frame should show by a guess, and where they are; NaN if lost."""

@@ -38,6 +38,9 @@ _LOST_AREA, _LOST_PIXELS, _LOST_COLOUR = 0.2, 15, 0.15
 # distance is above this (in square roots of the largest part's area).
 _STILL_SHARE, _BACKGROUND_EVIDENCE, _PART_DISTANCE = 0.35, -0.2, 0.25
 _MIN_PART, _LARGE_PART = 0.01, 0.5  # shares of the largest part's area: smaller parts go, larger ones always stay
+# Expected IoU with the true mask: a least-squares fit to 2,841 frames of drawn scenes 0-31. How far the colours differ
+# from the surroundings' and how much of the surroundings is foreground added nothing.
+_IOU_CONSTANT, _IOU_AGREEMENT, _IOU_FAMILIARITY = -0.30, 0.59, 0.66
 _PROMPT_COLOUR_RATIO = 1.0  # log-likelihood ratio from which a pixel has the prompted colour
 
 
@@ -213,3 +216,21 @@ class _Correction:
         ratio = log_likelihood_ratio(self.frame.bins, self.object_colours, self.other_colours, 2.5)
         shape_cost = -6 * self.stiffness * (2 * self.soft_mask - 1)
         return np.asarray(shape_cost - (1 - 0.8 * self.stiffness) * ratio - self.preference)
+
+
+def expected_iou(bins: Array, mask: Array, object_histogram: Array, agreement: float) -> float:
+    """Predict the intersection over union of a mask with the true mask.
+
+    Args:
+        bins: Histogram bins (H, W) of the frame's colours.
+        mask: Mask (H, W) bool.
+        object_histogram: Colours of the object on the prompted frame.
+        agreement: How well trial segmentations of the prompted frame agreed, 0 to 1.
+
+    Returns:
+        0 to 1; 0 for an empty mask.
+    """
+    if not mask.any():
+        return 0.0
+    familiarity = float(np.sqrt(histogram(bins, mask * 1.0) * object_histogram).sum())  # Bhattacharyya coefficient
+    return float(np.clip(_IOU_CONSTANT + _IOU_AGREEMENT * agreement + _IOU_FAMILIARITY * familiarity, 0, 1))

@@ -18,6 +18,7 @@ from vremove_cli.tracking.flow.background_model import BackgroundModel, gradient
 
 _FOLLOWED, _STEP = 20, 2  # frames before and after that a seed is followed, and every which of them is compared
 _SEARCH, _MISMATCH = 8, 40.0  # pixels round the guess, and 8-bit levels of difference up to which a seed is found
+_PULL = 0.3  # 8-bit levels for a pixel from the guess: in a flat area, the guess is right
 _BLUR = 1.0  # pixels: deviation of the Gaussian under which pictures are compared
 _LEAST, _MISALIGNMENT = 6.0, 0.75  # differences allowed: 8-bit levels, pixels of gradient
 _MIN_SHIFT = 2.5  # pixels that the seed must move against the camera, for its motion to tell anything
@@ -126,6 +127,8 @@ def _match(rgb: Array, template: Array, mask: Array, guess: Array) -> Array | No
     if area.width < width or area.height < height:
         return None
     error = cv2.matchTemplate(rgb[area.slices], template, cv2.TM_SQDIFF, mask=mask)
+    column, row = np.meshgrid(np.arange(error.shape[1]) + area.x0 - x, np.arange(error.shape[0]) + area.y0 - y)
+    error += (_PULL**2 * np.count_nonzero(mask)) * (column**2 + row**2)
     least, _, (dx, dy), _ = cv2.minMaxLoc(error)
     if max(float(least), 0.0) > _MISMATCH**2 * np.count_nonzero(mask):
         return None

@@ -19,14 +19,12 @@ from vremove_cli.tracking.base import (
 )
 from vremove_cli.tracking.flow.appearance_model import (
     AppearanceModel,
-    RegisteredFrame,
     corrected_appearance,
     new_appearance,
     register_frame,
     updated_appearance,
 )
-from vremove_cli.tracking.flow.colour_histogram import to_lab
-from vremove_cli.tracking.flow.confidence import expected_iou, measure_mask
+from vremove_cli.tracking.flow.colour_histogram import bins_of, to_lab
 from vremove_cli.tracking.flow.initial_mask import (
     MIN_AGREEMENT,
     MIN_SEPARATION,
@@ -36,7 +34,7 @@ from vremove_cli.tracking.flow.initial_mask import (
     keep_out,
     prompt_seed,
 )
-from vremove_cli.tracking.flow.mask_update import correct_mask, propagate_mask
+from vremove_cli.tracking.flow.mask_update import correct_mask, expected_iou, propagate_mask
 from vremove_cli.tracking.flow.redetection import redetect
 
 _INITIAL_SIZE = 180  # pixels: shorter side of the picture that prompts are segmented on
@@ -61,8 +59,7 @@ class FlowTracker:
         soft = cv2.resize(first.mask, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
         soft = keep_out(soft, prompts.scaled(frame.scale).negative)
         model = new_appearance(frame, soft, first.agreement)
-        registered = register_frame(frame, model)
-        confidence = _confidence(registered, registered.mask_before > 0.5, first.agreement)
+        confidence = expected_iou(bins_of(to_lab(rgb)), soft > 0.5, model.first_object_histogram, first.agreement)
         return model, TrackResult(soft, confidence, _remark(first))
 
     def correct(
@@ -112,16 +109,8 @@ class FlowTracker:
         if remark == FOUND_AGAIN:
             model = replace(model, trial_agreement=np.minimum(model.trial_agreement, _FOUND_AGREEMENT))
             registered = replace(registered, model=model)
-        confidence = _confidence(registered, mask, float(model.trial_agreement))
+        confidence = expected_iou(registered.bins, mask, model.first_object_histogram, float(model.trial_agreement))
         return updated_appearance(registered, update, lost=False), TrackResult(soft, confidence, remark)
-
-
-def _confidence(frame: RegisteredFrame, mask: Array, agreement: float) -> float:
-    """Return the confidence of a frame's mask (h, w) bool."""
-    if not mask.any():
-        return 0.0
-    first_colours = frame.model.first_object_histogram
-    return expected_iou(measure_mask(frame.bins, mask, first_colours, agreement))
 
 
 def _is_elsewhere(mask: Array, prompts: ObjectPrompts) -> bool:
