@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vremove_cli.arrays import overlapping_components, split_largest_component
+from vremove_cli.arrays import keep_components, overlapping_components, split_largest_component
 from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import dense_flow, warp_by_flow
 from vremove_cli.tracking.base import KEPT_OUT, ObjectPrompts
@@ -28,7 +28,7 @@ SMOOTHNESS = 4.0  # cost of a boundary of one pixel, against label costs of abou
 ITERATIONS, _CORRECTION_ITERATIONS = 20, 80  # of the solver: from a mask close by, and of a correction
 _NEVER = 20.0  # label cost that no other cost outweighs
 _LIKE = 8.0  # 8-bit levels that the same place may differ by from frame to frame, beside noise
-_NEAR = 2  # pixels round the propagated mask in which foreground counts for the object
+_NEAR = 8  # pixels round the propagated mask in which foreground counts for the object
 _MOVING = 2.0  # pixels a frame against the camera, from which an object moves
 # The object is lost when its mask is smaller than this share of the usual area or than so many pixels, or when its
 # colour ratio is below this share of the prompted frame's.
@@ -37,6 +37,8 @@ _LOST_AREA, _LOST_PIXELS, _LOST_COLOUR = 0.2, 15, 0.15
 # when it moves less than this share of the largest part's motion, when its motion evidence is below this, or when its
 # distance is above this (in square roots of the largest part's area).
 _STILL_SHARE, _BACKGROUND_EVIDENCE, _PART_DISTANCE = 0.35, -0.2, 0.25
+_FOREGROUND_SHARE = 0.25  # of a part that must not be background, while the object differs from it
+_REGION = 0.3  # square roots of the object's area: size of a region that is background as a whole
 _MIN_PART, _LARGE_PART = 0.01, 0.5  # shares of the largest part's area: smaller parts go, larger ones always stay
 # Expected IoU with the true mask: a least-squares fit to 2,841 frames of drawn scenes 0-31. How far the colours differ
 # from the surroundings' and how much of the surroundings is foreground added nothing.
@@ -79,7 +81,7 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
         age=warp_by_flow(frame.age_before, backward),
         reliability=_flow_reliability(frame, backward),
         drift=frame.model.velocity - backward,
-        trust=frame.foreground.reliability(warped > 0.5),
+        trust=max(frame.foreground.reliability(warped > 0.5), float(frame.model.motion_trust)),
     )
     cost = _object_cost(frame, propagated)
     cost[kept_out] = _NEVER
@@ -90,7 +92,8 @@ def propagate_mask(frame: RegisteredFrame) -> MaskUpdate:
     edge = on_mask_side(cv2.GaussianBlur(soft, (0, 0), 0.7), mask)
     edge[kept_out & ~mask] = KEPT_OUT
     velocity = np.median(propagated.drift[mask], axis=0)
-    return MaskUpdate(edge, increment_age(propagated.age, mask), velocity, propagated.trust)
+    trust = frame.foreground.reliability(mask)
+    return MaskUpdate(edge, increment_age(propagated.age, mask), velocity, trust)
 
 
 def _flow_reliability(frame: RegisteredFrame, backward: Array) -> Array:
@@ -110,18 +113,34 @@ def _object_cost(frame: RegisteredFrame, propagated: _PropagatedMask) -> Array:
     own = 0.5 * model.first_object_histogram + 0.5 * model.object_histogram
     other = 0.3 * model.first_surroundings_histogram + 0.7 * model.surroundings_histogram
     cost -= log_likelihood_ratio(frame.bins, own, other, 2.5)
-    # Foreground counts for the object only where it was before: another object may move beside it.
-    evidence = frame.foreground.for_object()
-    cost -= propagated.trust * np.where(signed > -_NEAR, evidence, np.minimum(evidence, 0))
+    cost -= propagated.trust * _motion_preference(frame, signed)
     if model.usual_area > 0:
         cost += 0.7 * np.clip(4 * np.log(max(float(inside.sum()), 1) / model.usual_area), -1, 1.5)
     cost += np.where((propagated.age < 3) & (signed < 3), 0.5, 0)
     return cost.astype(np.float32)
 
 
+def _motion_preference(frame: RegisteredFrame, signed: Array) -> Array:
+    """Return how much motion speaks for the object label (h, w), by the distance to the propagated mask's edge.
+
+    Foreground counts for the object only where it was before: another object may move beside it. Background counts
+    against it; inside, only where a whole region is background: a part of the object may look like what is behind it.
+    """
+    evidence = frame.foreground.for_object()
+    side = max(3, round(_REGION * frame.model.usual_area**0.5))
+    region = np.maximum(evidence, cv2.blur(evidence, (side, side)))
+    return np.where(signed > 0, region, np.where(signed > -_NEAR, evidence, np.minimum(evidence, 0)))
+
+
 def _drop_strays(frame: RegisteredFrame, mask: Array, propagated: _PropagatedMask) -> Array:
     """Return a mask (h, w) bool without parts that miss the propagated mask, are tiny, or are another object."""
     kept = overlapping_components(mask, propagated.soft > 0.5)
+    background = frame.foreground.motion < _BACKGROUND_EVIDENCE
+    if propagated.trust > 0.5 and (kept & ~background).any():  # the largest part may be one that the object passed
+        kept = keep_components(
+            kept,
+            lambda labels, areas: np.bincount(labels[~background], minlength=len(areas)) > _FOREGROUND_SHARE * areas,
+        )
     main, others = split_largest_component(kept)
     main_area = np.count_nonzero(main)
     for part in others:

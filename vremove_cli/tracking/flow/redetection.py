@@ -39,7 +39,7 @@ def _find(frame: RegisteredFrame) -> Array | None:
         return None
     ratio = log_likelihood_ratio(frame.bins, model.first_object_histogram, model.background_histogram, 3)
     # What the background model explains is not the object, if the object differed from the background before.
-    ratio += 2 * float(model.motion_trust) * np.minimum(frame.foreground.for_object(), 0)
+    ratio += 4 * float(model.motion_trust) * np.minimum(frame.foreground.for_object(), 0)
     response, (x, y) = _best_match(ratio, model.trusted_mask, box)
     if response < max(_MIN_RESPONSE, _MIN_RESPONSE_SHARE * float(model.first_colour_ratio)):
         return None
