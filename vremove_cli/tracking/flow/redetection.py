@@ -14,6 +14,7 @@ _SCALE = 4  # the response is computed at a quarter of the size
 _MIN_RESPONSE = 0.6  # mean log-likelihood ratio in the outline, less 0.6 of the mean in its ring
 _MIN_RESPONSE_SHARE = 0.45  # of the ratio on the prompted frame: what the object itself scores at most
 _MIN_COLOUR_SHARE = 0.5  # of the ratio on the prompted frame, for the segmented mask
+_BACKGROUND = -0.4  # mean motion evidence of a mask, below which it is a part of the background
 _MIN_AREA, _MAX_AREA = 0.25, 2.2  # shares of the usual area
 
 
@@ -39,7 +40,8 @@ def _find(frame: RegisteredFrame) -> Array | None:
         return None
     ratio = log_likelihood_ratio(frame.bins, model.first_object_histogram, model.background_histogram, 3)
     # What the background model explains is not the object, if the object differed from the background before.
-    ratio += 4 * float(model.motion_trust) * np.minimum(frame.foreground.for_object(), 0)
+    motion = float(model.motion_trust) * np.minimum(frame.foreground.for_object(), 0)
+    ratio = np.maximum(ratio + 2 * motion, -3)
     response, (x, y) = _best_match(ratio, model.trusted_mask, box)
     if response < max(_MIN_RESPONSE, _MIN_RESPONSE_SHARE * float(model.first_colour_ratio)):
         return None
@@ -56,7 +58,7 @@ def _find(frame: RegisteredFrame) -> Array | None:
     soft[band.slices] = solve_segmentation(cost, edge_weights(frame.lab[band.slices]), SMOOTHNESS, ITERATIONS, prior)
     mask = overlapping_components(soft > 0.5, placed > 0)
     area_share = mask.sum() / max(1.0, model.usual_area)
-    if not _MIN_AREA < area_share < _MAX_AREA:
+    if not _MIN_AREA < area_share < _MAX_AREA or motion[mask].mean() < _BACKGROUND:
         return None
     if colour_ratio(frame, mask) < _MIN_COLOUR_SHARE * float(model.first_colour_ratio):
         return None
