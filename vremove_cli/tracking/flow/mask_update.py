@@ -125,10 +125,11 @@ def _motion_preference(frame: RegisteredFrame, signed: Array) -> Array:
 
     Foreground counts for the object only where it was before: another object may move beside it. Background counts
     against it; inside, only where a whole region is background: a part of the object may look like what is behind it.
+    Another light counts outside only: what is translucent or glossy looks like a shadow inside.
     """
     evidence = frame.foreground.for_object()
     side = max(3, round(_REGION * frame.model.usual_area**0.5))
-    region = np.maximum(evidence, cv2.blur(evidence, (side, side)))
+    region = np.maximum(frame.foreground.motion, cv2.blur(frame.foreground.motion, (side, side)))
     return np.where(signed > 0, region, np.where(signed > -_NEAR, evidence, np.minimum(evidence, 0)))
 
 
