@@ -273,17 +273,16 @@ def updated_appearance(frame: RegisteredFrame, update: MaskUpdate, *, lost: bool
         update: Its mask.
         lost: Whether the object is lost; then only the frame itself is remembered.
     """
-    soft_mask, age, velocity = update.soft, update.age, update.velocity
-    old, mask = frame.model, soft_mask > 0.5
+    soft_mask, age, old, mask = update.soft, update.age, frame.model, update.soft > 0.5
     area = float(mask.sum())
-    speed = max(1.0, float(np.linalg.norm(velocity)) / _MAX_SPEED)
+    excess = max(1.0, float(np.linalg.norm(update.velocity)) / _MAX_SPEED)
     new = replace(
         old,
         gray=cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY),
         soft_mask=frame.whole(soft_mask),
         mask_age=frame.whole(age),
         camera=frame.camera,
-        velocity=np.asarray(velocity / speed, np.float32),
+        velocity=np.asarray(update.velocity / excess, np.float32),
         lost=np.array(lost),
     )
     if lost:

@@ -135,16 +135,7 @@ def _segment_silhouette(
 ) -> Array:
     """Segment the moving silhouette under the points: motion says what belongs together, colours say where it ends.
 
-    Args:
-        bins: Histogram bins (H, W) of the picture's colours.
-        weights: Boundary weights, see `edge_weights`.
-        prompts: The points.
-        core: Pixels (H, W) bool that certainly belong to the object.
-        motion: Motion evidence (H, W) for the object.
-        difference: Difference (H, W) from the background.
-
-    Returns:
-        Soft mask (H, W) float32.
+    `core` (H, W) bool certainly belongs to the object; `motion` and `difference` (H, W) are the evidence.
     """
     moving = cv2.morphologyEx(((motion > 0.1) | core).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     moving = components_with_points(moving > 0, prompts.points)
