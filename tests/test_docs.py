@@ -21,7 +21,7 @@ RED, GREY = (230, 30, 40), 120.0
 
 @pytest.mark.slow
 def test_the_session_of_the_page_on_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vremove: Vremove) -> None:
-    """Its commands run as written, and the correction is worth what the page says."""
+    """Its commands run as written, and the masks are as good as the page says."""
     text = (ROOT / "docs" / "masks.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     commands = [line.split() for block in blocks[:2] for line in block.splitlines()]
@@ -39,8 +39,7 @@ def test_the_session_of_the_page_on_masks(tmp_path: Path, monkeypatch: pytest.Mo
         overlap.append(np.mean([np.count_nonzero(a & b) / np.count_nonzero(a | b) for a, b in pairs]))
     assert "found again at frame" in said[0]
     assert "1 of 5 tasks still hold" in said[1]
-    assert overlap[0] < 0.7
-    assert overlap[1] > 0.85
+    assert min(overlap) > 0.85
 
 
 def red_square(t: int, width: int, height: int) -> np.ndarray:

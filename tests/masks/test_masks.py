@@ -296,3 +296,20 @@ def test_the_same_clip_is_not_scanned_again(two: Path, tmp_path: Path) -> None:
         )
     assert not [e for e in seen if getattr(e, "stage", "") == "scan"]
     assert open_clip(str(two)).info.frames == 10
+
+
+def test_tidy_leaves_a_hole_where_nothing_may_be_filled() -> None:
+    mask, kept_out = np.zeros((60, 80), np.uint8), np.zeros((60, 80), bool)
+    mask[10:50, 10:70] = 255
+    mask[20:23, 20:23] = mask[20:23, 40:43] = 0
+    kept_out[21, 41] = True
+    found = tidy(mask, kept_out)
+    assert found[21, 21] > 127
+    assert found[21, 41] < 128
+
+
+def test_closing_in_time_leaves_what_a_negative_point_keeps_out() -> None:
+    grays = {t: cv2.cvtColor(red_disc(t, *SIZE), cv2.COLOR_RGB2GRAY) for t in (4, 5, 6)}
+    masks = {t: truth(t).astype(np.float32) for t in (4, 5, 6)}
+    masks[5][90:100, 95:105] = -1
+    assert (close_in_time(masks, grays, 5)[90:100, 95:105] < 0).all()

@@ -3,10 +3,11 @@
 import ast
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from support.disc import SIZE, centre, drawn, red_disc, truth
+from support.disc import SIZE, centre, drawn, red_disc, truth, view
 from vremove_cli.arrays import iou
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
@@ -109,3 +110,49 @@ def test_the_object_is_absent_once_it_leaves() -> None:
     _, again = tracker.propagate(frame_at(2), lost)
     assert again.remark == base.FOUND_AGAIN
     assert iou(again.mask > 0.5, truth(2)) > 0.9
+
+
+def walker(t: int, width: int, height: int) -> Array:
+    """A walker of three colours, who passes before a ground."""
+    out, x = view(0, width, height).copy(), 40 + 6 * t
+    out[walker_mask(t)] = (40, 60, 200)
+    cv2.rectangle(out, (x - 12, 70), (x + 12, 110), (210, 190, 40), -1)
+    cv2.circle(out, (x, 60), 10, (205, 160, 130), -1)
+    return out
+
+
+def walker_mask(t: int) -> Array:
+    """The walker, (H, W) bool."""
+    out, x = np.zeros(SIZE[::-1], np.uint8), 40 + 6 * t
+    cv2.rectangle(out, (x - 12, 70), (x + 12, 110), 1, -1)
+    cv2.circle(out, (x, 60), 10, 1, -1)
+    cv2.rectangle(out, (x - 10, 110), (x + 10, 150), 1, -1)
+    return out > 0
+
+
+def test_one_point_gives_all_parts_that_move_as_one(tmp_path: Path) -> None:
+    info = open_clip(str(drawn(tmp_path, walker))).info
+    frame = next(iter(SegmentView(info, FrameRange(0, info.frames)).frames(range(1), None)))
+    _, result = FlowTracker().begin(frame, ObjectPrompts(points=((40.0, 90.0),)))
+    assert iou(result.mask > 0.5, walker_mask(0)) > 0.9
+
+
+def test_a_negative_point_holds_on_the_following_frames() -> None:
+    tracker = FlowTracker()
+    state, _ = tracker.begin(frame_at(0), POINT)
+    x, y = centre(1)
+    state, result = tracker.correct(frame_at(1), state, ObjectPrompts(negative=((float(x), float(y)),)))
+    for t in range(2, 6):
+        state, result = tracker.propagate(frame_at(t), state)
+        assert (result.mask[truth(t)] < 0).any()
+
+
+def test_a_box_is_not_left_to_a_mask_of_a_few_pixels() -> None:
+    """Masks that leave the box empty have no vote, however many agree."""
+    rgb = np.full((*SIZE[::-1], 3), 120, np.uint8)
+    cv2.rectangle(rgb, (100, 60), (160, 120), (125, 118, 120), -1)
+    rgb[88:92, 128:132] = (255, 0, 0)
+    _, result = FlowTracker().begin(
+        TrackerFrame(0, rgb, SIZE, SIZE), ObjectPrompts(boxes=((100.0, 60.0, 161.0, 121.0),))
+    )
+    assert np.count_nonzero(result.mask > 0.5) > 0.5 * 61 * 61

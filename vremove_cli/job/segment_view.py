@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import cv2
@@ -14,6 +14,7 @@ from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import Clip, Frame
 from vremove_cli.tracking.base import WORK_SIZE, TrackerFrame
 from vremove_cli.tracking.flow.background_model import REACH, WIDTH, BackgroundModel
+from vremove_cli.tracking.flow.object_motion import object_evidence
 from vremove_cli.tracking.static_overlay import SAMPLES
 
 _CHUNK = 16  # frames in memory while a clip is read backwards
@@ -79,8 +80,20 @@ class SegmentView:
 
     def _tracker_frame(self, frame: Frame, input_size: tuple[int, int] | None) -> TrackerFrame:
         """Return a frame; a tracker with an input size of its own needs no evidence."""
-        foreground = None if input_size else self._surroundings[0].evidence(frame.index)
-        return TrackerFrame(frame.index, frame.rgb8(input_size or self.size), self.full, self.size, foreground)
+        rgb = frame.rgb8(input_size or self.size)
+        if input_size:
+            return TrackerFrame(frame.index, rgb, self.full, self.size)
+        model, t = self._surroundings[0], frame.index
+        scale = np.diag([*(a / b for a, b in zip(self.size, model.size, strict=True)), 1.0])
+        return TrackerFrame(
+            index=t,
+            rgb=rgb,
+            clip_size=self.full,
+            mask_size=self.size,
+            foreground=model.evidence(t),
+            object_evidence=partial(object_evidence, model, t),
+            camera=scale @ model.path.from_first[t] @ np.linalg.inv(scale),
+        )
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

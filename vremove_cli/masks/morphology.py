@@ -58,11 +58,12 @@ def blur_grow(boxes: Mapping[int, Box]) -> dict[int, int]:
     return out
 
 
-def tidy(mask: Array) -> Array:
+def tidy(mask: Array, kept_out: Array | None = None) -> Array:
     """Fill small holes of a soft mask and drop specks, components under 1 % of the largest.
 
     Args:
         mask: Soft mask (H, W) uint8, 128 and more inside.
+        kept_out: Pixels (H, W) bool that no hole may be filled over.
 
     Returns:
         Soft mask (H, W) uint8.
@@ -78,15 +79,22 @@ def tidy(mask: Array) -> Array:
     contours, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outlines = np.zeros_like(kept)
     cv2.drawContours(outlines, contours, -1, 255, cv2.FILLED)
-    filled = _fill_holes(kept, outlines, max(_MIN_HOLE, _HOLE_SHARE * float(largest)))
+    filled = _fill_holes(kept, outlines, max(_MIN_HOLE, _HOLE_SHARE * float(largest)), kept_out)
     rim = np.where(dilate_square(filled > 0, 2), np.minimum(mask, 127), 0)
     return np.where(filled > 0, np.where(inside > 0, mask, 255), rim).astype(np.uint8)
 
 
-def _fill_holes(mask: Array, outlines: Array, limit: float) -> Array:
+def _fill_holes(mask: Array, outlines: Array, limit: float, kept_out: Array | None) -> Array:
     """Fill holes of up to `limit` pixels; a larger one (the crook of an arm) shows background and stays.
 
-    `mask` and `outlines`, its filled outer contours, are (H, W) uint8, 0 or 255.
+    So does one with a pixel of `kept_out`. `mask` and `outlines` (filled contours) are (H, W) uint8, 0 or 255.
     """
-    holes = keep_components((outlines > 0) & (mask == 0), lambda _, areas: areas <= limit, connectivity=4)
+
+    def fillable(labels: Array, areas: Array) -> Array:
+        small = areas <= limit
+        if kept_out is not None:
+            small[labels[kept_out]] = False
+        return small
+
+    holes = keep_components((outlines > 0) & (mask == 0), fillable, connectivity=4)
     return np.where(holes, 255, mask).astype(np.uint8)

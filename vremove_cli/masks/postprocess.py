@@ -26,7 +26,8 @@ def close_in_time(masks: Mapping[int, Array], grays: Mapping[int, Array], t: int
         t: The frame.
 
     Returns:
-        Soft mask (h, w) float32; unchanged where a neighbour is missing.
+        Soft mask (h, w) float32; unchanged where a neighbour is missing, or where the mask is below 0: a negative point
+        keeps the object out there.
     """
     mask = masks[t]
     if t - 1 not in masks or t + 1 not in masks or masks[t - 1] is mask is masks[t + 1]:
@@ -38,7 +39,7 @@ def close_in_time(masks: Mapping[int, Array], grays: Mapping[int, Array], t: int
     gray = np.ascontiguousarray(grays[t][part])
     sides = [warp_by_flow(masks[s][part], fast_flow(gray, grays[s][part])) for s in (t - 1, t + 1)]
     out = mask.copy()
-    out[part] = np.maximum(mask[part], np.minimum(*sides))
+    out[part] = np.where(mask[part] < 0, mask[part], np.maximum(mask[part], np.minimum(*sides)))
     return out
 
 
@@ -49,7 +50,7 @@ def upscale_mask(soft: Array, size: tuple[int, int]) -> Placed:
     worse elsewhere.
 
     Args:
-        soft: Soft mask (h, w) float32, above 0.5 inside.
+        soft: Soft mask (h, w) float32, above 0.5 inside; holes with a value below 0 are not filled.
         size: (W, H) of the clip in pixels.
 
     Returns:
@@ -67,6 +68,7 @@ def upscale_mask(soft: Array, size: tuple[int, int]) -> Placed:
     edge = cv2.dilate(inside, _EDGE) > cv2.erode(inside, _EDGE)
     soft_edged = np.where(edge, soft, inside).astype(np.float32)
     full = cv2.resize(soft_edged, size, interpolation=cv2.INTER_CUBIC)[box.slices]
-    values = tidy(np.clip(np.rint((full - 0.5) * 255 + 127.6), 0, 255).astype(np.uint8))
+    kept_out = cv2.resize((soft < 0).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[box.slices] > 0
+    values = tidy(np.clip(np.rint((full - 0.5) * 255 + 127.6), 0, 255).astype(np.uint8), kept_out)
     tight = bounds(values)
     return Placed(tight.moved(box.x0, box.y0), values[tight.slices].copy())

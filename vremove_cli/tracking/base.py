@@ -11,9 +11,12 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, Box
 
 WORK_SIZE = 360  # pixels: shorter side of the frames that masks are tracked at
+
+KEPT_OUT = -1.0  # value of a soft mask where a negative point keeps the object out
+_SHADE = 0.8  # of the evidence of another light: weight against the object
 
 # Remarks on the mask of a frame, for the summary and the preview.
 NO_OBJECT, DOUBTFUL = "nothing stands out at the prompt", "the first mask is doubtful"
@@ -60,7 +63,7 @@ class ForegroundEvidence:
     Attributes:
         difference: Difference from the background in units of the frame's usual difference, 0 or more; 0 where the
             background is unknown.
-        motion: Evidence drawn from `difference`, -1.2 (background) to 1.5 (foreground); 0 where unknown.
+        motion: Evidence drawn from `difference`, -1.5 (background) to 1.5 (foreground); 0 where unknown.
         illumination: Evidence that the pixel is background in another light (a shadow, a reflection), 0 to 1.2.
     """
 
@@ -80,6 +83,22 @@ class ForegroundEvidence:
     def resized(self, width: int, height: int) -> "ForegroundEvidence":
         """Return the evidence at another size, interpolated bilinearly."""
         return self.map(lambda x: np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR)))
+
+    def crop(self, box: Box, width: int, height: int) -> "ForegroundEvidence":
+        """Return the evidence in a box of a frame of that size, at the frame's size, interpolated bilinearly."""
+        rows, columns = self.motion.shape
+        scale_x, scale_y = columns / width, rows / height
+        shift_x, shift_y = (box.x0 + 0.5) * scale_x - 0.5, (box.y0 + 0.5) * scale_y - 0.5
+        to_small = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float64)
+        flags, size = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR, (box.width, box.height)
+        return self.map(
+            lambda x: np.asarray(cv2.warpAffine(x, to_small, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        )
+
+    def for_object(self) -> Array:
+        """Return the evidence (h, w) float32 for an object: motion, and against it where it is another light."""
+        shaded = np.minimum(self.motion, -_SHADE * self.illumination)
+        return np.where(self.illumination > 0, shaded, self.motion).astype(np.float32)
 
     def reliability(self, mask: Array) -> float:
         """Return how far the evidence can be trusted for the object in `mask` (h, w) bool.
@@ -103,6 +122,10 @@ class TrackerFrame:
         mask_size: (width, height) of the masks that the tracker returns.
         foreground: Evidence of what is not the background, at any size; None for a tracker with an input size of its
             own, and where it is not known.
+        object_evidence: Takes a part (h, w) bool of an object, at any size, and returns the evidence for that object:
+            what moves otherwise is not foreground. None where `foreground` is.
+        camera: Motion (3, 3) of the camera to this frame from a fixed frame of the shot, in pixels of the masks; None
+            where `foreground` is.
     """
 
     index: int
@@ -110,6 +133,8 @@ class TrackerFrame:
     clip_size: tuple[int, int]
     mask_size: tuple[int, int]
     foreground: ForegroundEvidence | None = None
+    object_evidence: Callable[[Array], ForegroundEvidence] | None = None
+    camera: Array | None = None
 
     @property
     def scale(self) -> float:
@@ -122,7 +147,8 @@ class TrackResult:
     """The mask of one frame.
 
     Attributes:
-        mask: Soft mask (h, w) float32 in [0, 1] at `TrackerFrame.mask_size`, above 0.5 inside the object.
+        mask: Soft mask (h, w) float32 in [0, 1] at `TrackerFrame.mask_size`, above 0.5 inside the object; `KEPT_OUT`
+            where a negative point keeps it out, so that no hole is filled there.
         confidence: Expected intersection over union with the true mask, 0 to 1.
         remark: One of the remarks above, or empty.
     """

@@ -1,7 +1,7 @@
 """Appearance model of the tracked object: what the flow tracker remembers between frames, and how it learns.
 
-Colour histograms of the prompted frame anchor the object; histograms of recent frames and a plate of the background
-follow the picture. The model learns only from masks that it trusts.
+Colour histograms of the prompted frame anchor the object; histograms of recent frames follow the picture. The model
+learns only from masks that it trusts. Work on a frame is done in a part of it round the object.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -9,15 +9,15 @@ from dataclasses import dataclass, fields, replace
 import cv2
 import numpy as np
 
-from vremove_cli.arrays import dilate_square, ring, split_largest_component
-from vremove_cli.geometry import Array, bounds
-from vremove_cli.motion.camera import estimate_homography
-from vremove_cli.motion.warp import warp_back
+from vremove_cli.arrays import ring, split_largest_component
+from vremove_cli.geometry import Array, Box, bounds
+from vremove_cli.motion.warp import warp_back, warp_back_crop
 from vremove_cli.tracking.base import ForegroundEvidence, TrackerFrame, TrackerState
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio, to_lab
 
 BAND = 36  # pixels: width of the surroundings that are segmented and learnt with the object
-_CLEARANCE = 4  # pixels round the mask that are not learnt as background
+_REACH = 12  # pixels of motion, beyond the predicted one, that the part of a frame round the object allows for
+_MAX_SPEED = 64.0  # pixels a frame: largest motion that is predicted
 _AREA_COUNT = 10  # frames: recent areas, whose median is the object's usual one
 _SETTLED_AGE = 9  # frames after which a pixel of the mask counts as settled
 _LEARNT_AGE = 4  # frames that a pixel must have been in the mask before its colour is learnt
@@ -31,16 +31,17 @@ class AppearanceModel(TrackerState):
 
     Attributes:
         gray: The frame (H, W) uint8.
-        soft_mask: The object's mask on it (H, W) float32, above 0.5 inside.
+        soft_mask: The object's mask on it (H, W) float32, above 0.5 inside, `KEPT_OUT` where a negative point holds.
         mask_age: For how many frames each pixel has been in the mask (H, W) float32; 0 outside.
-        plate: Background seen so far, Lab (H, W, 3) float16.
-        plate_known: Where the plate has been seen (H, W) uint8, 0 or 1.
+        camera: Motion (3, 3) of the camera to the frame from a fixed one; 0 where it is not known.
+        velocity: Motion of the object against the camera (x, y) float32, pixels a frame.
         first_object_histogram: Colours of the object on prompted frames.
         first_surroundings_histogram: Colours next to the object on prompted frames.
         background_histogram: Colours of all but the object on prompted frames.
         object_histogram: Colours of the object lately.
         surroundings_histogram: Colours next to the object lately.
         first_colour_ratio: Mean log-likelihood ratio of the object's colours on the prompted frame, () float32.
+        motion_trust: How far motion evidence could be trusted for the object lately, 0 to 1, () float32.
         recent_areas: Areas of the latest masks in pixels (N,) float32.
         trusted_mask: The latest mask that was trusted (H, W) uint8, 0 or 1.
         part_distance: Largest distance of a part of the object from its largest part on the prompted frame, in square
@@ -52,14 +53,15 @@ class AppearanceModel(TrackerState):
     gray: Array
     soft_mask: Array
     mask_age: Array
-    plate: Array
-    plate_known: Array
+    camera: Array
+    velocity: Array
     first_object_histogram: Array
     first_surroundings_histogram: Array
     background_histogram: Array
     object_histogram: Array
     surroundings_histogram: Array
     first_colour_ratio: Array
+    motion_trust: Array
     recent_areas: Array
     trusted_mask: Array
     part_distance: Array
@@ -84,92 +86,144 @@ class AppearanceModel(TrackerState):
 
 @dataclass(frozen=True)
 class RegisteredFrame:
-    """A frame (H, W), its features, and the appearance model from the frame before it, with its plate aligned.
+    """A part (h, w) of a frame round the object, its features, and the frame before it, aligned with it.
 
     Attributes:
         model: The model before this frame.
-        rgb: The frame (H, W, 3) uint8.
-        gray: Its gray levels (H, W) uint8.
-        lab: The frame in Lab (H, W, 3) float32.
-        bins: Histogram bins (H, W) of its colours.
-        foreground: Evidence of what is not the background, (H, W).
-        to_previous: Homography (3, 3) of the camera, from pixels of this frame to the frame before.
-        plate: The model's plate, Lab (H, W, 3) float32, as this frame sees it.
-        plate_known: Where that is known (H, W) bool.
+        rgb: The whole frame (H, W, 3) uint8.
+        box: The part.
+        gray: Its gray levels (h, w) uint8.
+        lab: Its colours in Lab (h, w, 3) float32.
+        bins: Histogram bins (h, w) of its colours.
+        foreground: Evidence of what is not the background, (h, w).
+        camera: Motion (3, 3) of the camera to the frame; 0 where it is not known.
+        gray_before: The frame before (h, w) uint8, moved by the camera's and the object's last motion.
+        mask_before: Its soft mask (h, w) float32, moved likewise.
+        age_before: Ages (h, w) float32 of its mask's pixels, moved likewise.
     """
 
     model: AppearanceModel
     rgb: Array
+    box: Box
     gray: Array
     lab: Array
     bins: Array
     foreground: ForegroundEvidence
-    to_previous: Array
-    plate: Array
-    plate_known: Array
+    camera: Array
+    gray_before: Array
+    mask_before: Array
+    age_before: Array
 
     @property
     def height(self) -> int:
-        """Height of the frame in pixels."""
-        return self.gray.shape[0]
+        """Height of the whole frame in pixels."""
+        return int(self.rgb.shape[0])
 
     @property
     def width(self) -> int:
-        """Width of the frame in pixels."""
-        return self.gray.shape[1]
+        """Width of the whole frame in pixels."""
+        return int(self.rgb.shape[1])
+
+    def whole(self, part: Array) -> Array:
+        """Return an array (H, W) with `part` (h, w) in its place and 0 elsewhere."""
+        out = np.zeros((self.height, self.width), part.dtype)
+        out[self.box.slices] = part
+        return out
+
+    def local(self, points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        """Return points (x, y) of the frame in pixels of the part."""
+        return tuple((x - self.box.x0, y - self.box.y0) for x, y in points)
 
 
-def register_frame(frame: TrackerFrame, state: TrackerState) -> RegisteredFrame:
-    """Compute a frame's features and align the model's plate with it.
+@dataclass(frozen=True)
+class MaskUpdate:
+    """The mask of a frame's part (h, w); all 0 when the object is lost.
+
+    Attributes:
+        soft: Mask (h, w) float32, above 0.5 inside.
+        age: Ages (h, w) float32 of its pixels, frames.
+        velocity: Motion (x, y) of the object since the frame before against the camera's, pixels.
+        trust: How far the motion evidence of the frame can be trusted for the object, 0 to 1.
+    """
+
+    soft: Array
+    age: Array
+    velocity: Array
+    trust: float
+
+    @classmethod
+    def still(cls, soft: Array) -> "MaskUpdate":
+        """Return the update of an object that was not followed: a mask (h, w) float32, or all 0 when it is lost."""
+        return cls(soft, settled_age(soft > 0.5), np.zeros(2, np.float32), 0.0)
+
+
+def register_frame(frame: TrackerFrame, state: TrackerState, *, whole: bool = False) -> RegisteredFrame:
+    """Compute the features of a frame's part round the object, and align the frame before with it.
 
     Args:
         frame: A frame at the size of the masks.
         state: State of the flow tracker after a neighbouring frame.
+        whole: Whether the part is the whole frame, as it also is while the object is lost.
     """
     model = AppearanceModel.from_state(state)
-    gray, lab = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), to_lab(frame.rgb)
-    height, width = gray.shape
-    moving = dilate_square(model.soft_mask > 0.5, 4).astype(np.uint8) * 255
-    to_previous = np.linalg.inv(estimate_homography(model.gray, gray, moving, np.zeros_like(gray)))
+    height, width = frame.rgb.shape[:2]
+    camera = _camera_of(frame)
+    to_previous = model.camera @ np.linalg.inv(camera) if camera.any() and model.camera.any() else np.eye(3)
+    to_previous = to_previous @ np.array(
+        [[1, 0, -model.velocity[0]], [0, 1, -model.velocity[1]], [0, 0, 1]], np.float64
+    )
+    mask_before = warp_back(model.soft_mask, to_previous, width, height)
+    near = bounds(mask_before > 0.5)
+    everything = Box(0, 0, width, height)
+    box = everything if whole or bool(model.lost) or near.empty else near.grow(BAND + _REACH).clip(width, height)
+    part = np.ascontiguousarray(frame.rgb[box.slices])
+    lab = to_lab(part)
     return RegisteredFrame(
         model=model,
         rgb=frame.rgb,
-        gray=gray,
+        box=box,
+        gray=cv2.cvtColor(part, cv2.COLOR_RGB2GRAY),
         lab=lab,
         bins=bins_of(lab),
-        foreground=(frame.foreground or ForegroundEvidence.zeros(1, 1)).resized(width, height),
-        to_previous=to_previous,
-        plate=warp_back(model.plate.astype(np.float32), to_previous, width, height),
-        plate_known=warp_back(model.plate_known, to_previous, width, height, nearest=True) > 0,
+        foreground=(frame.foreground or ForegroundEvidence.zeros(1, 1)).crop(box, width, height),
+        camera=camera,
+        gray_before=warp_back_crop(model.gray, to_previous, box),
+        mask_before=mask_before[box.slices],
+        age_before=warp_back_crop(model.mask_age, to_previous, box),
     )
 
 
-def new_appearance(rgb: Array, soft_mask: Array, agreement: float) -> AppearanceModel:
+def _camera_of(frame: TrackerFrame) -> Array:
+    """Return the camera's motion (3, 3) to a frame; 0 where it is not known."""
+    return np.zeros((3, 3)) if frame.camera is None else frame.camera
+
+
+def new_appearance(frame: TrackerFrame, soft_mask: Array, agreement: float) -> AppearanceModel:
     """Make the model of a prompted frame.
 
     Args:
-        rgb: The frame (H, W, 3) uint8.
+        frame: The frame (H, W) at the size of the masks.
         soft_mask: Its mask (H, W), above 0.5 inside.
         agreement: How well trial segmentations agreed, 0 to 1.
     """
-    lab = to_lab(rgb)
-    bins = bins_of(lab)
+    bins = bins_of(to_lab(frame.rgb))
     mask = soft_mask > 0.5
     own, surroundings = histogram(bins, mask * 1.0), histogram(bins, ring(mask, BAND) * 1.0)
     background = histogram(bins, (~mask) * 1.0)
     ratio = float(log_likelihood_ratio(bins, own, background, 3)[mask].mean()) if mask.any() else 0.0
     return AppearanceModel(
-        gray=cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY),
+        gray=cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY),
         soft_mask=soft_mask.astype(np.float32),
         mask_age=settled_age(mask),
-        plate=lab.astype(np.float16),
-        plate_known=(~dilate_square(mask, _CLEARANCE)).astype(np.uint8),
+        camera=_camera_of(frame),
+        velocity=np.zeros(2, np.float32),
         first_object_histogram=own,
         first_surroundings_histogram=surroundings,
         background_histogram=background,
         object_histogram=own,
         surroundings_histogram=surroundings,
         first_colour_ratio=np.array(ratio, np.float32),
+        motion_trust=np.array(0, np.float32),
         recent_areas=np.array([mask.sum()], np.float32),
         trusted_mask=mask.astype(np.uint8),
         part_distance=np.array(_largest_part_distance(mask), np.float32),
@@ -178,30 +232,32 @@ def new_appearance(rgb: Array, soft_mask: Array, agreement: float) -> Appearance
     )
 
 
-def corrected_appearance(frame: RegisteredFrame, soft_mask: Array, removed: Array) -> AppearanceModel:
+def corrected_appearance(
+    frame: TrackerFrame, model: AppearanceModel, soft_mask: Array, removed: Array
+) -> AppearanceModel:
     """Return the model after a correction: the corrected mask's own, with half of the colours from before.
 
     Args:
-        frame: The corrected frame (H, W).
+        frame: The corrected frame (H, W) at the size of the masks.
+        model: The model before the correction.
         soft_mask: The corrected mask (H, W) float32.
         removed: What the correction took out of the mask (H, W) bool. Colours that are more frequent there than in the
             corrected mask are the surroundings' from now on.
     """
-    old, fresh = frame.model, new_appearance(frame.rgb, soft_mask, 1.0)
-    own = 0.5 * (old.first_object_histogram + fresh.first_object_histogram)
-    surroundings = 0.5 * (old.first_surroundings_histogram + fresh.first_surroundings_histogram)
-    background = 0.5 * (old.background_histogram + fresh.background_histogram)
+    fresh = new_appearance(frame, soft_mask, 1.0)
+    own = 0.5 * (model.first_object_histogram + fresh.first_object_histogram)
+    surroundings = 0.5 * (model.first_surroundings_histogram + fresh.first_surroundings_histogram)
+    background = 0.5 * (model.background_histogram + fresh.background_histogram)
     if removed.any():
-        gone = histogram(frame.bins, removed * 1.0)
+        gone = histogram(bins_of(to_lab(frame.rgb)), removed * 1.0)
         own = np.where(gone > fresh.first_object_histogram, fresh.first_object_histogram, own)
         own = own / own.sum()
         surroundings = 0.7 * surroundings + 0.3 * gone
         background = 0.7 * background + 0.3 * gone
-    plate, known = _learn_plate(frame, ~dilate_square(soft_mask > 0.5, _CLEARANCE))
     return replace(
         fresh,
-        plate=plate,
-        plate_known=known,
+        velocity=model.velocity,
+        motion_trust=model.motion_trust,
         first_object_histogram=own,
         first_surroundings_histogram=surroundings,
         background_histogram=background,
@@ -209,40 +265,38 @@ def corrected_appearance(frame: RegisteredFrame, soft_mask: Array, removed: Arra
     )
 
 
-def updated_appearance(frame: RegisteredFrame, soft_mask: Array, age: Array, *, lost: bool) -> AppearanceModel:
+def updated_appearance(frame: RegisteredFrame, update: MaskUpdate, *, lost: bool) -> AppearanceModel:
     """Return the model after a frame.
 
     Args:
-        frame: The frame (H, W).
-        soft_mask: Its mask (H, W) float32.
-        age: For how many frames each pixel has been in the mask (H, W) float32.
-        lost: Whether the object is lost; then only the frame itself and its plate are remembered.
+        frame: The frame's part (h, w).
+        update: Its mask.
+        lost: Whether the object is lost; then only the frame itself is remembered.
     """
-    old, mask = frame.model, soft_mask > 0.5
+    soft_mask, age, old, mask = update.soft, update.age, frame.model, update.soft > 0.5
     area = float(mask.sum())
-    plate, known = _learn_plate(frame, np.zeros_like(mask) if lost else ~dilate_square(mask, _CLEARANCE))
+    excess = max(1.0, float(np.linalg.norm(update.velocity)) / _MAX_SPEED)
     new = replace(
-        old, gray=frame.gray, soft_mask=soft_mask, mask_age=age, plate=plate, plate_known=known, lost=np.array(lost)
+        old,
+        gray=cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY),
+        soft_mask=frame.whole(soft_mask),
+        mask_age=frame.whole(age),
+        camera=frame.camera,
+        velocity=np.asarray(update.velocity / excess, np.float32),
+        lost=np.array(lost),
     )
-    if not lost and area > 0.6 * old.usual_area and _lies_inside(mask) and _is_familiar(frame, mask):
+    if lost:
+        return new
+    if area > 0.6 * old.usual_area and _is_familiar(frame, mask) and _lies_inside(frame.whole(mask)):
         learnt = mask & (age > _LEARNT_AGE)
         own, surroundings = old.object_histogram, old.surroundings_histogram
         if learnt.any():
             own = 0.9 * own + 0.1 * histogram(frame.bins, learnt * 1.0)
         surroundings = 0.7 * surroundings + 0.3 * histogram(frame.bins, ring(mask, BAND) * 1.0)
-        new = replace(
-            new, object_histogram=own, surroundings_histogram=surroundings, trusted_mask=mask.astype(np.uint8)
-        )
-    if not lost:
-        new = replace(new, recent_areas=np.append(old.recent_areas, np.float32(area))[-_AREA_COUNT:])
-    return new
-
-
-def _learn_plate(frame: RegisteredFrame, clear: Array) -> tuple[Array, Array]:
-    """Return the plate (H, W, 3) float16 and where it is known (H, W) uint8, with the frame blended in at `clear`."""
-    blend = np.where(frame.plate_known, 0.4, 1.0)[..., None]
-    plate = np.where(clear[..., None], frame.plate + blend * (frame.lab - frame.plate), frame.plate)
-    return plate.astype(np.float16), (frame.plate_known | clear).astype(np.uint8)
+        trusted = frame.whole(mask.astype(np.uint8))
+        new = replace(new, object_histogram=own, surroundings_histogram=surroundings, trusted_mask=trusted)
+    new = replace(new, motion_trust=np.asarray(0.8 * old.motion_trust + 0.2 * update.trust, np.float32))
+    return replace(new, recent_areas=np.append(old.recent_areas, np.float32(area))[-_AREA_COUNT:])
 
 
 def _lies_inside(mask: Array) -> bool:
@@ -270,8 +324,8 @@ def colour_ratio(frame: RegisteredFrame, mask: Array) -> float:
     """Return how much likelier a mask's colours are in the object than in the rest of the picture.
 
     Args:
-        frame: The frame (H, W).
-        mask: Mask (H, W) bool.
+        frame: The frame's part (h, w).
+        mask: Mask (h, w) bool.
 
     Returns:
         Mean log-likelihood ratio over the mask, -3 to 3; 0 for an empty mask.

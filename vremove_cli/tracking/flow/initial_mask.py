@@ -10,14 +10,19 @@ import cv2
 import numpy as np
 
 from vremove_cli.arrays import dilate_square, iou, keep_components, ring
-from vremove_cli.geometry import Array
-from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts
+from vremove_cli.geometry import Array, bounds
+from vremove_cli.tracking.base import KEPT_OUT, ForegroundEvidence, ObjectPrompts
 from vremove_cli.tracking.flow.colour_histogram import bins_of, histogram, log_likelihood_ratio
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, on_mask_side, solve_segmentation
 
 BoxCorners = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15, 0.19, 0.24)  # frame heights: radii of the object that are tried
+_SURROUNDINGS = 24  # pixels round a silhouette that are compared with it
+_SILHOUETTE_ROUNDS = 3
+_SILHOUETTE_MALUS = 0.05  # of the silhouette's score: a shadow that was taken for motion goes along
+_MIRRORED, _FAINTER = 0.6, 0.7  # overlap of a reflection with what it mirrors, and its share of the difference
+_RIM = 3  # pixels round a trial in which foreground is a part that it leaves out
 POINT_RADIUS = 0.012  # frame heights round a point that certainly have its label
 NEGATIVE_RADIUS = 0.04  # frame heights round a negative point that are taken out
 MIN_AGREEMENT = 0.8  # of the trials, below which the outline is doubtful
@@ -26,8 +31,10 @@ _SMOOTHNESS = 5.0  # cost of a boundary of one pixel, against label costs of abo
 _ROUNDS = 5  # of learning the colours and segmenting again
 _ITERATIONS, _LAST_ITERATIONS = 40, 100  # of the solver, in a round and in the last one
 _CONVERGED = 0.985  # IoU of two rounds' masks
-_MOTION_RADIUS = 0.05  # frame heights round a point that show whether the object moves
-_OBJECT_RADIUS = 0.35  # frame heights round a point that its object may fill
+_SEED_RADIUS = 0.05  # frame heights round a point whose motion is the object's
+_MIN_CORE = 2.5  # pixels: least radius of the disc round a point that shows whether the object moves
+_CORE_SHARES = 3.0  # times the share of that disc that moves: weight of the motion, up to 1
+_LOOSER = 0.08  # of a box that a mask may leave empty beyond what the best one does
 _BOX_MARGIN = 40  # pixels round a box that are background
 _CORE = 0.6  # squared radius in a box's ellipse below which the object is assumed at first
 _CERTAIN = 9.0  # label cost that no other cost outweighs
@@ -66,6 +73,25 @@ def initial_mask(
     return _from_points(lab, prompts, foreground)
 
 
+def prompt_seed(prompts: ObjectPrompts, shape: tuple[int, int]) -> Array:
+    """Return what certainly belongs to the object, as prompts say: (H, W) bool, of a picture of that shape.
+
+    That is a disc round each point, and the inner part of each box if there are no points.
+    """
+    if prompts.points:
+        return distance_to(prompts.points, shape) < _SEED_RADIUS * shape[0]
+    cores = (box_zones(shape, box)[0] & (_ellipse(shape, box) < _CORE) for box in prompts.boxes)
+    return np.any([np.zeros(shape, bool), *cores], axis=0)
+
+
+def keep_out(soft: Array, negative: tuple[tuple[float, float], ...]) -> Array:
+    """Return a soft mask (H, W) float32 that is `KEPT_OUT` in a disc round each negative point (x, y)."""
+    if not negative:
+        return soft
+    near = distance_to(negative, soft.shape) < max(_MIN_CORE, POINT_RADIUS * soft.shape[0])
+    return np.where(near, np.float32(KEPT_OUT), soft)
+
+
 def separation(mask: Array, bins: Array) -> float:
     """Measure how different the colours of a mask and of its surroundings are.
 
@@ -87,17 +113,62 @@ def _from_points(lab: Array, prompts: ObjectPrompts, foreground: ForegroundEvide
     height = lab.shape[0]
     bins, weights = bins_of(lab), edge_weights(lab)
     distance = distance_to(prompts.points, bins.shape)
-    trust = foreground.reliability(distance < _MOTION_RADIUS * height)
-    motion = trust * foreground.motion
-    trials = {}
+    core = distance < max(_MIN_CORE, POINT_RADIUS * height)
+    evidence = foreground.for_object()
+    motion = min(1.0, _CORE_SHARES * float(np.mean(evidence[core] > 0))) * evidence
+    trusted, trials = foreground.reliability(core) * motion, []
     for scale in SCALES:
         radius = scale * height / len(prompts.points) ** 0.5
-        trials[scale] = _grow_from_points(bins, weights, prompts, radius, motion)
-    zone = distance < _OBJECT_RADIUS * height
-    scores = {scale: _trial_score(soft > 0.5, bins, motion, trust, zone, scale) for scale, soft in trials.items()}
-    best = max(scores, key=lambda scale: scores[scale])
-    agreement = _mean_agreement([trials[scale] > 0.5 for scale in SCALES[1:5]])
-    return InitialMask(trials[best], agreement, separation(trials[best] > 0.5, bins))
+        soft = _grow_from_points(bins, weights, prompts, radius, motion)
+        unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
+        trials.append((_trial_score(soft > 0.5, bins, trusted) - 0.15 * unlikely, soft))
+    silhouette = _segment_silhouette(bins, weights, prompts, core, motion, foreground.difference)
+    trials.append((_trial_score(silhouette > 0.5, bins, trusted) - _SILHOUETTE_MALUS, silhouette))
+    best = max(trials, key=lambda trial: trial[0])[1]
+    compared = [*trials[1:5], trials[-1]] if trusted.any() else trials[1:5]
+    agreement = _mean_agreement([soft > 0.5 for _, soft in compared])
+    return InitialMask(best, agreement, separation(best > 0.5, bins))
+
+
+def _segment_silhouette(
+    bins: Array, weights: tuple[Array, Array], prompts: ObjectPrompts, core: Array, motion: Array, difference: Array
+) -> Array:
+    """Segment the moving silhouette under the points: motion says what belongs together, colours say where it ends.
+
+    `core` (H, W) bool certainly belongs to the object; `motion` and `difference` (H, W) are the evidence.
+    """
+    moving = cv2.morphologyEx(((motion > 0.1) | core).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    moving = components_with_points(moving > 0, prompts.points)
+    inside = without_reflection(moving, difference)
+    motion = np.where(moving & ~inside, -1, motion)
+    u, far = inside.astype(np.float32), ~dilate_square(inside, _SURROUNDINGS)
+    for _ in range(_SILHOUETTE_ROUNDS):
+        own = histogram(bins, inside * (0.2 + np.clip(motion, 0, 1)))
+        other = histogram(bins, ~(far | dilate_square(inside, 1)) * 1.0)
+        cost = -log_likelihood_ratio(bins, own, other, 3) - motion
+        cost[far], cost[core] = _CERTAIN, -_CERTAIN
+        u = solve_segmentation(cost, weights, _SMOOTHNESS, _ITERATIONS, u)
+        inside = components_with_points(u > 0.5, prompts.points)
+    return on_mask_side(u, inside)
+
+
+def without_reflection(silhouette: Array, difference: Array) -> Array:
+    """Return a silhouette (H, W) bool without its reflection in the floor, if it has one.
+
+    A reflection is the upper part of the silhouette, mirrored at a row, and differs less (H, W) from the background.
+    """
+    box = bounds(silhouette)
+    part, contrast = silhouette[box.slices], difference[box.slices]
+    best, cut = _MIRRORED, box.height
+    for row in range(-(-box.height // 2), box.height - max(3, box.height // 5)):
+        lower = part[row:]
+        mirrored = part[2 * row - box.height : row][::-1]
+        overlap = iou(lower, mirrored)
+        if overlap > best and contrast[row:][lower].mean() < _FAINTER * contrast[:row][part[:row]].mean():
+            best, cut = overlap, row
+    out = silhouette.copy()
+    out[box.y0 + cut :] = False
+    return out
 
 
 def _mean_agreement(masks: list[Array]) -> float:
@@ -106,18 +177,13 @@ def _mean_agreement(masks: list[Array]) -> float:
     return float(np.mean(pairs))
 
 
-def _trial_score(mask: Array, bins: Array, motion: Array, trust: float, zone: Array, scale: float) -> float:
-    """Return how well a trial's outline separates two things: by colour, by motion, and by being of a likely size."""
+def _trial_score(mask: Array, bins: Array, motion: Array) -> float:
+    """Return how well a trial's outline separates two things, by colour and by motion."""
     if not mask.any() or mask.all():
         return -np.inf
-    foreground = np.clip(motion, 0, 1)
-    share = 0.0
-    if trust:
-        total = trust * mask.sum() + foreground[~mask & zone].sum()
-        share = float(foreground[mask].sum() / max(1.0, total))
-    unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
-    inside, size = float(motion[mask].mean()), float(mask.mean()) ** 0.5
-    return 0.5 * separation(mask, bins) + share + 0.4 * inside + 0.35 * size - 0.15 * unlikely
+    inside, size = float(np.clip(motion[mask].mean(), -1, 1)), float(mask.mean()) ** 0.5
+    left_out = float(np.clip(motion[ring(mask, _RIM)], 0, 1).mean())
+    return 0.5 * separation(mask, bins) + 0.4 * inside - 0.5 * left_out + 0.35 * size
 
 
 def _grow_from_points(
@@ -178,26 +244,44 @@ def _from_boxes(lab: Array, rgb: Array, prompts: ObjectPrompts, foreground: Fore
 
 
 def _vote_on_box(lab: Array, rgb: Array, box: BoxCorners, foreground: ForegroundEvidence) -> tuple[Array, float] | None:
-    """Return the share of votes (H, W) for the object in a box and how well they agree; None if all are empty."""
+    """Return the share of votes (H, W) for the object in a box and how well they agree; None if all are empty.
+
+    A box touches its object on four sides: masks that leave more of it empty than the best one does have no vote (the
+    bounding box prior of Lempitsky et al., "Image segmentation with a bounding box prior", 2009).
+    """
     core = box_zones(lab.shape[:2], box)[0] & (_ellipse(lab.shape[:2], box) < _CORE)
-    motion = foreground.reliability(core) * foreground.motion
+    motion = foreground.for_object()
+    differs = motion > 0
     masks = [
-        _segment_box(lab, box, 0 * motion),
-        _segment_box(lab, box, motion),
+        _segment_box(lab, box, 0 * motion, core),
+        _segment_box(lab, box, motion, differs if foreground.reliability(core) else core),
+        _segment_box(lab, box, 2 * motion, differs if foreground.reliability(core) else core),
         _grabcut(rgb, box, ellipse=False),
         _grabcut(rgb, box, ellipse=True),
     ]
-    votes = [mask for mask in masks if mask.any()]  # GrabCut may find nothing to separate
+    fit = [_box_fit(mask, box) for mask in masks]
+    votes = [mask for mask, value in zip(masks, fit, strict=True) if mask.any() and value >= max(fit) - _LOOSER]
     if not votes:
         return None
-    return np.mean(votes, axis=0), iou(votes[0], votes[-1]) if len(votes) > 1 else 0.5
+    return np.mean(votes, axis=0), _mean_agreement(votes) if len(votes) > 1 else 0.5
 
 
-def _segment_box(lab: Array, box: BoxCorners, motion: Array) -> Array:
-    """Return the mask (H, W) bool of one box by colour, edges and motion evidence (H, W)."""
+def _box_fit(mask: Array, box: BoxCorners) -> float:
+    """Return how well a mask (H, W) bool fills a box from side to side: 1 if its own box is the same; 0 if empty."""
+    x0, y0, x1, y1 = (round(v) for v in box)
+    own = bounds(mask)
+    if own.empty:
+        return 0.0
+    horizontal = (abs(own.x0 - x0) + abs(own.x1 - x1)) / max(1, x1 - x0)
+    vertical = (abs(own.y0 - y0) + abs(own.y1 - y1)) / max(1, y1 - y0)
+    return 1 - max(horizontal, vertical)
+
+
+def _segment_box(lab: Array, box: BoxCorners, motion: Array, first: Array) -> Array:
+    """Return the mask (H, W) bool of one box by colour, edges and motion evidence (H, W), from a first guess (H, W)."""
     bins, weights = bins_of(lab), edge_weights(lab)
     in_box, margin = box_zones(lab.shape[:2], box)
-    inside = in_box & (_ellipse(lab.shape[:2], box) < _CORE)
+    inside = in_box & first
     u = inside.astype(np.float32)
     for _ in range(_ROUNDS):
         own, other = histogram(bins, inside * 1.0), histogram(bins, (margin | (in_box & ~inside)) * 1.0)

@@ -5,7 +5,7 @@ import numpy as np
 
 from vremove_cli.arrays import overlapping_components
 from vremove_cli.geometry import Array, Box, bounds
-from vremove_cli.tracking.flow.appearance_model import BAND, RegisteredFrame, colour_ratio
+from vremove_cli.tracking.flow.appearance_model import BAND, MaskUpdate, RegisteredFrame, colour_ratio
 from vremove_cli.tracking.flow.colour_histogram import log_likelihood_ratio
 from vremove_cli.tracking.flow.mask_update import ITERATIONS, SMOOTHNESS
 from vremove_cli.tracking.flow.tv_segmentation import edge_weights, solve_segmentation
@@ -14,23 +14,34 @@ _SCALE = 4  # the response is computed at a quarter of the size
 _MIN_RESPONSE = 0.6  # mean log-likelihood ratio in the outline, less 0.6 of the mean in its ring
 _MIN_RESPONSE_SHARE = 0.45  # of the ratio on the prompted frame: what the object itself scores at most
 _MIN_COLOUR_SHARE = 0.5  # of the ratio on the prompted frame, for the segmented mask
+_BACKGROUND = -0.4  # mean motion evidence of a mask, below which it is a part of the background
 _MIN_AREA, _MAX_AREA = 0.25, 2.2  # shares of the usual area
 
 
-def redetect(frame: RegisteredFrame) -> Array | None:
+def redetect(frame: RegisteredFrame) -> MaskUpdate:
     """Look for the object on a frame.
 
     Args:
-        frame: The frame (H, W), registered with a model whose object is lost.
+        frame: The whole frame (H, W), registered with a model whose object is lost.
 
     Returns:
-        Soft mask (H, W) float32, above 0.5 inside; None where the object's colours do not fill its outline.
+        Its mask, all 0 where the object's colours do not fill its outline; it stands still.
     """
+    found = _find(frame)
+    soft = np.zeros(frame.gray.shape, np.float32) if found is None else found
+    return MaskUpdate.still(soft)
+
+
+def _find(frame: RegisteredFrame) -> Array | None:
+    """Return the soft mask (H, W) float32 of the object on a frame, above 0.5 inside; None if it is not found."""
     model = frame.model
     box = bounds(model.trusted_mask)
     if box.empty:
         return None
     ratio = log_likelihood_ratio(frame.bins, model.first_object_histogram, model.background_histogram, 3)
+    # What the background model explains is not the object, if the object differed from the background before.
+    motion = float(model.motion_trust) * np.minimum(frame.foreground.for_object(), 0)
+    ratio = np.maximum(ratio + 2 * motion, -3)
     response, (x, y) = _best_match(ratio, model.trusted_mask, box)
     if response < max(_MIN_RESPONSE, _MIN_RESPONSE_SHARE * float(model.first_colour_ratio)):
         return None
@@ -47,7 +58,7 @@ def redetect(frame: RegisteredFrame) -> Array | None:
     soft[band.slices] = solve_segmentation(cost, edge_weights(frame.lab[band.slices]), SMOOTHNESS, ITERATIONS, prior)
     mask = overlapping_components(soft > 0.5, placed > 0)
     area_share = mask.sum() / max(1.0, model.usual_area)
-    if not _MIN_AREA < area_share < _MAX_AREA:
+    if not _MIN_AREA < area_share < _MAX_AREA or motion[mask].mean() < _BACKGROUND:
         return None
     if colour_ratio(frame, mask) < _MIN_COLOUR_SHARE * float(model.first_colour_ratio):
         return None

@@ -10,6 +10,7 @@ from vremove_cli.tracking.base import (
     ABSENT,
     DOUBTFUL,
     FOUND_AGAIN,
+    KEPT_OUT,
     NO_OBJECT,
     ObjectPrompts,
     TrackerFrame,
@@ -21,7 +22,6 @@ from vremove_cli.tracking.flow.appearance_model import (
     corrected_appearance,
     new_appearance,
     register_frame,
-    settled_age,
     updated_appearance,
 )
 from vremove_cli.tracking.flow.colour_histogram import bins_of, to_lab
@@ -31,6 +31,8 @@ from vremove_cli.tracking.flow.initial_mask import (
     InitialMask,
     distance_to,
     initial_mask,
+    keep_out,
+    prompt_seed,
 )
 from vremove_cli.tracking.flow.mask_update import correct_mask, expected_iou, propagate_mask
 from vremove_cli.tracking.flow.redetection import redetect
@@ -48,10 +50,15 @@ class FlowTracker:
     def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
         """Segment the object on a prompted frame."""
         rgb, small = frame.rgb, _shrink(frame.rgb, _INITIAL_SIZE)
-        foreground = frame.foreground and frame.foreground.resized(small.shape[1], small.shape[0])
-        first = initial_mask(to_lab(small), small, prompts.scaled(small.shape[0] / frame.clip_size[1]), foreground)
+        height, width = small.shape[:2]
+        scaled = prompts.scaled(height / frame.clip_size[1])
+        foreground = frame.foreground
+        if frame.object_evidence is not None:
+            foreground = frame.object_evidence(prompt_seed(scaled, (height, width)))
+        first = initial_mask(to_lab(small), small, scaled, foreground and foreground.resized(width, height))
         soft = cv2.resize(first.mask, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
-        model = new_appearance(rgb, soft, first.agreement)
+        soft = keep_out(soft, prompts.scaled(frame.scale).negative)
+        model = new_appearance(frame, soft, first.agreement)
         confidence = expected_iou(bins_of(to_lab(rgb)), soft > 0.5, model.first_object_histogram, first.agreement)
         return model, TrackResult(soft, confidence, _remark(first))
 
@@ -63,14 +70,16 @@ class FlowTracker:
         The rest of the mask stays. A box, a point while the object is lost, or a point farther from the mask than the
         mask's size restarts segmentation.
         """
-        registered = register_frame(frame, state)
-        scaled = prompts.scaled(frame.scale)
-        soft = None if prompts.boxes or registered.model.lost else propagate_mask(registered)[0]
+        registered = register_frame(frame, state, whole=True)
+        model, scaled = registered.model, prompts.scaled(frame.scale)
+        soft = None if prompts.boxes or model.lost else propagate_mask(registered).soft
         if soft is None or _is_elsewhere(soft > 0.5, scaled):
             return self.begin(frame, prompts) if prompts.points or prompts.boxes else self.propagate(frame, state)
         corrected = correct_mask(registered, soft, scaled)
         removed = (soft > 0.5) & (corrected < 0.5)
-        return corrected_appearance(registered, corrected, removed), TrackResult(corrected, 1.0)
+        corrected[removed & bool(prompts.negative)] = KEPT_OUT
+        corrected = keep_out(corrected, scaled.negative)
+        return corrected_appearance(frame, model, corrected, removed), TrackResult(corrected, 1.0)
 
     def adopt(self, frame: TrackerFrame, state: TrackerState | None, mask: Array) -> TrackerState:
         """Learn the object from another tracker's mask.
@@ -85,28 +94,23 @@ class FlowTracker:
         """
         model = None if state is None else AppearanceModel.from_state(state)
         if model is None or model.lost:
-            return new_appearance(frame.rgb, mask, 1.0)
-        return corrected_appearance(register_frame(frame, model), mask, np.zeros(mask.shape, bool))
+            return new_appearance(frame, mask, 1.0)
+        return corrected_appearance(frame, model, mask, np.zeros(mask.shape, bool))
 
     def propagate(self, frame: TrackerFrame, state: TrackerState) -> tuple[TrackerState, TrackResult]:
         """Propagate the mask to the next frame, or look for the object when it was lost."""
         registered = register_frame(frame, state)
-        if not registered.model.lost:
-            soft, age = propagate_mask(registered)
-            remark = ""
-        else:
-            found = redetect(registered)
-            soft = np.zeros(registered.gray.shape, np.float32) if found is None else found
-            age, remark = settled_age(soft > 0.5), FOUND_AGAIN
-        if not (soft > 0.5).any():
-            return updated_appearance(registered, soft, age, lost=True), TrackResult(soft, 0.0, ABSENT)
+        remark = FOUND_AGAIN if registered.model.lost else ""
+        update = redetect(registered) if registered.model.lost else propagate_mask(registered)
+        soft, mask = registered.whole(update.soft), update.soft > 0.5
+        if not mask.any():
+            return updated_appearance(registered, update, lost=True), TrackResult(soft, 0.0, ABSENT)
         model = registered.model
         if remark == FOUND_AGAIN:
             model = replace(model, trial_agreement=np.minimum(model.trial_agreement, _FOUND_AGREEMENT))
             registered = replace(registered, model=model)
-        agreement = float(model.trial_agreement)
-        confidence = expected_iou(registered.bins, soft > 0.5, model.first_object_histogram, agreement)
-        return updated_appearance(registered, soft, age, lost=False), TrackResult(soft, confidence, remark)
+        confidence = expected_iou(registered.bins, mask, model.first_object_histogram, float(model.trial_agreement))
+        return updated_appearance(registered, update, lost=False), TrackResult(soft, confidence, remark)
 
 
 def _is_elsewhere(mask: Array, prompts: ObjectPrompts) -> bool:

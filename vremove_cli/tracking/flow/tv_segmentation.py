@@ -4,12 +4,13 @@ Solver: the first-order primal-dual scheme of Chambolle and Pock, "A First-Order
 Problems with Applications to Imaging", 2011, algorithm 1, on the anisotropic total variation.
 """
 
+import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
 
 # Step size of both variables (tau and sigma of the paper): converges when 8 tau sigma <= 1, that is up to 0.353.
-_STEP_SIZE = np.float32(0.35)
+_STEP_SIZE = 0.35
 
 
 def edge_weights(lab: Array) -> tuple[Array, Array]:
@@ -51,20 +52,26 @@ def solve_segmentation(
     """
     limit_x, limit_y = smoothness * weights[0], smoothness * weights[1]
     u = initial.astype(np.float32)
-    extrapolated = u
-    dual_x, dual_y = np.zeros_like(u), np.zeros_like(u)
-    scaled_cost = _STEP_SIZE * cost.astype(np.float32)
+    extrapolated, new = u.copy(), np.empty_like(u)
+    dual_x, dual_y, step = np.zeros_like(u), np.zeros_like(u), np.empty_like(u)
+    low_x, low_y = -limit_x, -limit_y
+    scaled_cost = np.float32(_STEP_SIZE) * cost.astype(np.float32)
     for _ in range(iterations):
-        dual_x[:, :-1] += _STEP_SIZE * (extrapolated[:, 1:] - extrapolated[:, :-1])
-        dual_y[:-1] += _STEP_SIZE * (extrapolated[1:] - extrapolated[:-1])
-        np.clip(dual_x, -limit_x, limit_x, out=dual_x)
-        np.clip(dual_y, -limit_y, limit_y, out=dual_y)
-        divergence = dual_x + dual_y
+        np.subtract(extrapolated[:, 1:], extrapolated[:, :-1], out=step[:, :-1])
+        cv2.scaleAdd(step[:, :-1], _STEP_SIZE, dual_x[:, :-1], dst=dual_x[:, :-1])
+        np.subtract(extrapolated[1:], extrapolated[:-1], out=step[:-1])
+        cv2.scaleAdd(step[:-1], _STEP_SIZE, dual_y[:-1], dst=dual_y[:-1])
+        cv2.min(cv2.max(dual_x, low_x, dst=dual_x), limit_x, dst=dual_x)
+        cv2.min(cv2.max(dual_y, low_y, dst=dual_y), limit_y, dst=dual_y)
+        divergence = np.add(dual_x, dual_y, out=step)
         divergence[:, 1:] -= dual_x[:, :-1]
         divergence[1:] -= dual_y[:-1]
-        new = np.clip(u + _STEP_SIZE * divergence - scaled_cost, 0, 1)
-        extrapolated = 2 * new - u
-        u = new
+        cv2.scaleAdd(divergence, _STEP_SIZE, u, dst=new)
+        new -= scaled_cost
+        cv2.min(cv2.max(new, 0, dst=new), 1, dst=new)
+        np.subtract(new, u, out=extrapolated)
+        extrapolated += new
+        u, new = new, u
     return u
 
 
