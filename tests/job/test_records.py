@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.clips import write_clip, write_masks
 from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.composite import FillResult, PlateResult
-from vremove_cli.job.erase_mask import EffectsResult
+from vremove_cli.job.erase_mask import BackgroundResult
 from vremove_cli.job.mask_store import MaskResult
 from vremove_cli.job.plan import SCHEMA, Plan
 from vremove_cli.job.runner import run_plan
@@ -35,14 +35,14 @@ RESULTS: dict[type, st.SearchStrategy[Any]] = {
         st.none() | st.dictionaries(st.integers(0, 10**6), st.text(max_size=20), max_size=4),
         st.integers(0, 10**6),
     ),
-    EffectsResult: st.builds(EffectsResult, TABLES, st.text(max_size=40), st.booleans()),
+    BackgroundResult: st.builds(BackgroundResult, TABLES, st.text(max_size=40), st.booleans()),
     PlateResult: st.builds(PlateResult, TABLES, BOXES, NUMBERS, NUMBERS, NUMBERS),
     FillResult: st.builds(FillResult, st.none() | TABLES, st.booleans()),
 }
 TABLE = CropTable((8, 8), ((0, 0), (2, 4)), ((0, 0, 8, 8), (0, 0, 0, 0)))
 EXAMPLES: dict[type, Any] = {
     MaskResult: MaskResult(TABLE, (0.5, 1.0), {3: "lost"}, 1),
-    EffectsResult: EffectsResult(TABLE, "a shadow", False),
+    BackgroundResult: BackgroundResult(TABLE, "a shadow", False),
     PlateResult: PlateResult(TABLE, (0, 0, 4, 4), 10, 2, 1),
     FillResult: FillResult(TABLE, True),
 }

@@ -24,7 +24,6 @@ from vremove_cli.plate.confidence import (
     NEVER_SEEN,
     RECOVERED_FROM,
     encode_confidence,
-    halve_confidence,
     predict_confidence,
     recovered_mask,
     unrecovered_mask,
@@ -178,7 +177,6 @@ def test_stored_confidence_divides_into_three() -> None:
     assert values.tolist()[-1] == NEVER_SEEN
     assert recovered_mask(values).tolist() == [False, False, True, True, False]
     assert unrecovered_mask(values).tolist() == [True, True, False, False, True]
-    assert not recovered_mask(halve_confidence(values)).any()
 
 
 def test_the_smaller_size_helps_where_the_larger_fails() -> None:

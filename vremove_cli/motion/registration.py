@@ -2,8 +2,8 @@
 
 A camera that stands still is exactly the identity, so that nothing is resampled. Otherwise neighbouring frames are
 chained (similarity, or homography where that explains clearly more), and every frame is then aligned to the mosaic of
-all of them until nothing moves any more: the errors of the chain do not add up. On drawn scenes 0-31 the largest error in a
-frame falls from .25 to .04 pixels in the mean.
+all of them until nothing moves any more: the errors of the chain do not add up. On drawn scenes 0-31 the largest error
+in a frame falls from .25 to .04 pixels in the mean.
 """
 
 from collections.abc import Callable, Iterable

@@ -73,7 +73,7 @@ def agreement(
         part = layout.components[component]
         inside = subsample_mask(hole, part.sub_x, part.sub_y)
         rim_part = subsample_mask(rim, part.sub_x, part.sub_y) & ~inside
-        offset = _rim_offset(known[component].astype(np.float32) - picture, rim_part, inside, 1 / levels)
+        offset = _rim_offset(known[component].astype(np.float32) - picture, rim_part, inside, layout.peak / 255)
         filled = np.clip(np.rint(picture + offset), 0, layout.peak).astype(layout.dtype)
         where = subsample_mask(told, part.sub_x, part.sub_y)
         planes.append(np.where(where, filled, known[component]))

@@ -174,7 +174,7 @@ class Hole:
         return RecoveredHole(self.box, tuple(planes), self.matte, confidence)
 
     def _outvoted(self) -> Array:
-        """Pixels (h, w) bool where the flow's nearer observation agrees with the sightings and not with the other one."""
+        """Pixels (h, w) bool where the flow's nearer observation agrees with the sightings, not with the other one."""
         out = np.zeros(self.matte.shape, bool)
         if not self.groups or not self.offered.any():
             return out

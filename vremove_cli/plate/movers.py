@@ -70,7 +70,7 @@ def hidden_movers(movers: Array, hidden: Array, bodies: Array, canvas: Canvas) -
 
 
 def _contact(movers: Array, hidden: Array, body: Array, followed: Array) -> Array:
-    """The surroundings (H, W) bool of movers that touch the object, are not before it, and were never seen clear of it."""
+    """The surroundings (H, W) bool of movers that touch the object, are not before it, and were never seen clear."""
     near = dilate_square(hidden, _CONTACT)
     labels, areas = label_components(movers)
     out = np.zeros(movers.shape, bool)

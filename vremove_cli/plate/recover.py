@@ -1,9 +1,9 @@
 """Recover the clean plate: what other frames show of the background, brought to where the object hides it.
 
-Where the scene's model explains the picture, each hidden pixel has many sightings, which are fused (`sightings`) and judged
-(`agreement`). Elsewhere the motion of the hidden background is measured with the object kept out of it (`motion_field`);
-every pixel is traced in both directions of time until a frame shows it (`sample_group`), and its two observations are
-fused by their gradients (`fuse`).
+Where the scene's model explains the picture, each hidden pixel has many sightings, which are fused (`sightings`) and
+judged (`agreement`). Elsewhere the motion of the hidden background is measured with the object kept out of it
+(`motion_field`); every pixel is traced in both directions of time until a frame shows it (`sample_group`), and its two
+observations are fused by their gradients (`fuse`).
 Pixels that no frame shows are synthesised once, in the frame with the most of them (`heal`), and carried to the others
 along the same traces.
 """

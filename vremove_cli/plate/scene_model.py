@@ -46,7 +46,8 @@ class SceneModel:
         """Return what frame s shows at points (N, 2) in full pixels, (N,) uint8; beyond the frame `HIDDEN`."""
         blocked = self.blocked[s - self.reach.start]
         scale = np.array([blocked.shape[1] / self.info.width, blocked.shape[0] / self.info.height], np.float32)
-        inside = (points >= 0).all(axis=1) & (points <= [self.info.width - 1, self.info.height - 1]).all(axis=1)
+        last = np.array([self.info.width - 1, self.info.height - 1], np.float32)
+        inside: Array = np.all((points >= 0) & (points <= last), axis=1)
         x, y = np.floor((np.where(inside[:, None], points, 0) + 0.5) * scale).astype(np.int32).T
         height, width = blocked.shape
         out = blocked[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]

@@ -1,8 +1,8 @@
 """Fuse many sightings of a hole's background: a shot whose camera is known shows each hidden pixel in many frames.
 
-Each sample is projected into up to `SOURCES` frames, taken there once, bicubically, in the source's own planes and depth,
-matched in exposure, and fused by the mean of the middle half of the values: outliers lose. Where the
-camera stands still nothing is resampled. N counts the samples of a hole in row order, C the components that share a grid.
+Each sample is projected into up to `SOURCES` frames, taken there once, bicubically, in the source's own planes and
+depth, matched in exposure, and fused by the mean of the middle half of the values: outliers lose. Where the camera
+stands still nothing is resampled. N counts the samples of a hole in row order, C the components that share a grid.
 """
 
 from dataclasses import dataclass, field

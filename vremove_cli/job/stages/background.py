@@ -1,5 +1,6 @@
-"""The background stage: the camera and the exposure of a segment, what moves before its background, and the object's
-shadows and reflections, found or read from the user's file.
+"""The background stage: the camera and the exposure of a segment, what moves, and the objects' effects.
+
+Effects (shadows, reflections, light) are found, or read from the user's file.
 """
 
 from collections.abc import Callable
