@@ -129,7 +129,7 @@ def test_an_option_redoes_the_stages_that_list_it(files: dict[str, str], name: s
     before, after = planned(files, **codec), planned(files, **codec, **{name: OTHER[name](files)})
     assert before.request != after.request or name == "track_every"
     assert [t.id for t in before.tasks] == [t.id for t in after.tasks]
-    assert {t.kind for t in before.tasks} == {"track", "effects", "plate", "fill"}
+    assert {t.kind for t in before.tasks} == {"track", "background", "plate", "fill"}
     assert changed_kinds(before, after) == dependent_kinds(before, name)
 
 
@@ -137,10 +137,10 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     """The whole table, written out."""
     plan = planned(files)
     found = {name: dependent_kinds(plan, name) for name in OTHER}
-    assert {name for name, kinds in found.items() if kinds == {"track", "effects", "plate", "fill"}} == {
+    assert {name for name, kinds in found.items() if kinds == {"track", "background", "plate", "fill"}} == {
         "static", "skip_errors",
     }  # fmt: skip
-    assert {name for name, kinds in found.items() if kinds == {"effects", "plate", "fill"}} == {"effects", "grow"}
+    assert {name for name, kinds in found.items() if kinds == {"background", "plate", "fill"}} == {"effects", "grow"}
     assert {name for name, kinds in found.items() if kinds == {"plate", "fill"}} == {"feather", "recover", "reference"}
     assert {name for name, kinds in found.items() if kinds == {"fill"}} == {
         "affected_mask", "conditioning", "guidance", "lora", "prompt", "quality", "second_pass", "seed", "size",
@@ -153,14 +153,14 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
 
 
 GRAPH_CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "point": ({"point": [POINT, (13, 33)]}, {"track", "effects", "plate", "fill"}),
-    "box": ({"box": (4, 24, 20, 40)}, {"track", "effects", "plate", "fill"}),
-    "not_point": ({"not_point": (80, 8)}, {"track", "effects", "plate", "fill"}),
-    "start": ({"start": 0, "end": 9}, {"track", "effects", "plate", "fill"}),
-    "end": ({"end": 0.2}, {"track", "effects", "plate", "fill"}),
+    "point": ({"point": [POINT, (13, 33)]}, {"track", "background", "plate", "fill"}),
+    "box": ({"box": (4, 24, 20, 40)}, {"track", "background", "plate", "fill"}),
+    "not_point": ({"not_point": (80, 8)}, {"track", "background", "plate", "fill"}),
+    "start": ({"start": 0, "end": 9}, {"track", "background", "plate", "fill"}),
+    "end": ({"end": 0.2}, {"track", "background", "plate", "fill"}),
     "remover": ({"remover": "plate"}, set()),
-    "affected_point": ({"affected_point": (60, 8)}, {"track", "fill", "effects", "plate"}),
-    "affected_box": ({"affected_box": (56, 4, 70, 16)}, {"track", "fill", "effects", "plate"}),
+    "affected_point": ({"affected_point": (60, 8)}, {"track", "fill", "background", "plate"}),
+    "affected_box": ({"affected_box": (56, 4, 70, 16)}, {"track", "fill", "background", "plate"}),
 }
 
 
@@ -184,14 +184,14 @@ def test_a_prompt_in_a_later_segment_leaves_the_earlier_ones(tmp_path: Path) -> 
 
 def test_masks_of_the_users_own(files: dict[str, str]) -> None:
     before = planned(files, point=None, mask=files["masks"])
-    assert {t.kind for t in before.tasks} == {"mask", "effects", "plate", "fill"}
+    assert {t.kind for t in before.tasks} == {"mask", "background", "plate", "fill"}
     for other in ({"mask": files["masks"], "invert_mask": True}, {"quadmask": files["masks"]}):
-        assert changed_kinds(before, planned(files, point=None, **other)) == {"mask", "effects", "plate", "fill"}
+        assert changed_kinds(before, planned(files, point=None, **other)) == {"mask", "background", "plate", "fill"}
     changed = Path(files["masks"]) / "0003.png"
     cv2.imwrite(str(changed), np.zeros((64, 96), np.uint8))
     assert changed_kinds(before, planned(files, point=None, mask=files["masks"])) == {
         "mask",
-        "effects",
+        "background",
         "plate",
         "fill",
     }
@@ -207,7 +207,7 @@ def test_other_bytes_of_a_file_redo_what_reads_it(files: dict[str, str]) -> None
     assert changed_kinds(before, planned(files, **options)) == {"plate", "fill"}
     before = planned(files, **options)
     cv2.imwrite(str(Path(files["masks"]) / "0003.png"), np.zeros((64, 96), np.uint8))
-    assert changed_kinds(before, planned(files, **options)) == {"effects", "plate", "fill"}
+    assert changed_kinds(before, planned(files, **options)) == {"background", "plate", "fill"}
 
 
 READ: set[str] = set()

@@ -79,8 +79,8 @@ def test_an_object_on_a_single_frame_is_no_error() -> None:
 
 
 def test_frames_of_noise_are_not_explained_and_that_is_said() -> None:
-    noise = np.random.default_rng(1).integers(0, 255, (12, *SIZE[::-1], 3)).astype(np.uint8)
-    found = model(noise, masks()[:12])
+    noise = np.random.default_rng(1).integers(0, 255, (FRAMES, *SIZE[::-1], 3)).astype(np.uint8)
+    found = model(noise, masks())
     assert not found.effects.any()
     assert "changes all over" in found.verdict
     assert found.unexplained[6][masks()[6]].all()

@@ -128,6 +128,8 @@ class Hole:
 
     def tell(self, model: SceneModel) -> None:
         """Fill what the sightings tell."""
+        if not self.sightings:
+            return
         fused = [s.fuse() for s in self.sightings]
         self.sightings = []
         unexplained, blocked = model.unexplained_on(self.index, self.box), model.hidden_on(self.index, self.box)

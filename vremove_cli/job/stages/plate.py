@@ -57,7 +57,7 @@ def run_plate(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> PlateRe
             wanted = bounds(pixels_to_fill(found.matte, found.confidence, recovers=plan.request.recover == "on"))
             to_fill = to_fill.union(wanted.moved(found.box.x0, found.box.y0))
             writer.write(found.planes, found.matte, found.confidence)
-            counts += _count(found.confidence)
+            counts += _count(found.confidence[found.matte == 255])
     return PlateResult(
         writer.table,
         (to_fill.x0, to_fill.y0, to_fill.x1, to_fill.y1),
@@ -105,7 +105,7 @@ def _clean_pictures(plan: Plan, reach: FrameRange, masks: dict[int, Placed]) -> 
 
 
 def _count(confidence: Array) -> Counter[str]:
-    """Return the pixels of a hole by how they were found."""
+    """Return the erased pixels by how they were found."""
     good, never = int(recovered_mask(confidence).sum()), int((confidence == NEVER_SEEN).sum())
     return Counter(recovered=good, doubtful=int((confidence > 0).sum()) - good - never, unseen=never)
 
