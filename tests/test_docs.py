@@ -99,7 +99,7 @@ def test_the_batch_of_the_page_on_python(tmp_path: Path) -> None:
     for name in ("one.mp4", "two.mp4"):
         check_erased(tmp_path / "clean" / name)
         assert f"{name}: {FRAMES} frames" in said
-        for stage in ("scan", "track", "effects", "plate", "write"):
+        for stage in ("scan", "track", "background", "plate", "write"):
             assert f"{name}: {stage} 100%" in said
             assert re.search(rf"{name}: {stage} +\d\d%", said), "progress is shown on the way, too"
 

@@ -46,6 +46,7 @@ def run_background(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> Ba
         masks, verdict, clear = [_enlarge(mask, plan.clip) for mask in frames], found.verdict, found.clear
     _save_model(folder, task, found)
     table = save_masks(folder.file("background", f"{task.id}.mkv"), masks)
+    emit(Progress("background", task.span.stop - plan.span.start, plan.span.length))
     return BackgroundResult(table, verdict=verdict, clear=clear)
 
 
