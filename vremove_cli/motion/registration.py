@@ -16,6 +16,7 @@ from vremove_cli import threads
 from vremove_cli.arrays import dilate_square
 from vremove_cli.geometry import Array
 from vremove_cli.motion.mosaic import Canvas, Mosaic, median_mosaic
+from vremove_cli.motion.pixelwise import mean_channel
 from vremove_cli.motion.warp import project
 
 LONG_SIDE = 640  # pixels at most of the frames that are registered
@@ -193,11 +194,11 @@ def _ticked(
 
 def _exposure(frame: Array, view: Array, sure: Array, before: float) -> float:
     """The median ratio of a frame's brightness to the mosaic's, where the mosaic is sure and not black."""
-    expected = view.sum(axis=2)
+    expected = 3 * mean_channel(view)
     bright = sure & (expected > _DARK)
     if bright.sum() < _MIN_EXPOSURE_PIXELS:
         return before
-    return float(np.median(frame.sum(axis=2, dtype=np.float32)[bright] / expected[bright]))
+    return float(np.median(3 * mean_channel(frame)[bright] / expected[bright]))
 
 
 def _corners(gray: Array, free: Array) -> Array:

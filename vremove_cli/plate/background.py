@@ -16,6 +16,7 @@ from vremove_cli.arrays import dilate_square, label_components
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import Array
 from vremove_cli.motion.mosaic import Canvas, Mosaic
+from vremove_cli.motion.pixelwise import mean_channel
 from vremove_cli.motion.registration import Registration, median_of_frames
 from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, find_region, frame_effects
 from vremove_cli.plate.foreground import Foreground, another_thing
@@ -252,7 +253,7 @@ def _judge(
 
 
 def _gradient(picture: Array) -> Array:
-    gray = picture.mean(axis=2)
+    gray = mean_channel(picture)
     return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8
 
 

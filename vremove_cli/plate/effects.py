@@ -14,6 +14,7 @@ import numpy as np
 
 from vremove_cli.arrays import keep_components, label_components
 from vremove_cli.geometry import Array
+from vremove_cli.motion.pixelwise import at_rank, largest_channel, sorted_stack
 from vremove_cli.plate.object_frame import ObjectFrame
 
 SAMPLES = 32  # frames whose median difference shows an effect to its end
@@ -89,7 +90,7 @@ class EvidenceSum:
         enough = self._seen >= _MIN_SEEN * self._frames
         presence = np.where(enough, self._changed / np.maximum(self._seen, 1), 0).astype(np.float32)
         other = _blur(self._other, 2.5) / np.maximum(_blur(self._changed, 2.5), 0.3)
-        level = _masked_median(np.stack(self._levels), np.stack(self._level_seen)) if self._levels else presence * 0
+        level = _masked_median(self._levels, self._level_seen) if self._levels else presence * 0
         level = _blur(np.where(enough, level, 0).astype(np.float32), 1)
         return Evidence(_blur(presence, 1), other, level, self._silhouette)
 
@@ -186,14 +187,13 @@ def frame_effects(region: EffectRegion, place: ObjectFrame, t: int, changed: Arr
     return _filled(found)
 
 
-def _masked_median(values: Array, seen: Array) -> Array:
-    """The largest channel of the absolute median (n, n) of values (K, n, n, 3) int16 where they were seen (K, n, n)."""
-    count = seen.sum(axis=0)
-    last = np.iinfo(np.int16).max
-    ordered = np.sort(np.where(seen[..., None], values, np.int16(last)), axis=0)
-    rank = np.clip((count - 1) // 2, 0, len(values) - 1)[None, ..., None]
-    middle = np.take_along_axis(ordered, rank, axis=0)[0].astype(np.float32) / 16
-    return np.where(count > 0, np.abs(middle).max(axis=2), 0)
+def _masked_median(values: list[Array], seen: list[Array]) -> Array:
+    """The largest channel of the absolute median (n, n) of K values (n, n, 3) int16 where they were seen (n, n)."""
+    count = np.sum(seen, axis=0)
+    last = np.int16(np.iinfo(np.int16).max)
+    ordered = sorted_stack([np.where(s[..., None], v, last) for v, s in zip(values, seen, strict=True)])
+    middle = at_rank(ordered, (count - 1) // 2).astype(np.float32) / 16
+    return np.where(count > 0, largest_channel(np.abs(middle)), 0)
 
 
 def _closed_and_filled(mask: Array, size: float) -> Array:
