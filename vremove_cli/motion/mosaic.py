@@ -177,8 +177,10 @@ class _Samples:
 
     def ordered(self) -> tuple[Array, Array]:
         """Return the values (K, h, w, 3) with the shown ones first and in order, and the number (h, w) of these."""
-        pictures = [np.where(s[..., None], v, _NOTHING) for v, s in zip(self.values, self.shown, strict=True)]
-        return sorted_stack(pictures), self.shown.sum(axis=0)
+        values = self.values.copy()
+        for picture, shown in zip(values, self.shown, strict=True):
+            picture[~shown] = _NOTHING
+        return sorted_stack(values), self.shown.sum(axis=0, dtype=np.int16)
 
     def median(self) -> tuple[Array, Array, Array]:
         """Return the median (h, w, 3), the spread (h, w) and the number (h, w) of the shown samples."""
