@@ -5,7 +5,7 @@ one by one, and a stack is sorted by Batcher's odd-even merge sort (Knuth, The A
 algorithm M), whose comparisons do not depend on the values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache, reduce
 
 import cv2
@@ -29,7 +29,7 @@ def mean_channel(picture: Array) -> Array:
     return np.asarray(cv2.transform(picture.astype(np.float32, copy=False), np.full((1, 3), 1 / 3, np.float32)))
 
 
-def sorted_stack(pictures: Sequence[Array]) -> Array:
+def sorted_stack(pictures: Iterable[Array]) -> Array:
     """Return K pictures of the same shape and dtype as one array (K, ...) with the values of each pixel in order."""
     ordered = list(pictures)
     for low, high in _comparisons(len(ordered)):

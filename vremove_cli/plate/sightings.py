@@ -1,9 +1,9 @@
 """Fuse many sightings of a hole's background: a shot whose camera is known shows each hidden pixel in many frames.
 
-Each sample is projected into up to `SOURCES` frames, taken there once, bicubically, in the source's own planes and depth,
-matched in exposure, and fused by the mean of the middle half of the values: outliers lose. Where the
-camera stands still nothing is resampled. N counts the samples of a hole's box in row order, C the components that share a
-grid, (h, w) is the grid.
+Each sample is projected into up to `SOURCES` frames, taken there once, bicubically, in the source's own planes and
+depth, matched in exposure, and fused by the mean of the middle half of the values: outliers lose. Where the camera
+stands still nothing is resampled. N counts the samples of a hole's box in row order, C the components that share a
+grid; (h, w) is the grid.
 """
 
 from dataclasses import dataclass, field
@@ -75,12 +75,8 @@ class Sightings:
             return
         pose = np.linalg.inv(_scaling(group, group.offset)) @ homography @ to_luma
         values = self._sampled(planes, pose, still=np.array_equal(homography, np.eye(3)))
-        gain = np.float32(self.model.gain(group.index, s))
-        for value, component in zip(values, group.components, strict=True):
-            black = np.float32(group.zero_levels[component])
-            value -= black
-            value *= gain
-            value += black
+        black = np.array([group.zero_levels[c] for c in group.components], np.float32)[:, None, None]
+        values = (values - black) * np.float32(self.model.gain(group.index, s)) + black
         self._values.append(values)
         self._state.append(state)
 
@@ -125,7 +121,7 @@ def _scaling(group: SampleGroup, first: Array | tuple[float, float]) -> Array:
 
 
 def _middle_half(ordered: Array, count: Array) -> tuple[Array, Array]:
-    """Mean (C, h, w) of the middle half of the first `count` (h, w) of ordered values (C, K, h, w), and its width (h, w)."""
+    """Mean (C, h, w) and width (h, w) of the middle half of the first `count` (h, w) of ordered values (C, K, h, w)."""
     low = count // 4
     high = np.maximum(count - low, 1)
     inside = [(low <= rank) & (rank < high) for rank in range(ordered.shape[1])]
