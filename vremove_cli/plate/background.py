@@ -163,21 +163,22 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
         found = Foreground.of_frame(shot.rgb[t], background, known, ~shot.near[t])
         return found, background, known & ~_disc_dilate(shot.masks[t], _FRINGE)
 
-    kept: dict[int, tuple[Array, Array]] = {}
+    kept: dict[int, Array] = {}
     with threads.pool() as pool:
         for t, (found, background, free) in enumerate(pool.map(one, range(len(shot.rgb)))):
             changed[t] = found.mask
             other[t] = another_thing(shot.rgb[t], background, found) & free
             if t in place.poses and shot.registration.aligned[t]:
                 mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
-                kept[t] = (found.difference.astype(np.float16), free)
+                evidence.add_difference(t, found.difference)
+                kept[t] = free
             tick()
     mirrored = mirror.masks if mirror.passed else {}
-    for t, (difference, free) in kept.items():
+    for t, free in kept.items():
         if t in mirrored:
             other[t] &= ~_disc_dilate(mirrored[t], _FRINGE + 1)
         silhouette = _disc_dilate(shot.masks[t], _TOUCH)
-        evidence.add(t, difference.astype(np.float32), changed[t], other[t], free, silhouette)
+        evidence.add(t, changed[t], other[t], free, silhouette)
     return _Compared(changed, other, evidence, mirrored)
 
 

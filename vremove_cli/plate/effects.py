@@ -59,16 +59,20 @@ class EvidenceSum:
         self._sampled = set(sampled)
         self._changed, self._other, self._seen = (np.zeros(shape, np.float32) for _ in range(3))
         self._silhouette = np.zeros(shape, bool)
-        self._levels: list[Array] = []
-        self._level_seen: list[Array] = []
+        self._levels: dict[int, Array] = {}
+        self._level_seen: dict[int, Array] = {}
         self._frames = 0
 
-    def add(self, t: int, difference: Array, changed: Array, other: Array, free: Array, object_mask: Array) -> None:
-        """Add a frame.
+    def add_difference(self, t: int, difference: Array) -> None:
+        """Keep the difference (H, W, 3) float32, 8-bit levels, of a frame for the median, if it is sampled."""
+        if t in self._sampled:
+            self._levels[t] = np.clip(self._place.lay(difference, t) * 16, -30000, 30000).astype(np.int16)
+
+    def add(self, t: int, changed: Array, other: Array, free: Array, object_mask: Array) -> None:
+        """Add a frame whose difference was added.
 
         Args:
             t: Its number.
-            difference: (H, W, 3) float32, 8-bit levels.
             changed: (H, W) bool, where it differs from the background.
             other: (H, W) bool, where it shows another thing.
             free: (H, W) bool, where neither the object nor its fringe is, and the background is known.
@@ -82,8 +86,7 @@ class EvidenceSum:
         self._silhouette |= place.lay_mask(object_mask, t)
         self._frames += 1
         if t in self._sampled:
-            self._levels.append(np.clip(place.lay(difference, t) * 16, -30000, 30000).astype(np.int16))
-            self._level_seen.append(seen)
+            self._level_seen[t] = seen
 
     def result(self) -> Evidence:
         """Return the evidence of all frames."""
@@ -187,12 +190,13 @@ def frame_effects(region: EffectRegion, place: ObjectFrame, t: int, changed: Arr
     return _filled(found)
 
 
-def _masked_median(values: list[Array], seen: list[Array]) -> Array:
-    """The largest channel of the absolute median (n, n) of K values (n, n, 3) int16 where they were seen (n, n)."""
-    count = np.sum(seen, axis=0)
-    last = np.int16(np.iinfo(np.int16).max)
-    ordered = sorted_stack([np.where(s[..., None], v, last) for v, s in zip(values, seen, strict=True)])
-    middle = at_rank(ordered, (count - 1) // 2).astype(np.float32) / 16
+def _masked_median(values: dict[int, Array], seen: dict[int, Array]) -> Array:
+    """The largest channel of the absolute median (n, n) of values (n, n, 3) int16 by frame where seen (n, n) bool."""
+    count = np.sum(list(seen.values()), axis=0)
+    pictures = [picture.copy() for picture in values.values()]
+    for t, picture in zip(values, pictures, strict=True):
+        picture[~seen[t]] = np.iinfo(np.int16).max
+    middle = at_rank(sorted_stack(pictures), (count - 1) // 2).astype(np.float32) / 16
     return np.where(count > 0, largest_channel(np.abs(middle)), 0)
 
 
