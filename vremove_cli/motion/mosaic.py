@@ -12,7 +12,7 @@ import numpy as np
 
 from vremove_cli.frame_ranges import spread_evenly
 from vremove_cli.geometry import Array, Box
-from vremove_cli.motion.pixelwise import at_rank, largest_channel, smallest_channel, sorted_stack
+from vremove_cli.motion.pixelwise import at_rank, largest_channel, shown_first, smallest_channel, sorted_stack
 from vremove_cli.motion.warp import project
 
 SOURCES = 32  # frames that show a pixel of the mosaic, about
@@ -21,7 +21,7 @@ FRACTION = 16  # steps per 8-bit level in which samples are kept: int16 then hol
 _MAX_SIDES = 3  # frame sides that a mosaic reaches beyond its reference frame, at most
 _TILE = 256  # pixels of a tile's side: the samples of one tile are in memory at a time
 _SHOWN_FROM = 250  # interpolated mask value (of 255) from which a frame shows the background
-_NOTHING = np.int16(np.iinfo(np.int16).max)  # sorts behind all samples
+_MAX_SAMPLE = np.iinfo(np.int16).max - 1  # a larger value is none
 
 
 @dataclass(frozen=True)
@@ -170,17 +170,14 @@ class _Samples:
         values = np.empty((len(sources), tile.height, tile.width, 3), np.int16)
         visible = np.empty(values.shape[:3], bool)
         for k, t in enumerate(sources):
-            level = np.minimum(np.arange(256) * (FRACTION / gains[t]), _NOTHING - 1).astype(np.int16)
+            level = np.minimum(np.arange(256) * (FRACTION / gains[t]), _MAX_SAMPLE).astype(np.int16)
             values[k] = cv2.LUT(canvas.lay(rgb[t], t, tile), level)
             visible[k] = canvas.lay(shown[t].astype(np.uint8) * 255, t, tile, inside=True) > _SHOWN_FROM
         return cls(values, visible)
 
     def ordered(self) -> tuple[Array, Array]:
         """Return the values (K, h, w, 3) with the shown ones first and in order, and the number (h, w) of these."""
-        values = self.values.copy()
-        for picture, shown in zip(values, self.shown, strict=True):
-            picture[~shown] = _NOTHING
-        return sorted_stack(values), self.shown.sum(axis=0, dtype=np.int16)
+        return shown_first(self.values, self.shown), self.shown.sum(axis=0, dtype=np.int16)
 
     def median(self) -> tuple[Array, Array, Array]:
         """Return the median (h, w, 3), the spread (h, w) and the number (h, w) of the shown samples."""

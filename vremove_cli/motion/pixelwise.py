@@ -5,13 +5,16 @@ one by one, and a stack is sorted by Batcher's odd-even merge sort (Knuth, The A
 algorithm M), whose comparisons do not depend on the values.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, reduce
 
 import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
+
+
+_NOTHING = np.iinfo(np.int16).max
 
 
 def largest_channel(picture: Array) -> Array:
@@ -36,6 +39,21 @@ def sorted_stack(pictures: Iterable[Array]) -> Array:
         a, b = ordered[low], ordered[high]
         ordered[low], ordered[high] = np.minimum(a, b), np.maximum(a, b)
     return np.stack(ordered)
+
+
+def shown_first(pictures: Iterable[Array], shown: Iterable[Array]) -> Array:
+    """Sort a stack of pictures of which only some pixels count.
+
+    Args:
+        pictures: K pictures (h, w, C) int16. The largest value of int16 stands for what does not count.
+        shown: K masks (h, w) bool, the pixels that count.
+
+    Returns:
+        (K, h, w, C) int16: of each pixel the values that count, in order, before the others.
+    """
+    kept = (picture.copy() for picture in pictures)
+    hidden = ((~mask).view(np.uint8) for mask in shown)
+    return sorted_stack(cv2.copyTo(np.full_like(k, _NOTHING), h, k) for k, h in zip(kept, hidden, strict=True))
 
 
 def at_rank(ordered: Array, rank: Array) -> Array:

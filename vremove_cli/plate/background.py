@@ -108,7 +108,7 @@ def model_background(
         effects = np.zeros_like(effects)
     hidden = masks | effects | np.stack([dilate_square(m, 1) for m in movers])
     hidden |= ~registration.aligned[:, None, None]
-    blocked = np.where(hidden, HIDDEN, np.where(shot.near, NEAR, FREE)).astype(np.uint8)
+    blocked = np.where(hidden, np.uint8(HIDDEN), np.where(shot.near, np.uint8(NEAR), np.uint8(FREE)))
     return ShotBackground(registration, effects, blocked, unexplained, verdict, clear)
 
 

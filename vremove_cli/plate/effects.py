@@ -14,7 +14,7 @@ import numpy as np
 
 from vremove_cli.arrays import keep_components, label_components
 from vremove_cli.geometry import Array
-from vremove_cli.motion.pixelwise import at_rank, largest_channel, sorted_stack
+from vremove_cli.motion.pixelwise import at_rank, largest_channel, shown_first
 from vremove_cli.plate.object_frame import ObjectFrame
 
 SAMPLES = 32  # frames whose median difference shows an effect to its end
@@ -193,10 +193,8 @@ def frame_effects(region: EffectRegion, place: ObjectFrame, t: int, changed: Arr
 def _masked_median(values: dict[int, Array], seen: dict[int, Array]) -> Array:
     """The largest channel of the absolute median (n, n) of values (n, n, 3) int16 by frame where seen (n, n) bool."""
     count = np.sum(list(seen.values()), axis=0)
-    pictures = [picture.copy() for picture in values.values()]
-    for t, picture in zip(values, pictures, strict=True):
-        picture[~seen[t]] = np.iinfo(np.int16).max
-    middle = at_rank(sorted_stack(pictures), (count - 1) // 2).astype(np.float32) / 16
+    ordered = shown_first([values[t] for t in seen], list(seen.values()))
+    middle = at_rank(ordered, (count - 1) // 2).astype(np.float32) / 16
     return np.where(count > 0, largest_channel(np.abs(middle)), 0)
 
 

@@ -1,5 +1,6 @@
-"""The background stage: the camera and the exposure of a segment, what moves before its background, and the object's
-shadows and reflections, found or read from the user's file.
+"""The background stage: a segment's camera and exposure, what moves before its background, and its objects' effects.
+
+Shadows and reflections are found, or read from the user's file.
 """
 
 from collections.abc import Callable
