@@ -5,14 +5,13 @@ one by one, and a stack is sorted by Batcher's odd-even merge sort (Knuth, The A
 algorithm M), whose comparisons do not depend on the values.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache, reduce
 
 import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-
 
 _NOTHING = np.iinfo(np.int16).max
 
@@ -61,7 +60,7 @@ def at_rank(ordered: Array, rank: Array) -> Array:
 
     Args:
         ordered: (K, ...) from `sorted_stack`.
-        rank: Of the shape of a picture without its channels, or with one channel; ranks are limited to 0 to K - 1.
+        rank: Integers of the shape of a picture, or of a picture without its channels; limited to 0 to K - 1.
 
     Returns:
         (...) of the dtype of `ordered`.
