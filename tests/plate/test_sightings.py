@@ -33,7 +33,7 @@ def clip_of(path: Path, brightness: Array | None = None, pix_fmt: str = "bgr0") 
 
 def model_of(clip: Clip, blocked: Array, gains: Array | None = None) -> SceneModel:
     still = Registration(
-        np.stack([np.eye(3)] * COUNT), np.ones(COUNT) if gains is None else gains, True, np.ones(COUNT, bool)
+        np.stack([np.eye(3)] * COUNT), np.ones(COUNT) if gains is None else gains, True, np.ones(COUNT)
     )
     return SceneModel(clip.info, still, FrameRange(0, COUNT), blocked, np.zeros(blocked.shape, bool))
 
@@ -114,7 +114,7 @@ def test_free_sightings_push_out_those_near_the_object(tmp_path: Path) -> None:
 def test_few_frames_are_looked_at_and_the_nearest_are_among_them(tmp_path: Path, t: int) -> None:
     clip = clip_of(tmp_path)
     long = np.ones(300)
-    still = Registration(np.stack([np.eye(3)] * 300), long, True, long > 0)
+    still = Registration(np.stack([np.eye(3)] * 300), long, True, long)
     model = SceneModel(
         clip.info, still, FrameRange(0, 300), np.zeros((300, 4, 4), np.uint8), np.zeros((300, 4, 4), bool)
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from vremove_cli.frame_ranges import spread_evenly
 from vremove_cli.geometry import Array, Box
+from vremove_cli.motion.pixelwise import at_rank, largest_channel, shown_first, smallest_channel, sorted_stack
 from vremove_cli.motion.warp import project
 
 SOURCES = 32  # frames that show a pixel of the mosaic, about
@@ -20,7 +21,7 @@ FRACTION = 16  # steps per 8-bit level in which samples are kept: int16 then hol
 _MAX_SIDES = 3  # frame sides that a mosaic reaches beyond its reference frame, at most
 _TILE = 256  # pixels of a tile's side: the samples of one tile are in memory at a time
 _SHOWN_FROM = 250  # interpolated mask value (of 255) from which a frame shows the background
-_NOTHING = np.iinfo(np.int16).max  # sorts behind all samples
+_MAX_SAMPLE = np.iinfo(np.int16).max - 1  # a larger value is none
 
 
 @dataclass(frozen=True)
@@ -169,26 +170,28 @@ class _Samples:
         values = np.empty((len(sources), tile.height, tile.width, 3), np.int16)
         visible = np.empty(values.shape[:3], bool)
         for k, t in enumerate(sources):
-            picture = canvas.lay(rgb[t], t, tile).astype(np.float32)
-            values[k] = np.minimum(picture * np.float32(FRACTION / gains[t]), _NOTHING - 1)
+            level = np.minimum(np.arange(256) * (FRACTION / gains[t]), _MAX_SAMPLE).astype(np.int16)
+            values[k] = cv2.LUT(canvas.lay(rgb[t], t, tile), level)
             visible[k] = canvas.lay(shown[t].astype(np.uint8) * 255, t, tile, inside=True) > _SHOWN_FROM
         return cls(values, visible)
 
+    def ordered(self) -> tuple[Array, Array]:
+        """Return the values (K, h, w, 3) with the shown ones first and in order, and the number (h, w) of these."""
+        return shown_first(self.values, self.shown), self.shown.sum(axis=0, dtype=np.int16)
+
     def median(self) -> tuple[Array, Array, Array]:
         """Return the median (h, w, 3), the spread (h, w) and the number (h, w) of the shown samples."""
-        count = self.shown.sum(axis=0)
-        ordered = np.sort(np.where(self.shown[..., None], self.values, np.int16(_NOTHING)), axis=0)
-        middle = (_at_rank(ordered, (count - 1) // 2) + _at_rank(ordered, count // 2)) / 2
-        upper, lower = _at_rank(ordered, count - 1 - count // 4), _at_rank(ordered, count // 4)
-        spread = (upper - lower).max(axis=2) / 1.349  # the quartile distance of a normal distribution
-        return middle / FRACTION, spread / FRACTION, count
+        ordered, count = self.ordered()
+        upper, lower = at_rank(ordered, count - 1 - count // 4), at_rank(ordered, count // 4)
+        spread = largest_channel(upper.astype(np.float32) - lower) / 1.349  # of a normal distribution
+        return _middle(ordered, count), spread / FRACTION, count
 
     def farthest(self, distance: Array) -> Array:
         """Return the median (h, w, 3) of the third of the shown samples with the largest distance (K, h, w)."""
-        distance = np.where(self.shown, distance, -1)
+        distance = np.where(self.shown, distance, np.float32(-1))
         wanted = np.maximum(_LEAST_FAR, np.ceil(self.shown.sum(axis=0) * _FAR_SHARE)).astype(int)
-        limit = np.take_along_axis(np.sort(distance, axis=0), np.maximum(len(distance) - wanted, 0)[None], axis=0)
-        return _Samples(self.values, self.shown & (distance >= np.maximum(limit, 0) - 0.5)).median()[0]
+        limit = at_rank(sorted_stack(distance), len(distance) - wanted)
+        return _middle(*_Samples(self.values, self.shown & (distance >= np.maximum(limit, 0) - 0.5)).ordered())
 
 
 _FAR_SHARE, _LEAST_FAR = 0.34, 5  # share, and number at least, of the samples that count as far from the object
@@ -201,12 +204,11 @@ def _in_more_light(middle: Array, far: Array) -> Array:
     """Return `far` where it is `middle` (h, w, 3) in more light, and `middle` elsewhere."""
     smooth_far, smooth = (cv2.GaussianBlur(x, (0, 0), 1) + _RATIO_OFFSET for x in (far, middle))
     ratio = smooth_far / smooth
-    high, low = ratio.max(axis=2), ratio.min(axis=2)
-    lit = (high - low < _MAX_TINT * high) & (low > _MIN_BRIGHTER) & ((far - middle).max(axis=2) > _MIN_LEVELS)
+    high, low = largest_channel(ratio), smallest_channel(ratio)
+    lit = (high - low < _MAX_TINT * high) & (low > _MIN_BRIGHTER) & (largest_channel(far - middle) > _MIN_LEVELS)
     return np.asarray(np.where(lit[..., None], far, middle))
 
 
-def _at_rank(ordered: Array, rank: Array) -> Array:
-    """The values (h, w, 3) float32 at a rank (h, w) of sorted ones (K, h, w, 3)."""
-    rank = np.clip(rank, 0, len(ordered) - 1)[None, ..., None]
-    return np.take_along_axis(ordered, rank, axis=0)[0].astype(np.float32)
+def _middle(ordered: Array, count: Array) -> Array:
+    """The median (h, w, 3) float32 of the first `count` (h, w) of ordered samples (K, h, w, 3), 8-bit levels."""
+    return (at_rank(ordered, (count - 1) // 2).astype(np.float32) + at_rank(ordered, count // 2)) / (2 * FRACTION)

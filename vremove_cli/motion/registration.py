@@ -16,6 +16,7 @@ from vremove_cli import threads
 from vremove_cli.arrays import dilate_square
 from vremove_cli.geometry import Array
 from vremove_cli.motion.mosaic import Canvas, Mosaic, median_mosaic
+from vremove_cli.motion.pixelwise import mean_channel
 from vremove_cli.motion.warp import project
 
 LONG_SIDE = 640  # pixels at most of the frames that are registered
@@ -28,7 +29,7 @@ _STILL_STEP = 0.12  # the same for the median of tracked corners, before the exp
 _STILL_SAMPLES = 9  # frames in which a still camera is looked for before anything else
 _SAME = 0.06  # pixels of motion between two frames that count as none
 _MAX_CORRECTION = 12.0  # pixels by which a frame may move in a round: more is a mistake
-_CORNERS, _QUALITY, _CORNER_DISTANCE = 600, 0.003, 6  # corners, share of the strongest response, pixels between them
+_CORNERS, _QUALITY, _CORNER_DISTANCE = 300, 0.003, 6  # corners, share of the strongest response, pixels between them
 _WINDOW = (21, 21)  # pixels of the Lucas-Kanade window
 _MAX_RETURN = 0.5  # pixels by which a corner tracked forth and back may miss its start
 _CHAIN_DISTANCE, _ALIGN_DISTANCE = 0.7, 0.5  # pixels of reprojection error of an inlier
@@ -50,13 +51,18 @@ class Registration:
         homographies: (T, 3, 3) float64, from the pixels of the middle frame to those of each frame.
         gains: (T,) float64, brightness of each frame against the median frame.
         still: Whether the camera stands still: all homographies are the identity.
-        aligned: (T,) bool, whether the frame's corners are where the mosaic has them.
+        explained: (T,) float64, share of the mosaic's corners that the frame shows in their places.
     """
 
     homographies: Array
     gains: Array
     still: bool
-    aligned: Array
+    explained: Array
+
+    @property
+    def aligned(self) -> Array:
+        """(T,) bool, whether the mosaic explains the frame."""
+        return np.asarray(self.explained >= _MIN_ALIGNED)
 
     def between(self, t: int, s: int, size: tuple[int, int]) -> Array:
         """Return the homography from frame t to frame s of a (width, height); the identity where nothing moves."""
@@ -84,7 +90,7 @@ def register(rgb: Array, hidden: Array, tick: Ticker = lambda: None) -> Registra
     count, size = len(rgb), (rgb.shape[2], rgb.shape[1])
     unmoved = np.stack([np.eye(3)] * count)
     still = _looks_still(gray, free)
-    certain = np.ones(count, bool)
+    certain = np.ones(count)
     found = Registration(unmoved if still else _chain(gray, free), np.ones(count), still, certain)
     for round_ in range(_MAX_ROUNDS):
         mosaic = median_of_frames(rgb, free, found)
@@ -156,12 +162,12 @@ def _align(
     """Align every frame to a mosaic; also return by how many pixels the median frame moved."""
     size = (rgb.shape[2], rgb.shape[1])
 
-    def one(t: int) -> tuple[Array, float, float, bool]:
+    def one(t: int) -> tuple[Array, float, float, float]:
         view = mosaic.canvas.view(mosaic.colour, t)
         sure = (mosaic.canvas.view(mosaic.count, t, nearest=True) >= _MIN_SIGHTINGS) & free[t]
         gain = _exposure(rgb[t], view, sure, float(before.gains[t]))
         if before.still:
-            return np.eye(3), gain, 0.0, True
+            return np.eye(3), gain, 0.0, 1.0
         expected = cv2.cvtColor(np.clip(view * np.float32(gain), 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
         corners = _corners(expected, sure)
         start, end = _track(expected, gray[t], corners, levels=2)
@@ -169,8 +175,8 @@ def _align(
         if motion is None or largest_shift(motion, size) > _MAX_CORRECTION:
             motion = np.eye(3)
         missed = np.linalg.norm(project(motion, start) - end, axis=1)
-        aligned = bool((missed < _ALIGN_DISTANCE).sum() >= _MIN_ALIGNED * max(len(corners), _MIN_MATCHES))
-        return motion @ np.linalg.inv(mosaic.canvas.poses[t]), gain, largest_shift(motion, size), aligned
+        explained = float((missed < _ALIGN_DISTANCE).sum() / max(len(corners), _MIN_MATCHES))
+        return motion @ np.linalg.inv(mosaic.canvas.poses[t]), gain, largest_shift(motion, size), explained
 
     with threads.pool() as pool:
         found = list(_ticked(pool.map(one, range(len(rgb))), tick))
@@ -179,13 +185,13 @@ def _align(
     if before.still:
         homographies = before.homographies
     moved = float(np.median([m for _, _, m, _ in found]))
-    aligned = np.array([a for *_, a in found])
-    return Registration(homographies, gains / np.median(gains), before.still, aligned), moved
+    explained = np.array([e for *_, e in found])
+    return Registration(homographies, gains / np.median(gains), before.still, explained), moved
 
 
 def _ticked(
-    items: Iterable[tuple[Array, float, float, bool]], tick: Ticker
-) -> Iterable[tuple[Array, float, float, bool]]:
+    items: Iterable[tuple[Array, float, float, float]], tick: Ticker
+) -> Iterable[tuple[Array, float, float, float]]:
     for item in items:
         tick()
         yield item
@@ -193,11 +199,11 @@ def _ticked(
 
 def _exposure(frame: Array, view: Array, sure: Array, before: float) -> float:
     """The median ratio of a frame's brightness to the mosaic's, where the mosaic is sure and not black."""
-    expected = view.sum(axis=2)
+    expected = 3 * mean_channel(view)
     bright = sure & (expected > _DARK)
     if bright.sum() < _MIN_EXPOSURE_PIXELS:
         return before
-    return float(np.median(frame.sum(axis=2, dtype=np.float32)[bright] / expected[bright]))
+    return float(np.median(3 * mean_channel(frame)[bright] / expected[bright]))
 
 
 def _corners(gray: Array, free: Array) -> Array:
@@ -211,8 +217,8 @@ def _track(a: Array, b: Array, corners: Array, levels: int) -> tuple[Array, Arra
         return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
     end, there, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, None, winSize=_WINDOW, maxLevel=levels)
     back, again, _ = cv2.calcOpticalFlowPyrLK(
-        b, a, end, corners.copy(), winSize=_WINDOW, maxLevel=levels, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
-    )
+        b, a, end, corners.copy(), winSize=_WINDOW, maxLevel=0, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+    )  # no pyramid: corners that come back start where they end
     kept = (there.ravel() > 0) & (again.ravel() > 0)
     kept &= np.linalg.norm(corners - back, axis=2).ravel() < _MAX_RETURN
     return corners.reshape(-1, 2)[kept], end.reshape(-1, 2)[kept]

@@ -55,7 +55,7 @@ def agreement(
         blocked: (h, w) bool, pixels where the frame does not show the background: its rim is not compared there.
     """
     layout = info.layout
-    levels = np.float32(255 / layout.peak)
+    levels = 255 / layout.peak
     hole = matte > 0
     shape = matte.shape
     luma = fused[0]

@@ -15,7 +15,9 @@ from vremove_cli import threads
 from vremove_cli.arrays import dilate_square, label_components
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import Array
+from vremove_cli.motion.flow import fast_flow, warp_by_flow
 from vremove_cli.motion.mosaic import Canvas, Mosaic
+from vremove_cli.motion.pixelwise import mean_channel
 from vremove_cli.motion.registration import Registration, median_of_frames
 from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, find_region, frame_effects
 from vremove_cli.plate.foreground import Foreground, another_thing
@@ -34,6 +36,7 @@ _FRINGE = 2  # pixels round the object that are never looked at
 _TOUCH = 4  # pixels round the object from which an effect touches it
 _EFFECT_GROWTH = 3  # pixels by which an effect grows: its faint end
 _MIN_COUNT = 2  # sources that must show a pixel
+_REFINED_BELOW = 0.8  # share of a frame that the mosaic explains, below which its view follows the optical flow
 _MIN_ALIGNED = 0.5  # share of the frames that the mosaic explains, below which effects are not told
 # Spread of the samples from which a pixel does not hold still: levels, and shares of the noise and of the gradient.
 _SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 4.0, 3.0, 0.2
@@ -107,7 +110,7 @@ def model_background(
         effects = np.zeros_like(effects)
     hidden = masks | effects | np.stack([dilate_square(m, 1) for m in movers])
     hidden |= ~registration.aligned[:, None, None]
-    blocked = np.where(hidden, HIDDEN, np.where(shot.near, NEAR, FREE)).astype(np.uint8)
+    blocked = np.where(hidden, np.uint8(HIDDEN), np.where(shot.near, np.uint8(NEAR), np.uint8(FREE)))
     return ShotBackground(registration, effects, blocked, unexplained, verdict, clear)
 
 
@@ -136,7 +139,17 @@ class _Shot:
     def background(self, mosaic: Mosaic, t: int) -> tuple[Array, Array]:
         """The background as frame t sees it at its brightness (H, W, 3), and how many sources show it (H, W)."""
         view = mosaic.canvas.view(mosaic.colour, t, cubic=True) * np.float32(self.registration.gains[t])
-        return view, mosaic.canvas.view(mosaic.count, t, nearest=True)
+        count = mosaic.canvas.view(mosaic.count, t, nearest=True)
+        if self.registration.explained[t] < _REFINED_BELOW:
+            view = self._refined(view, count, t)
+        return view, count
+
+    def _refined(self, view: Array, count: Array, t: int) -> Array:
+        """A view of the mosaic, moved by the optical flow to frame t outside the object: parallax, other planes."""
+        expected = cv2.cvtColor(np.clip(view, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+        shown = cv2.cvtColor(self.rgb[t], cv2.COLOR_RGB2GRAY)
+        hidden = self.near[t] | (count < _MIN_COUNT)
+        return warp_by_flow(view, fast_flow(np.where(hidden, expected, shown), expected))
 
 
 @dataclass(frozen=True)
@@ -162,21 +175,22 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
         found = Foreground.of_frame(shot.rgb[t], background, known, ~shot.near[t])
         return found, background, known & ~_disc_dilate(shot.masks[t], _FRINGE)
 
-    kept: dict[int, tuple[Array, Array]] = {}
+    kept: dict[int, Array] = {}
     with threads.pool() as pool:
         for t, (found, background, free) in enumerate(pool.map(one, range(len(shot.rgb)))):
             changed[t] = found.mask
             other[t] = another_thing(shot.rgb[t], background, found) & free
             if t in place.poses and shot.registration.aligned[t]:
                 mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
-                kept[t] = (found.difference.astype(np.float16), free)
+                evidence.add_difference(t, found.difference)
+                kept[t] = free
             tick()
     mirrored = mirror.masks if mirror.passed else {}
-    for t, (difference, free) in kept.items():
+    for t, free in kept.items():
         if t in mirrored:
             other[t] &= ~_disc_dilate(mirrored[t], _FRINGE + 1)
         silhouette = _disc_dilate(shot.masks[t], _TOUCH)
-        evidence.add(t, difference.astype(np.float32), changed[t], other[t], free, silhouette)
+        evidence.add(t, changed[t], other[t], free, silhouette)
     return _Compared(changed, other, evidence, mirrored)
 
 
@@ -186,9 +200,10 @@ def _effects(shot: _Shot, compared: _Compared, region: EffectRegion, place: Obje
     if not region.region.any():
         return out
     for t in place.poses:
-        if not shot.registration.aligned[t]:
-            continue
         inside = place.view_mask(region.region, t)
+        if not shot.registration.aligned[t]:
+            out[t] = _disc_dilate(inside, _EFFECT_GROWTH)
+            continue
         things = clean_movers(compared.other[t] & ~shot.near[t])
         others = clean_movers(compared.other[t] & ~inside & ~shot.near[t]) | _outside(things, inside)
         found = frame_effects(region, place, t, compared.changed[t], compared.mirrored.get(t))
@@ -252,7 +267,7 @@ def _judge(
 
 
 def _gradient(picture: Array) -> Array:
-    gray = picture.mean(axis=2)
+    gray = mean_channel(picture)
     return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8
 
 

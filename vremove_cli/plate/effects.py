@@ -14,6 +14,7 @@ import numpy as np
 
 from vremove_cli.arrays import keep_components, label_components
 from vremove_cli.geometry import Array
+from vremove_cli.motion.pixelwise import at_rank, largest_channel, shown_first
 from vremove_cli.plate.object_frame import ObjectFrame
 
 SAMPLES = 32  # frames whose median difference shows an effect to its end
@@ -58,16 +59,20 @@ class EvidenceSum:
         self._sampled = set(sampled)
         self._changed, self._other, self._seen = (np.zeros(shape, np.float32) for _ in range(3))
         self._silhouette = np.zeros(shape, bool)
-        self._levels: list[Array] = []
-        self._level_seen: list[Array] = []
+        self._levels: dict[int, Array] = {}
+        self._level_seen: dict[int, Array] = {}
         self._frames = 0
 
-    def add(self, t: int, difference: Array, changed: Array, other: Array, free: Array, object_mask: Array) -> None:
-        """Add a frame.
+    def add_difference(self, t: int, difference: Array) -> None:
+        """Keep the difference (H, W, 3) float32, 8-bit levels, of a frame for the median, if it is sampled."""
+        if t in self._sampled:
+            self._levels[t] = np.clip(self._place.lay(difference, t) * 16, -30000, 30000).astype(np.int16)
+
+    def add(self, t: int, changed: Array, other: Array, free: Array, object_mask: Array) -> None:
+        """Add a frame whose difference was added.
 
         Args:
             t: Its number.
-            difference: (H, W, 3) float32, 8-bit levels.
             changed: (H, W) bool, where it differs from the background.
             other: (H, W) bool, where it shows another thing.
             free: (H, W) bool, where neither the object nor its fringe is, and the background is known.
@@ -81,15 +86,14 @@ class EvidenceSum:
         self._silhouette |= place.lay_mask(object_mask, t)
         self._frames += 1
         if t in self._sampled:
-            self._levels.append(np.clip(place.lay(difference, t) * 16, -30000, 30000).astype(np.int16))
-            self._level_seen.append(seen)
+            self._level_seen[t] = seen
 
     def result(self) -> Evidence:
         """Return the evidence of all frames."""
         enough = self._seen >= _MIN_SEEN * self._frames
         presence = np.where(enough, self._changed / np.maximum(self._seen, 1), 0).astype(np.float32)
         other = _blur(self._other, 2.5) / np.maximum(_blur(self._changed, 2.5), 0.3)
-        level = _masked_median(np.stack(self._levels), np.stack(self._level_seen)) if self._levels else presence * 0
+        level = _masked_median(self._levels, self._level_seen) if self._levels else presence * 0
         level = _blur(np.where(enough, level, 0).astype(np.float32), 1)
         return Evidence(_blur(presence, 1), other, level, self._silhouette)
 
@@ -186,14 +190,12 @@ def frame_effects(region: EffectRegion, place: ObjectFrame, t: int, changed: Arr
     return _filled(found)
 
 
-def _masked_median(values: Array, seen: Array) -> Array:
-    """The largest channel of the absolute median (n, n) of values (K, n, n, 3) int16 where they were seen (K, n, n)."""
-    count = seen.sum(axis=0)
-    last = np.iinfo(np.int16).max
-    ordered = np.sort(np.where(seen[..., None], values, np.int16(last)), axis=0)
-    rank = np.clip((count - 1) // 2, 0, len(values) - 1)[None, ..., None]
-    middle = np.take_along_axis(ordered, rank, axis=0)[0].astype(np.float32) / 16
-    return np.where(count > 0, np.abs(middle).max(axis=2), 0)
+def _masked_median(values: dict[int, Array], seen: dict[int, Array]) -> Array:
+    """The largest channel of the absolute median (n, n) of values (n, n, 3) int16 by frame where seen (n, n) bool."""
+    count = np.sum(list(seen.values()), axis=0)
+    ordered = shown_first([values[t] for t in seen], list(seen.values()))
+    middle = at_rank(ordered, (count - 1) // 2).astype(np.float32) / 16
+    return np.where(count > 0, largest_channel(np.abs(middle)), 0)
 
 
 def _closed_and_filled(mask: Array, size: float) -> Array:

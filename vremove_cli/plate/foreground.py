@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
+from vremove_cli.motion.pixelwise import largest_channel, mean_channel, smallest_channel
 
 _SMOOTHING = 1.2  # pixels (standard deviation) over which a difference is averaged
 # A difference counts from 2.5 levels + 3.5 standard deviations of the noise + a quarter of the background's gradient,
@@ -53,7 +54,7 @@ class Foreground:
             free: (H, W) bool, where the object certainly is not.
         """
         difference = cv2.GaussianBlur(frame.astype(np.float32) - background, (0, 0), _SMOOTHING)
-        largest = np.abs(difference).max(axis=2)
+        largest = largest_channel(np.abs(difference))
         quiet = largest[free & known]
         noise = 1.4826 * float(np.median(quiet)) if quiet.size else _UNKNOWN_NOISE
         limit = _MIN_DIFFERENCE + _NOISE_MULTIPLE * noise + _GRADIENT_SHARE * _gradient(background)
@@ -68,13 +69,12 @@ def another_thing(frame: Array, background: Array, foreground: Foreground) -> Ar
         background: (H, W, 3) float32 at the frame's brightness.
         foreground: The comparison of both.
     """
-    ratio = (_smooth(frame.astype(np.float32)) + _RATIO_OFFSET) / (_smooth(background) + _RATIO_OFFSET)
-    high, low = ratio.max(axis=2), ratio.min(axis=2)
+    smooth_frame, smooth_background = _smooth(frame.astype(np.float32)), _smooth(background)
+    ratio = (smooth_frame + _RATIO_OFFSET) / (smooth_background + _RATIO_OFFSET)
+    high, low = largest_channel(ratio), smallest_channel(ratio)
     even = (high - low < _MAX_TINT * np.maximum(1, high)) & (low > _DARKEST) & (high < _BRIGHTEST)
     even &= (high < 1 + _SAME_SIDE) | (low > 1 - _SAME_SIDE)
-    strange = _has_other_texture(
-        _smooth(frame.astype(np.float32).mean(axis=2)), _smooth(background.mean(axis=2)), foreground
-    )
+    strange = _has_other_texture(mean_channel(smooth_frame), mean_channel(smooth_background), foreground)
     return np.asarray(foreground.mask & (~even | strange))
 
 
@@ -112,5 +112,5 @@ def _smooth(picture: Array) -> Array:
 
 def _gradient(picture: Array) -> Array:
     """Magnitude (H, W) of the gradient of a smoothed picture, 8-bit levels per pixel."""
-    gray = cv2.GaussianBlur(picture.mean(axis=2), (0, 0), 1)
+    gray = _smooth(mean_channel(picture))
     return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8

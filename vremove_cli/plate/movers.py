@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vremove_cli.arrays import dilate_square, iou, label_components
+from vremove_cli.arrays import dilate_square, label_components
 from vremove_cli.geometry import Array
 from vremove_cli.motion.mosaic import Canvas
 
@@ -59,69 +59,73 @@ def hidden_movers(movers: Array, hidden: Array, bodies: Array, canvas: Canvas) -
     Returns:
         (T, H, W) bool, inside `hidden`.
     """
+    labelled = [label_components(mask) for mask in movers]
     followed = np.zeros(movers.shape, bool)
     for direction in (1, -1):
-        for t, mover in _vanishing(movers, hidden, canvas, direction):
+        for t, mover in _vanishing(labelled, hidden, canvas, direction):
             _continue_way(mover, t, direction, hidden, canvas, followed)
-    for t in range(len(movers)):
-        if movers[t].any() and hidden[t].any():
-            followed[t] |= _contact(movers[t], hidden[t], bodies[t], followed[t])
+    for t, (labels, areas) in enumerate(labelled):
+        if len(areas) > 1 and hidden[t].any():
+            followed[t] |= _contact(labels, areas, hidden[t], bodies[t], followed[t])
     return followed & hidden
 
 
-def _contact(movers: Array, hidden: Array, body: Array, followed: Array) -> Array:
-    """The surroundings (H, W) bool of movers that touch the object, are not before it, and were never seen clear."""
-    near = dilate_square(hidden, _CONTACT)
-    labels, areas = label_components(movers)
-    out = np.zeros(movers.shape, bool)
-    for label in np.unique(labels[near & movers]):
-        part = labels == label
-        before = (part & body).sum() > _BEFORE_SHARE * areas[label]
-        if label and not before and (part & followed).sum() < _FOLLOWED_SHARE * areas[label]:
-            out |= dilate_square(part, round(_CONTACT_REACH * areas[label] ** 0.5) + _MARGIN)
+def _contact(labels: Array, areas: Array, hidden: Array, body: Array, followed: Array) -> Array:
+    """The surroundings (H, W) bool of movers that touch the object, are not before it, and were not followed."""
+    touching = _pixels(labels, areas, dilate_square(hidden, _CONTACT)) > 0
+    before = _pixels(labels, areas, body) > _BEFORE_SHARE * areas
+    known = _pixels(labels, areas, followed) >= _FOLLOWED_SHARE * areas
+    out = np.zeros(labels.shape, bool)
+    for label in 1 + np.flatnonzero((touching & ~before & ~known)[1:]):
+        out |= dilate_square(labels == label, round(_CONTACT_REACH * areas[label] ** 0.5) + _MARGIN)
     return out
 
 
-def _vanishing(movers: Array, hidden: Array, canvas: Canvas, direction: int) -> Iterator[tuple[int, _Mover]]:
+def _pixels(labels: Array, areas: Array, where: Array) -> Array:
+    """How many pixels (N,) of each component lie in a mask (H, W) bool."""
+    return np.bincount(labels[where], minlength=len(areas))
+
+
+def _vanishing(
+    labelled: list[tuple[Array, Array]], hidden: Array, canvas: Canvas, direction: int
+) -> Iterator[tuple[int, _Mover]]:
     """Movers that are clear of the hole in a frame and touch it in the next one in a direction of time."""
-    frames = range(len(movers) - 1) if direction > 0 else range(len(movers) - 1, 0, -1)
+    frames = range(len(labelled) - 1) if direction > 0 else range(len(labelled) - 1, 0, -1)
     for t in frames:
-        follows = t + direction
-        if not (movers[t].any() and hidden[follows].any()):
+        (labels, areas), follows = labelled[t], t + direction
+        if len(areas) == 1 or not hidden[follows].any():
             continue
-        labels, _ = label_components(movers[t])
-        touched = set(np.unique(labels[dilate_square(hidden[t], _CONTACT)]))
-        for label in set(np.unique(labels)) - touched - {0}:
+        clear = _pixels(labels, areas, dilate_square(hidden[t], _CONTACT)) == 0
+        near = dilate_square(hidden[follows], _CONTACT)
+        for label in 1 + np.flatnonzero(clear[1:]):
             mask = labels == label
-            speed = _speed(mask, movers, t, direction, canvas)
-            if (
-                speed is not None
-                and (_moved(mask, t, speed, follows, canvas) & dilate_square(hidden[follows], _CONTACT)).any()
-            ):
+            speed = _speed(mask, labelled, t, direction, canvas)
+            if speed is not None and (_moved(mask, t, speed, follows, canvas) & near).any():
                 yield t, _Mover(mask, speed)
 
 
-def _speed(mask: Array, movers: Array, t: int, direction: int, canvas: Canvas) -> Array | None:
+def _speed(mask: Array, labelled: list[tuple[Array, Array]], t: int, direction: int, canvas: Canvas) -> Array | None:
     """The speed (2,) of a component over the frames before, in a direction of time; None if it was not there."""
     place = start = _centre(mask, t, canvas)
     steps, current = 0, mask
     for k in range(1, _HISTORY + 1):
         s = t - direction * k
-        if not 0 <= s < len(movers):
+        if not 0 <= s < len(labelled):
             break
-        labels, _ = label_components(movers[s])
-        candidates = [labels == label for label in np.unique(labels[current]) if label]
-        best = max(candidates, key=lambda other: iou(other, current), default=None)
-        if best is None or iou(best, current) < _MIN_OVERLAP:
+        labels, areas = labelled[s]
+        common = _pixels(labels, areas, current)[1:]
+        overlap = common / (areas[1:] + np.count_nonzero(current) - common)  # IoU
+        if overlap.max(initial=0) < _MIN_OVERLAP:
             break
-        current, steps, place = best, k, _centre(best, s, canvas)
+        current = labels == 1 + overlap.argmax()
+        steps, place = k, _centre(current, s, canvas)
     return (start - place) / steps if steps else None
 
 
 def _centre(mask: Array, t: int, canvas: Canvas) -> Array:
     """Centre (2,) of a mask of frame t on the mosaic."""
-    rows, columns = np.nonzero(mask)
-    x, y, w = canvas.poses[t] @ np.array([columns.mean(), rows.mean(), 1])
+    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    x, y, w = canvas.poses[t] @ np.array([moments["m10"], moments["m01"], moments["m00"]])
     return np.array([x / w, y / w])
 
 

@@ -10,6 +10,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.motion.mosaic import Canvas
 from vremove_cli.motion.warp import project
 
+_HALF = 127  # half the level of a mask's pixels while it is interpolated
 REACH = 1.8  # longer sides of the object that its coordinates reach from its centre
 
 
@@ -65,11 +66,11 @@ class ObjectFrame:
 
     def lay_mask(self, mask: Array, t: int) -> Array:
         """Return a mask (H, W) bool of frame t in these coordinates."""
-        return self.lay(mask.astype(np.float32), t) > 0.5
+        return self.lay(_levels(mask), t) > _HALF
 
     def view_mask(self, mask: Array, t: int) -> Array:
         """Return a mask in these coordinates as frame t sees it, (H, W) bool."""
-        return self.view(mask.astype(np.float32), t) > 0.5
+        return self.view(_levels(mask), t) > _HALF
 
     def usual_shape(self, masks: Array) -> Array:
         """Return where the object (T, H, W) bool is in most frames, (side, side) bool in these coordinates."""
@@ -77,3 +78,8 @@ class ObjectFrame:
         for t in self.poses:
             total += self.lay_mask(masks[t], t)
         return np.asarray(total > 0.5 * len(self.poses))
+
+
+def _levels(mask: Array) -> Array:
+    """A mask (H, W) bool as levels 0 and twice `_HALF`, uint8."""
+    return mask.astype(np.uint8) * np.uint8(2 * _HALF)

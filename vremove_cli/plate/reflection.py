@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.arrays import dilate_square
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, bounds
 
 _BLUR = (5, 5)  # pixels over which pictures are compared: a mirror image is soft
 _MIN_PIXELS = 20  # in a frame
@@ -44,9 +44,10 @@ class MirrorTest:
         where = self.masks[t] & foreground & ~dilate_square(mask, 3)
         if where.sum() < _MIN_PIXELS:
             return
-        picture = frame.astype(np.float32)
-        mirrored = cv2.blur(cv2.warpAffine(picture, flip, (width, height)) - background, _BLUR)[where]
-        change = cv2.blur(picture - background, _BLUR)[where]
+        box = bounds(where).grow(max(_BLUR)).clip(width, height)
+        where, light = where[box.slices], background[box.slices]
+        flipped = cv2.warpAffine(frame, flip, (width, height), flags=cv2.INTER_NEAREST)
+        mirrored, change = (cv2.blur(x[box.slices] - light, _BLUR)[where] for x in (flipped, frame))
         self._cross += float((mirrored * change).sum())
         self._square += float((mirrored * mirrored).sum())
         self._total += float((change * change).sum())

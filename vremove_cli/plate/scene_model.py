@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
@@ -42,16 +43,26 @@ class SceneModel:
         gains = self.registration.gains
         return float(gains[t - self.reach.start] / gains[s - self.reach.start])
 
-    def blocked_at(self, s: int, points: Array) -> Array:
-        """Return what frame s shows at points (N, 2) in full pixels, (N,) uint8; beyond the frame `HIDDEN`."""
+    def blocked_at(self, s: int, pose: Array, size: tuple[int, int]) -> Array:
+        """Return what frame s shows on a grid of (width, height); beyond the frame `HIDDEN`.
+
+        Args:
+            s: The frame.
+            pose: (3, 3), from the grid's samples to full pixels of the frame.
+            size: (width, height) of the grid.
+
+        Returns:
+            (height, width) uint8.
+        """
         blocked = self.blocked[s - self.reach.start]
-        scale = np.array([blocked.shape[1] / self.info.width, blocked.shape[0] / self.info.height], np.float32)
-        last = np.array([self.info.width - 1, self.info.height - 1], np.float32)
-        inside: Array = np.all((points >= 0) & (points <= last), axis=1)
-        x, y = np.floor((np.where(inside[:, None], points, 0) + 0.5) * scale).astype(np.int32).T
-        height, width = blocked.shape
-        out = blocked[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-        return np.where(inside, out, HIDDEN).astype(np.uint8)
+        x, y = blocked.shape[1] / self.info.width, blocked.shape[0] / self.info.height
+        shrink = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        return np.asarray(
+            cv2.warpPerspective(
+                blocked, shrink @ pose, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=HIDDEN
+            )
+        )
 
     def unexplained_on(self, t: int, box: Box) -> Array:
         """Return where this model does not tell a frame's hole, (h, w) bool on a box of full pixels."""

@@ -2,20 +2,23 @@
 
 Each sample is projected into up to `SOURCES` frames, taken there once, bicubically, in the source's own planes and
 depth, matched in exposure, and fused by the mean of the middle half of the values: outliers lose. Where the camera
-stands still nothing is resampled. N counts the samples of a hole in row order, C the components that share a grid.
+stands still nothing is resampled. N counts the samples of a hole's box in row order, C the components that share a
+grid; (h, w) is the grid.
 """
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array, Box
-from vremove_cli.motion.warp import project, sample
+from vremove_cli.motion.pixelwise import at_rank, sorted_stack
+from vremove_cli.motion.warp import project
 from vremove_cli.plate.sample_group import CUBIC_AFTER, CUBIC_BEFORE, Planes, SampleGroup
 from vremove_cli.plate.scene_model import FREE, HIDDEN, NEAR, SOURCES, SceneModel
 
 _MIN_FREE = 2  # sightings that are free, below which those near the object also count
-_BYTES_PER_SAMPLE = 8 * SOURCES
+_BYTES_PER_SAMPLE = 5 * SOURCES  # a float32 of each component, and the state
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Sightings:
     """The sightings of one group of a frame's samples.
 
     Attributes:
-        group: The samples.
+        group: The samples, all those of a box.
         model: What is known of the frames.
         chosen: The frames in which the samples are looked for.
     """
@@ -64,38 +67,39 @@ class Sightings:
         group = self.group
         if s not in self.chosen or not len(group.points):
             return
+        height, width = group.hole.shape
         homography = self.model.homography(group.index, s)
-        still = np.array_equal(homography, np.eye(3))
-        points = group.points if still else project(homography, group.points)
-        state = self.model.blocked_at(s, points)
-        which = np.flatnonzero(state < HIDDEN)
-        if not len(which):
+        to_luma = _scaling(group, group.points[0])
+        state = self.model.blocked_at(s, homography @ to_luma, (width, height))
+        if (state >= HIDDEN).all():
             return
-        values = np.zeros((len(group.points), len(group.components)), np.float32)
-        values[which] = self._sampled(planes, points[which], still=still)
-        gain = np.float32(self.model.gain(group.index, s))
-        for c, component in enumerate(group.components):
-            black = np.float32(group.zero_levels[component])
-            values[:, c] = (values[:, c] - black) * gain + black
+        pose = np.linalg.inv(_scaling(group, group.offset)) @ homography @ to_luma
+        values = self._sampled(planes, pose, still=np.array_equal(homography, np.eye(3)))
+        black = np.array([group.zero_levels[c] for c in group.components], np.float32)[:, None, None]
+        values = (values - black) * np.float32(self.model.gain(group.index, s)) + black
         self._values.append(values)
         self._state.append(state)
 
-    def _sampled(self, planes: Planes, points: Array, *, still: bool) -> Array:
-        """Samples (M, C) at points of a frame; on its own grid where the camera stands still."""
+    def _sampled(self, planes: Planes, pose: Array, *, still: bool) -> Array:
+        """The components (C, h, w) float32 of a frame on the group's grid; copied where the camera stands still."""
         group = self.group
-        scale = np.array([1 << group.sub[0], 1 << group.sub[1]], np.float32)
-        positions = (points - np.array(group.offset, np.float32)) / scale
-        height, width = planes[group.components[0]].shape
+        height, width = group.hole.shape
         if still:
-            x, y = np.rint(positions).astype(np.int32).T
-            x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-            return np.stack([planes[c][y, x] for c in group.components], axis=1).astype(np.float32)
-        low = np.maximum(np.floor(positions.min(axis=0)).astype(int) - CUBIC_BEFORE, 0)
-        high = np.ceil(positions.max(axis=0)).astype(int) + CUBIC_AFTER
-        box = Box(int(low[0]), int(low[1]), min(int(high[0]), width), min(int(high[1]), height))
-        local = positions - low.astype(np.float32)
-        parts = (planes[c][box.slices].astype(np.float32) for c in group.components)
-        return np.stack([sample(np.ascontiguousarray(part), local, cubic=True) for part in parts], axis=1)
+            x, y = np.rint(pose[:2, 2]).astype(int)
+            parts = [planes[c][y : y + height, x : x + width] for c in group.components]
+            return np.stack(parts).astype(np.float32)
+        corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
+        outline = project(pose, corners)
+        low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
+        plane_height, plane_width = planes[group.components[0]].shape
+        box = Box(*(low - CUBIC_BEFORE), *(high + CUBIC_AFTER)).clip(plane_width, plane_height)
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        local = np.array([[1, 0, -box.x0], [0, 1, -box.y0], [0, 0, 1]]) @ pose
+        out = np.empty((len(group.components), height, width), np.float32)
+        for values, component in zip(out, group.components, strict=True):
+            part = planes[component][box.slices].astype(np.float32)
+            cv2.warpPerspective(part, local, (width, height), values, flags, cv2.BORDER_REPLICATE)
+        return out
 
     def fuse(self) -> Fusion:
         """Fuse what was seen."""
@@ -105,25 +109,26 @@ class Sightings:
         state = np.stack(self._state)
         free = (state == FREE).sum(axis=0)
         used = state <= np.where(free >= _MIN_FREE, FREE, NEAR)
-        values = np.sort(np.where(used[..., None], np.stack(self._values), np.float32(np.inf)), axis=0)
+        values = sorted_stack([np.where(u, v, np.float32(np.inf)) for u, v in zip(used, self._values, strict=True)])
         seen = used.sum(axis=0)
-        middle, spread = _middle_half(values, seen)
-        return Fusion(middle, seen, spread)
+        middle, spread = _middle_half(np.moveaxis(values, 1, 0), seen)
+        return Fusion(middle.reshape(channels, -1).T, seen.ravel(), spread.ravel())
+
+
+def _scaling(group: SampleGroup, first: Array | tuple[float, float]) -> Array:
+    """The map (3, 3) from samples of a group's grid to luma pixels; the first sample lies at `first` (x, y)."""
+    return np.array([[1 << group.sub[0], 0, first[0]], [0, 1 << group.sub[1], first[1]], [0, 0, 1]], np.float64)
 
 
 def _middle_half(ordered: Array, count: Array) -> tuple[Array, Array]:
-    """Mean (N, C) of the middle half of the first `count` (N,) of ordered values (K, N, C), and its width (N,)."""
+    """Mean (C, h, w) and width (h, w) of the middle half of the first `count` (h, w) of ordered values (C, K, h, w)."""
     low = count // 4
     high = np.maximum(count - low, 1)
-    rank = np.arange(len(ordered))[:, None]
-    inside = ((rank >= low) & (rank < high))[..., None]
-    total = np.where(inside, ordered, 0).sum(axis=0)
-    mean = np.where((count > 0)[:, None], total / np.maximum(high - low, 1)[:, None], 0)
-
-    def at(rank_of: Array) -> Array:
-        index = np.clip(rank_of, 0, len(ordered) - 1)[None, :, None]
-        return np.asarray(np.take_along_axis(ordered, index, axis=0)[0])
-
-    with np.errstate(invalid="ignore"):
-        width = (at(high - 1) - at(low)).max(axis=1)
-    return mean.astype(np.float32), np.where(count > 1, width, 0).astype(np.float32)
+    inside = [(low <= rank) & (rank < high) for rank in range(ordered.shape[1])]
+    means, widths = [], []
+    for values in ordered:
+        total = sum(np.where(i, v, 0) for i, v in zip(inside, values, strict=True))
+        means.append(np.where(count > 0, total / np.maximum(high - low, 1), 0).astype(np.float32))
+        with np.errstate(invalid="ignore"):
+            widths.append(at_rank(values, high - 1) - at_rank(values, low))
+    return np.stack(means), np.where(count > 1, np.max(widths, axis=0), 0).astype(np.float32)

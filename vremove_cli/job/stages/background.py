@@ -53,7 +53,7 @@ def run_background(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> Ba
 def load_model(plan: Plan, folder: WorkFolder, task: Task, reach: FrameRange) -> SceneModel:
     """Return what a finished task of this stage knows of the frames in its reach."""
     with np.load(folder.file("background", f"{task.id}.camera.npz")) as stored:
-        registration = Registration(stored["homographies"], stored["gains"], bool(stored["still"]), stored["aligned"])
+        registration = Registration(stored["homographies"], stored["gains"], bool(stored["still"]), stored["explained"])
     codes = np.stack(list(read_gray(folder.file("background", f"{task.id}.scene.mkv"))))
     return SceneModel(plan.clip, registration, reach, codes & (_UNEXPLAINED - 1), codes >= _UNEXPLAINED)
 
@@ -61,7 +61,7 @@ def load_model(plan: Plan, folder: WorkFolder, task: Task, reach: FrameRange) ->
 def _save_model(folder: WorkFolder, task: Task, found: ShotBackground) -> None:
     camera = found.registration
     path = folder.file("background", f"{task.id}.camera.npz")
-    np.savez(path, homographies=camera.homographies, gains=camera.gains, still=camera.still, aligned=camera.aligned)
+    np.savez(path, homographies=camera.homographies, gains=camera.gains, still=camera.still, explained=camera.explained)
     codes = found.blocked + np.uint8(_UNEXPLAINED) * found.unexplained
     write_gray(folder.file("background", f"{task.id}.scene.mkv"), iter(codes), codes.shape[2], codes.shape[1])
 
