@@ -37,6 +37,8 @@ _TOUCH = 4  # pixels round the object from which an effect touches it
 _EFFECT_GROWTH = 3  # pixels by which an effect grows: its faint end
 _MIN_COUNT = 2  # sources that must show a pixel
 _REFINED_BELOW = 0.8  # share of a frame that the mosaic explains, below which its view follows the optical flow
+_STRAY_RIM = 24  # pixels round a hole in which the mosaic must lie on the frame
+_MAX_STRAY = 0.8  # pixels by which it may be beside it
 _MIN_ALIGNED = 0.5  # share of the frames that the mosaic explains, below which effects are not told
 # Spread of the samples from which a pixel does not hold still: levels, and shares of the noise and of the gradient.
 _SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 4.0, 3.0, 0.2
@@ -146,10 +148,26 @@ class _Shot:
 
     def _refined(self, view: Array, count: Array, t: int) -> Array:
         """A view of the mosaic, moved by the optical flow to frame t outside the object: parallax, other planes."""
+        return warp_by_flow(view, self._stray(view, count, t))
+
+    def _stray(self, view: Array, count: Array, t: int) -> Array:
+        """The optical flow (H, W, 2) from frame t to its view of the mosaic; about zero where that is hidden."""
         expected = cv2.cvtColor(np.clip(view, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
         shown = cv2.cvtColor(self.rgb[t], cv2.COLOR_RGB2GRAY)
-        hidden = self.near[t] | (count < _MIN_COUNT)
-        return warp_by_flow(view, fast_flow(np.where(hidden, expected, shown), expected))
+        return fast_flow(np.where(self.near[t] | (count < _MIN_COUNT), expected, shown), expected)
+
+    def strays(self, mosaic: Mosaic, t: int, hole: Array, movers: Array) -> Array:
+        """Where round a hole (H, W) bool the mosaic is beside the frame by more than `_MAX_STRAY`, (H, W) bool."""
+        if self.registration.still:
+            return np.zeros_like(hole)
+        view = mosaic.canvas.view(mosaic.colour, t) * np.float32(self.registration.gains[t])
+        count = mosaic.canvas.view(mosaic.count, t, nearest=True)
+        distance = np.linalg.norm(self._stray(view, count, t), axis=2)
+        hidden = self.near[t] | hole | dilate_square(movers, _FRINGE) | (count < _MIN_COUNT)
+        rim = (dilate_square(hole, _STRAY_RIM) & ~hidden).astype(np.float32)
+        sigma = _STRAY_RIM / 2
+        weight = np.maximum(cv2.GaussianBlur(rim, (0, 0), sigma), 1e-6)
+        return np.asarray(cv2.GaussianBlur(distance * rim, (0, 0), sigma) / weight > _MAX_STRAY)
 
 
 @dataclass(frozen=True)
@@ -239,11 +257,17 @@ def _unexplained(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame 
     gradient = _gradient(mosaic.colour)
     restless = (mosaic.spread > _SPREAD + _SPREAD_NOISE * quiet + _SPREAD_GRADIENT * gradient).astype(np.float32)
     restless = cv2.morphologyEx(restless, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    for t in range(len(out)):
+
+    def one(t: int) -> None:
         if not shot.registration.aligned[t]:
             out[t] = holes[t]
         elif holes[t].any():
-            out[t] |= holes[t] & (mosaic.canvas.view(restless, t, nearest=True) > 0)
+            unsteady = mosaic.canvas.view(restless, t, nearest=True) > 0
+            found = out[t] | (holes[t] & (unsteady | shot.strays(mosaic, t, holes[t], movers[t])))
+            out[t] = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+
+    with threads.pool() as pool:
+        list(pool.map(one, range(len(out))))
     return out
 
 
