@@ -34,7 +34,7 @@ def test_what_is_hidden_comes_last(count: int, seed: int) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_channels_are_combined(dtype: type) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (6, 7, 3)).astype(dtype)
+    picture: np.ndarray = np.random.default_rng(0).integers(0, 255, (6, 7, 3)).astype(dtype)
     assert (largest_channel(picture) == picture.max(axis=2)).all()
     assert (smallest_channel(picture) == picture.min(axis=2)).all()
     assert np.abs(mean_channel(picture) - picture.mean(axis=2)).max() < 1e-3
