@@ -32,6 +32,19 @@ def dilate_square(mask: Array, px: int) -> Array:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
+def dilate_disc(mask: Array, px: int) -> Array:
+    """Return the pixels (H, W) bool within a disc of `px` pixels round those of a mask (H, W) bool."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)
+
+
+def distance_from(mask: Array) -> Array:
+    """Return the pixels (H, W) float32 from a mask (H, W) bool; infinite from an empty one."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
+
+
 def ring(mask: Array, px: int) -> Array:
     """Return the surroundings of a mask.
 

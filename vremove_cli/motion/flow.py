@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vremove_cli.arrays import dilate_disc
 from vremove_cli.geometry import NOWHERE, Array, Box, bounds
 from vremove_cli.motion.laplace_fill import laplace_fill
 from vremove_cli.motion.warp import grid, project, sample, warp_back_crop
@@ -71,8 +72,7 @@ def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, homography: Arra
     hidden_b = warp_back_crop(hole_b, homography, box, nearest=True) > 0
     hidden_a = hole_a[box.slices] > 0
     flow = dense_flow(*_neutralise(a[box.slices], aligned_b, hidden_a, hidden_b))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _INVALID_MARGIN + 1,) * 2)
-    unknown = cv2.dilate((hidden_a | hidden_b).astype(np.uint8), kernel) > 0
+    unknown = dilate_disc(hidden_a | hidden_b, _INVALID_MARGIN)
     flow = laplace_fill(flow, unknown) if not unknown.all() else np.zeros_like(flow)
     return _store(homography, hole_box, box, flow, a.shape)
 

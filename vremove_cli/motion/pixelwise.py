@@ -31,6 +31,11 @@ def mean_channel(picture: Array) -> Array:
     return np.asarray(cv2.transform(picture.astype(np.float32, copy=False), np.full((1, 3), 1 / 3, np.float32)))
 
 
+def gradient_magnitude(gray: Array) -> Array:
+    """Return the magnitude (H, W) of the gradient of a gray picture (H, W) float32, in its units per pixel."""
+    return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8
+
+
 def sorted_stack(pictures: Iterable[Array]) -> Array:
     """Return K pictures of the same shape and dtype as one array (K, ...) with the values of each pixel in order."""
     ordered = list(pictures)

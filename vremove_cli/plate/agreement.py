@@ -9,6 +9,8 @@ from vremove_cli.compose import subsample_mask
 from vremove_cli.geometry import Array
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.motion.laplace_fill import laplace_fill
+from vremove_cli.motion.pixelwise import gradient_magnitude
+from vremove_cli.plate.fuse import spread_inwards
 from vremove_cli.plate.sample_group import Planes
 from vremove_cli.plate.sightings import Fusion
 
@@ -19,7 +21,6 @@ _TEXTURE_SHARE = 0.25  # of the local gradient that the rim may differ by: a qua
 _MAX_SPREAD, _SPREAD_NOISE, _SPREAD_TEXTURE = 3.0, 2.0, 0.2
 _RIM_WINDOW = (9, 9)  # pixels over which the rim's difference is averaged
 _MAX_OFFSET = 12.0  # 8-bit levels of brightness by which the fill follows its rim
-_SPREAD_SIDE, _SPREAD_SHARE = 48, 1 / 6  # pixels of the small picture on which rim values are spread; its blur
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def agreement(
     rim = ~hole & (count >= MIN_SIGHTINGS) & ~blocked & ~unexplained
     pictures = [values.reshape(known[component].shape) for component, values in _components(layout.groups, fused)]
     difference = (known[0].astype(np.float32) - pictures[0]) * levels
-    gradient = _gradient(pictures[0] * levels)
-    misfit = _spread_inwards(np.maximum(np.abs(_smooth(difference)) - _TEXTURE_SHARE * gradient, 0), rim)
+    gradient = gradient_magnitude(cv2.GaussianBlur(pictures[0] * np.float32(levels), (0, 0), 1))
+    misfit = spread_inwards(np.maximum(np.abs(_smooth(difference)) - _TEXTURE_SHARE * gradient, 0), rim)
     usual = float(np.median(spread[rim])) if rim.any() else 0.0
     told = hole & (count >= MIN_SIGHTINGS) & ~unexplained
     told &= (misfit < _MAX_MISFIT) & (spread < _MAX_SPREAD + _SPREAD_NOISE * usual + _SPREAD_TEXTURE * gradient)
@@ -103,23 +104,5 @@ def _rim_offset(difference: Array, rim: Array, inside: Array, level: float) -> A
     return laplace_fill(smooth, ~rim)
 
 
-def _spread_inwards(values: Array, rim: Array) -> Array:
-    """Values (h, w) known on a rim, spread over the picture: a wide normalised Gaussian blur."""
-    height, width = rim.shape
-    if not rim.any():
-        return np.zeros((height, width), np.float32)
-    size = (min(width, _SPREAD_SIDE), min(height, _SPREAD_SIDE))  # the result is smooth: a small picture suffices
-    weight = rim.astype(np.float32)
-    weighted, weight = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (values * weight, weight))
-    sigma = max(1.0, max(size) * _SPREAD_SHARE)
-    spread = cv2.GaussianBlur(weighted, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)
-    return np.asarray(cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR))
-
-
 def _smooth(values: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.2))
-
-
-def _gradient(gray: Array) -> Array:
-    smooth = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 1)
-    return np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)) / 8

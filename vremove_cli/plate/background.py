@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from vremove_cli import threads
-from vremove_cli.arrays import dilate_square, label_components
+from vremove_cli.arrays import dilate_disc, dilate_square, distance_from, label_components
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import fast_flow, warp_by_flow
 from vremove_cli.motion.mosaic import Canvas, Mosaic
-from vremove_cli.motion.pixelwise import mean_channel
+from vremove_cli.motion.pixelwise import gradient_magnitude, mean_channel
 from vremove_cli.motion.registration import Registration, median_of_frames
 from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, find_region, frame_effects
 from vremove_cli.plate.foreground import Foreground, another_thing
@@ -124,31 +124,31 @@ class _Shot:
         areas = [int(m.sum()) for m in masks if m.any()]
         self.size = float(np.sqrt(np.median(areas))) if areas else 0.0
         margin = _MARGIN + round(_MARGIN_SHARE * self.size)
-        self.near = np.stack([_disc_dilate(m, margin) for m in masks])
+        self.near = np.stack([dilate_disc(m, margin) for m in masks])
         self.canvas = Canvas.around(registration.homographies, (rgb.shape[2], rgb.shape[1]))
 
     def mosaic(self, effects: Array, movers: Array, *, careful: bool) -> Mosaic:
         """The mosaic without the object, its effects and movers; `careful` about shadows that are not known yet."""
         shown = ~self.near & self.registration.aligned[:, None, None]
         for t in self.canvas.sources:
-            shown[t] &= ~_disc_dilate(effects[t], _EFFECT_GROWTH) & ~movers[t]
+            shown[t] &= ~dilate_disc(effects[t], _EFFECT_GROWTH) & ~movers[t]
 
         def distance(t: int) -> Array:
-            return np.minimum(_distance(self.masks[t]), np.float32(1.5 * self.size))
+            return np.minimum(distance_from(self.masks[t]), np.float32(1.5 * self.size))
 
         return median_of_frames(self.rgb, shown, self.registration, distance if careful else None)
 
     def background(self, mosaic: Mosaic, t: int) -> tuple[Array, Array]:
         """The background as frame t sees it at its brightness (H, W, 3), and how many sources show it (H, W)."""
-        view = mosaic.canvas.view(mosaic.colour, t, cubic=True) * np.float32(self.registration.gains[t])
-        count = mosaic.canvas.view(mosaic.count, t, nearest=True)
-        if self.registration.explained[t] < _REFINED_BELOW:
-            view = self._refined(view, count, t)
+        view, count = self._view(mosaic, t, cubic=True)
+        if self.registration.explained[t] < _REFINED_BELOW:  # parallax, other planes
+            view = warp_by_flow(view, self._stray(view, count, t))
         return view, count
 
-    def _refined(self, view: Array, count: Array, t: int) -> Array:
-        """A view of the mosaic, moved by the optical flow to frame t outside the object: parallax, other planes."""
-        return warp_by_flow(view, self._stray(view, count, t))
+    def _view(self, mosaic: Mosaic, t: int, *, cubic: bool) -> tuple[Array, Array]:
+        """The mosaic under the registered camera alone; the result as of `background`."""
+        view = mosaic.canvas.view(mosaic.colour, t, cubic=cubic) * np.float32(self.registration.gains[t])
+        return view, mosaic.canvas.view(mosaic.count, t, nearest=True)
 
     def _stray(self, view: Array, count: Array, t: int) -> Array:
         """The optical flow (H, W, 2) from frame t to its view of the mosaic; about zero where that is hidden."""
@@ -160,8 +160,7 @@ class _Shot:
         """Where round a hole (H, W) bool the mosaic is beside the frame by more than `_MAX_STRAY`, (H, W) bool."""
         if self.registration.still:
             return np.zeros_like(hole)
-        view = mosaic.canvas.view(mosaic.colour, t) * np.float32(self.registration.gains[t])
-        count = mosaic.canvas.view(mosaic.count, t, nearest=True)
+        view, count = self._view(mosaic, t, cubic=False)
         distance = np.linalg.norm(self._stray(view, count, t), axis=2)
         hidden = self.near[t] | hole | dilate_square(movers, _FRINGE) | (count < _MIN_COUNT)
         rim = (dilate_square(hole, _STRAY_RIM) & ~hidden).astype(np.float32)
@@ -191,7 +190,7 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
         background, count = shot.background(mosaic, t)
         known = count >= _MIN_COUNT
         found = Foreground.of_frame(shot.rgb[t], background, known, ~shot.near[t])
-        return found, background, known & ~_disc_dilate(shot.masks[t], _FRINGE)
+        return found, background, known & ~dilate_disc(shot.masks[t], _FRINGE)
 
     kept: dict[int, Array] = {}
     with threads.pool() as pool:
@@ -206,8 +205,8 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
     mirrored = mirror.masks if mirror.passed else {}
     for t, free in kept.items():
         if t in mirrored:
-            other[t] &= ~_disc_dilate(mirrored[t], _FRINGE + 1)
-        silhouette = _disc_dilate(shot.masks[t], _TOUCH)
+            other[t] &= ~dilate_disc(mirrored[t], _FRINGE + 1)
+        silhouette = dilate_disc(shot.masks[t], _TOUCH)
         evidence.add(t, changed[t], other[t], free, silhouette)
     return _Compared(changed, other, evidence, mirrored)
 
@@ -220,12 +219,12 @@ def _effects(shot: _Shot, compared: _Compared, region: EffectRegion, place: Obje
     for t in place.poses:
         inside = place.view_mask(region.region, t)
         if not shot.registration.aligned[t]:
-            out[t] = _disc_dilate(inside, _EFFECT_GROWTH)
+            out[t] = dilate_disc(inside, _EFFECT_GROWTH)
             continue
         things = clean_movers(compared.other[t] & ~shot.near[t])
         others = clean_movers(compared.other[t] & ~inside & ~shot.near[t]) | _outside(things, inside)
-        found = frame_effects(region, place, t, compared.changed[t], compared.mirrored.get(t))
-        out[t] = _disc_dilate(found & ~others, _EFFECT_GROWTH) & ~others
+        found = frame_effects(inside, place.view_mask(region.always, t), compared.changed[t], compared.mirrored.get(t))
+        out[t] = dilate_disc(found & ~others, _EFFECT_GROWTH) & ~others
     return out
 
 
@@ -239,22 +238,22 @@ def _outside(things: Array, region: Array) -> Array:
 
 def _movers(compared: _Compared, effects: Array, masks: Array) -> Array:
     """What changed and is neither the object nor its effect, (T, H, W) bool."""
-    own = (_disc_dilate(e | m, _EFFECT_GROWTH) for e, m in zip(effects, masks, strict=True))
+    own = (dilate_disc(e | m, _EFFECT_GROWTH) for e, m in zip(effects, masks, strict=True))
     return np.stack([clean_movers(c & ~o) for c, o in zip(compared.changed, own, strict=True)])
 
 
 def _unexplained(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None) -> Array:
     """The pixels (T, H, W) bool of the holes that the mosaic does not tell."""
     mosaic = shot.mosaic(effects, movers, careful=False)
-    holes = np.stack([_disc_dilate(m | e, _FRINGE) for m, e in zip(shot.masks, effects, strict=True)])
+    holes = np.stack([dilate_disc(m | e, _FRINGE) for m, e in zip(shot.masks, effects, strict=True)])
     out = np.zeros_like(holes)
     if place is not None:
         shape = place.usual_shape(shot.masks)
         bodies = np.stack([place.view_mask(shape, t) if t in place.poses else m for t, m in enumerate(shot.masks)])
-        objects = np.stack([_disc_dilate(mask, _FRINGE) for mask in shot.masks])
+        objects = np.stack([dilate_disc(mask, _FRINGE) for mask in shot.masks])
         out = hidden_movers(movers, objects, bodies, shot.canvas)
     quiet = float(np.median(mosaic.spread[mosaic.count >= _MIN_COUNT])) if (mosaic.count >= _MIN_COUNT).any() else 0.0
-    gradient = _gradient(mosaic.colour)
+    gradient = gradient_magnitude(mean_channel(mosaic.colour))
     restless = (mosaic.spread > _SPREAD + _SPREAD_NOISE * quiet + _SPREAD_GRADIENT * gradient).astype(np.float32)
     restless = cv2.morphologyEx(restless, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
@@ -288,20 +287,3 @@ def _judge(
     area = float(np.mean([effects[t].mean() for t in found]))
     part = "" if len(found) == len(shown) else f" on {len(found)} of {len(shown)} frames"
     return f"{FOUND}{part} ({100 * area:.1f} % of the picture)", True
-
-
-def _gradient(picture: Array) -> Array:
-    gray = mean_channel(picture)
-    return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8
-
-
-def _distance(mask: Array) -> Array:
-    """Pixels (H, W) from a mask; infinite from an empty one."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
-
-
-def _disc_dilate(mask: Array, px: int) -> Array:
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)

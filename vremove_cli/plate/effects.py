@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vremove_cli.arrays import keep_components, label_components
+from vremove_cli.arrays import distance_from, keep_components, label_components
 from vremove_cli.geometry import Array
 from vremove_cli.motion.pixelwise import at_rank, largest_channel, shown_first
 from vremove_cli.plate.object_frame import ObjectFrame
@@ -151,7 +151,7 @@ def _own_shadows(region: Array, things: Array, silhouette: Array) -> Array:
     feet = np.zeros_like(things)
     for label in range(1, len(areas)):
         feet |= _foot(labels == label)
-    to_thing, to_object = (_distance(foot) for foot in (feet, _foot(silhouette)))
+    to_thing, to_object = (distance_from(foot) for foot in (feet, _foot(silhouette)))
     labels, areas = label_components(region & ~silhouette)
     out = region.copy()
     for label in range(1, len(areas)):
@@ -173,18 +173,16 @@ def _foot(mask: Array) -> Array:
     return out
 
 
-def frame_effects(region: EffectRegion, place: ObjectFrame, t: int, changed: Array, mirrored: Array | None) -> Array:
+def frame_effects(inside: Array, always: Array, changed: Array, mirrored: Array | None) -> Array:
     """Return one frame's effects, (H, W) bool, before they grow.
 
     Args:
-        region: Where effects are.
-        place: The object's coordinates.
-        t: The frame, which has the object.
+        inside: (H, W) bool, where effects may be.
+        always: (H, W) bool, where they are in every frame.
         changed: (H, W) bool, where it differs from the background.
         mirrored: (H, W) bool, the object's mirrored mask, where the frame shows its mirror image.
     """
-    inside = place.view_mask(region.region, t)
-    found = place.view_mask(region.always, t) | (changed & inside)
+    found = always | (changed & inside)
     if mirrored is not None:
         found |= mirrored & inside
     return _filled(found)
@@ -217,13 +215,6 @@ def _filled(mask: Array) -> Array:
 def _opened(mask: Array) -> Array:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0)
-
-
-def _distance(mask: Array) -> Array:
-    """Pixels (n, n) from a mask (n, n) bool; infinite from an empty one."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
 
 
 def _blur(values: Array, sigma: float) -> Array:

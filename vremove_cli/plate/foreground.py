@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.motion.pixelwise import largest_channel, mean_channel, smallest_channel
+from vremove_cli.motion.pixelwise import gradient_magnitude, largest_channel, mean_channel, smallest_channel
 
 _SMOOTHING = 1.2  # pixels (standard deviation) over which a difference is averaged
 # A difference counts from 2.5 levels + 3.5 standard deviations of the noise + a quarter of the background's gradient,
@@ -57,7 +57,11 @@ class Foreground:
         largest = largest_channel(np.abs(difference))
         quiet = largest[free & known]
         noise = 1.4826 * float(np.median(quiet)) if quiet.size else _UNKNOWN_NOISE
-        limit = _MIN_DIFFERENCE + _NOISE_MULTIPLE * noise + _GRADIENT_SHARE * _gradient(background)
+        limit = (
+            _MIN_DIFFERENCE
+            + _NOISE_MULTIPLE * noise
+            + _GRADIENT_SHARE * gradient_magnitude(_smooth(mean_channel(background)))
+        )
         return cls(difference, (largest > limit) & known, noise)
 
 
@@ -108,9 +112,3 @@ def _noise_variance(noise: float) -> float:
 
 def _smooth(picture: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1))
-
-
-def _gradient(picture: Array) -> Array:
-    """Magnitude (H, W) of the gradient of a smoothed picture, 8-bit levels per pixel."""
-    gray = _smooth(mean_channel(picture))
-    return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)) / 8

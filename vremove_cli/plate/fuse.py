@@ -129,7 +129,7 @@ def fuse(
         border = ~core[hole] & seen
         dirt = _rim_dirt(known[:, hole], colour.T, border, hole, levels, pair.mean_travel())
         rim = np.exp(-((dirt / DIRTY_LEVELS) ** 2))
-        anchor = np.where(grid.full(seen), ANCHOR * _spread_inwards(1 - rim, hole & ~core), 0).astype(np.float32)
+        anchor = np.where(grid.full(seen), ANCHOR * spread_inwards(1 - rim, hole & ~core), 0).astype(np.float32)
     weight_x, weight_y = grid.edge_weights(pair.trust(hole, levels), rim[hole])
     right, left = pair.gradient(ahead.right, back.right, 1), pair.gradient(ahead.left, back.left, -1)
     below, above = pair.gradient(ahead.below, back.below, 1), pair.gradient(ahead.above, back.above, -1)
@@ -281,8 +281,8 @@ def _window_mean(values: Array, hole: Array) -> Array:
     return cv2.blur(full, _RIM_WINDOW)
 
 
-def _spread_inwards(values: Array, border: Array) -> Array:
-    """Values (H, W) known on a border (H, W) bool, spread over the picture: a wide normalised Gaussian blur."""
+def spread_inwards(values: Array, border: Array) -> Array:
+    """Return values (H, W) known on a border (H, W) bool, spread over the picture: a wide normalised Gaussian blur."""
     weight = border.astype(np.float32)
     height, width = border.shape
     size = (min(width, _SPREAD_SIDE), min(height, _SPREAD_SIDE))  # the result is smooth: a small picture suffices

@@ -67,7 +67,7 @@ def recover(
     reach: FrameRange,
     masks: Mapping[int, Placed],
     feather: float,
-    model: SceneModel | None = None,
+    model: SceneModel,
     clean: Mapping[int, Planes] | None = None,
     *,
     distrust_rim: bool = True,
@@ -81,7 +81,7 @@ def recover(
         reach: The frames to read; holds `span`.
         masks: Erase masks, 0 or 255, for every frame of `reach` that has one.
         feather: Width of the masks' soft border in pixels.
-        model: The camera and what moves; without it everything is traced along the flow.
+        model: The camera and what moves.
         clean: Components of frames that are known without the object, by frame.
         distrust_rim: Whether a shadow or a remnant of the object may lie on the holes' rims: see `fuse`.
         tick: Called without arguments, once for each frame of `reach` measured and each frame of `span` filled.
@@ -96,8 +96,7 @@ def recover(
         for batch in _batches(span, sources, feather, model):
             holes = [hole for hole in batch.values() if hole is not None]
             _read(clip, sources, {t for hole in holes for t in hole.wanted_frames()}, holes, Hole.sight)
-            if model is not None:
-                list(pool.map(lambda hole: hole.tell(model), holes))
+            list(pool.map(lambda hole: hole.tell(model), holes))
             list(pool.map(lambda hole: hole.trace(sources), holes))
             _read(clip, sources, {t for hole in holes for t in hole.source_frames()}, holes, Hole.observe)
             solved = pool.map(partial(_solve, sources=sources, distrust_rim=distrust_rim), holes)
@@ -111,12 +110,10 @@ def _motion(
     span: FrameRange,
     reach: FrameRange,
     masks: Mapping[int, Placed],
-    model: SceneModel | None,
+    model: SceneModel,
     tick: Callable[[], None],
 ) -> MotionField:
     """The background's motion: the camera's where the model tells the holes, optical flow in and near other frames."""
-    if model is None:
-        return measure_motion(clip, span, reach, masks, tick)
     needing = [t for t in range(*span) if t in masks and model.unexplained[t - model.reach.start].any()]
     camera = camera_field(reach, model)
     if not needing:
@@ -139,9 +136,7 @@ def _solve(hole: Hole, sources: Sources, distrust_rim: bool) -> RecoveredHole:
     return RecoveredHole(hole.box, hole.known, hole.matte, certain)
 
 
-def _batches(
-    span: FrameRange, sources: Sources, feather: float, model: SceneModel | None
-) -> Iterator[dict[int, Hole | None]]:
+def _batches(span: FrameRange, sources: Sources, feather: float, model: SceneModel) -> Iterator[dict[int, Hole | None]]:
     """The holes of a range of frames, in order, as many at a time as `BATCH_BYTES` hold."""
     batch: dict[int, Hole | None] = {}
     size = 0
@@ -176,7 +171,7 @@ def _read(
 
 
 def _synthesise(
-    clip: Clip, span: FrameRange, sources: Sources, feather: float, model: SceneModel | None
+    clip: Clip, span: FrameRange, sources: Sources, feather: float, model: SceneModel
 ) -> tuple[int, Planes] | None:
     """The frame with the most never-seen pixels, and its components with these synthesised; None if all are seen."""
     never_seen = {t: _count_never_seen(t, sources) for t in range(*span) if t not in sources.clean}
@@ -185,8 +180,7 @@ def _synthesise(
         return None
     hole = Hole.from_mask(sources.info, key, sources.masks[key], feather, model)
     _read(clip, sources, hole.wanted_frames(), [hole], Hole.sight)
-    if model is not None:
-        hole.tell(model)
+    hole.tell(model)
     hole.trace(sources)
     _read(clip, sources, hole.source_frames(), [hole], Hole.observe)
     recovered = hole.solve(distrust_rim=False)
