@@ -12,6 +12,7 @@ from vremove_cli.motion.laplace_fill import laplace_fill
 from vremove_cli.motion.pixelwise import gradient_magnitude
 from vremove_cli.plate.fuse import spread_inwards
 from vremove_cli.plate.sample_group import Planes
+from vremove_cli.plate.scene_model import BESIDE, TOLD
 from vremove_cli.plate.sightings import Fusion
 
 MIN_SIGHTINGS = 2  # below which a pixel is left to the flow
@@ -43,7 +44,7 @@ class Told:
 
 
 def agreement(
-    info: ClipInfo, known: Planes, matte: Array, fused: list[Fusion], unexplained: Array, blocked: Array
+    info: ClipInfo, known: Planes, matte: Array, fused: list[Fusion], by_model: Array, blocked: Array
 ) -> Told:
     """Fill a hole with what its sightings tell.
 
@@ -52,7 +53,7 @@ def agreement(
         known: The frame's components on the hole's box.
         matte: (h, w) uint8, above 0 in the hole.
         fused: Sightings of every sample of the box, by grid.
-        unexplained: (h, w) bool, pixels that the scene's model does not tell.
+        by_model: (h, w) uint8, what the scene's model tells of the hole.
         blocked: (h, w) bool, pixels where the frame does not show the background: its rim is not compared there.
     """
     layout = info.layout
@@ -61,13 +62,13 @@ def agreement(
     shape = matte.shape
     luma = fused[0]
     count, spread = luma.count.reshape(shape), luma.spread.reshape(shape) * levels
-    rim = ~hole & (count >= MIN_SIGHTINGS) & ~blocked & ~unexplained
+    rim = ~hole & (count >= MIN_SIGHTINGS) & ~blocked & (by_model == TOLD)
     pictures = [values.reshape(known[component].shape) for component, values in _components(layout.groups, fused)]
     difference = (known[0].astype(np.float32) - pictures[0]) * levels
     gradient = gradient_magnitude(cv2.GaussianBlur(pictures[0] * np.float32(levels), (0, 0), 1))
     misfit = spread_inwards(np.maximum(np.abs(_smooth(difference)) - _TEXTURE_SHARE * gradient, 0), rim)
     usual = float(np.median(spread[rim])) if rim.any() else 0.0
-    told = hole & (count >= MIN_SIGHTINGS) & ~unexplained
+    told = hole & (count >= MIN_SIGHTINGS) & (by_model == TOLD)
     told &= (misfit < _MAX_MISFIT) & (spread < _MAX_SPREAD + _SPREAD_NOISE * usual + _SPREAD_TEXTURE * gradient)
     planes = []
     for component, picture in enumerate(pictures):
@@ -78,7 +79,7 @@ def agreement(
         filled = np.clip(np.rint(picture + offset), 0, layout.peak).astype(layout.dtype)
         where = subsample_mask(told, part.sub_x, part.sub_y)
         planes.append(np.where(where, filled, known[component]))
-    offered = hole & (count >= MIN_SIGHTINGS) & ~told
+    offered = hole & (count >= MIN_SIGHTINGS) & (by_model != BESIDE) & ~told
     return Told(tuple(planes), told, _chance(misfit, spread, count, gradient), tuple(pictures), offered)
 
 

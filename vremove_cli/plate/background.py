@@ -17,14 +17,14 @@ from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import Array
 from vremove_cli.motion.flow import fast_flow, warp_by_flow
 from vremove_cli.motion.mosaic import Canvas, Mosaic
-from vremove_cli.motion.pixelwise import gradient_magnitude, mean_channel
+from vremove_cli.motion.pixelwise import at_rank, gradient_magnitude, mean_channel, sorted_stack
 from vremove_cli.motion.registration import Registration, median_of_frames
 from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, find_region, frame_effects
 from vremove_cli.plate.foreground import Foreground, another_thing
 from vremove_cli.plate.movers import clean_movers, hidden_movers
 from vremove_cli.plate.object_frame import ObjectFrame
 from vremove_cli.plate.reflection import MirrorTest
-from vremove_cli.plate.scene_model import FREE, HIDDEN, NEAR
+from vremove_cli.plate.scene_model import BESIDE, DOUBTFUL, FREE, HIDDEN, NEAR, TOLD
 
 LONG_SIDE = 480  # pixels at most of the frames that are compared
 ROUNDS = 2  # of finding what does not belong to the background
@@ -36,9 +36,18 @@ _FRINGE = 2  # pixels round the object that are never looked at
 _TOUCH = 4  # pixels round the object from which an effect touches it
 _EFFECT_GROWTH = 3  # pixels by which an effect grows: its faint end
 _MIN_COUNT = 2  # sources that must show a pixel
-_REFINED_BELOW = 0.8  # share of a frame that the mosaic explains, below which its view follows the optical flow
 _STRAY_RIM = 24  # pixels round a hole in which the mosaic must lie on the frame
 _MAX_STRAY = 0.8  # pixels by which it may be beside it
+_STRAY_WINDOW = (15, 15)  # pixels in which moving the mosaic must bring it closer to the frame
+_STRAY_GAIN, _STRAY_NOISE = 1.15, 0.5  # factor and 8-bit levels by which it must
+# Parallax: the squared difference of frames to the mosaic must fall by this factor when optical flow moves it. On drawn
+# scenes 0-31 it falls by at most 1.05 where the camera only turns, and by 1.19 to 1.62 on shots with parallax.
+_PARALLAX_GAIN = 1.1
+_PARALLAX_SAMPLES = 24  # frames in which parallax is looked for
+_NOWHERE = 1e6  # pixels of parallax where nothing is seen
+_MAX_SQUARE = 900.0  # squared 8-bit levels at which a difference is capped: it is another thing
+_MAX_PARALLAX = 0.5  # pixels of parallax in the median frame above which the mosaic does not tell a place
+_MOSTLY = 0.4  # share of a hole with parallax from which none of it is told
 _MIN_ALIGNED = 0.5  # share of the frames that the mosaic explains, below which effects are not told
 # Spread of the samples from which a pixel does not hold still: levels, and shares of the noise and of the gradient.
 _SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 4.0, 3.0, 0.2
@@ -59,8 +68,7 @@ class ShotBackground:
         registration: The camera and the exposure, in pixels of the frames compared.
         effects: (T, H, W) bool, shadows, reflections and light of the object.
         blocked: (T, H, W) uint8, what the frames show: see `scene_model`.
-        unexplained: (T, H, W) bool, pixels of the holes that the mosaic does not tell: something moves behind the
-            object, or the picture does not hold still.
+        told: (T, H, W) uint8, what the mosaic tells of the holes: see `scene_model`.
         verdict: A sentence on the effects for the user.
         clear: False if an effect may remain.
     """
@@ -68,7 +76,7 @@ class ShotBackground:
     registration: Registration
     effects: Array
     blocked: Array
-    unexplained: Array
+    told: Array
     verdict: str
     clear: bool
 
@@ -101,19 +109,21 @@ def model_background(
     for round_ in range(ROUNDS if place else 0):
         assert place is not None
         mosaic = shot.mosaic(effects, movers, careful=round_ == 0)
+        if not round_:
+            shot.measure_parallax(mosaic, effects, movers)
         compared = _compare(shot, mosaic, place, tick)
         if given is None:
             region = find_region(compared.evidence.result(), place.usual_shape(masks), place.size, region)
             effects = _effects(shot, compared, region, place)
         movers = _movers(compared, effects, masks)
-    unexplained = _unexplained(shot, effects, movers, place)
+    told = _told(shot, effects, movers, place)
     verdict, clear = _judge(shot, effects, region, place, span)
     if given is None and not clear and verdict in (STILL, UNSTEADY):
         effects = np.zeros_like(effects)
     hidden = masks | effects | np.stack([dilate_square(m, 1) for m in movers])
     hidden |= ~registration.aligned[:, None, None]
     blocked = np.where(hidden, np.uint8(HIDDEN), np.where(shot.near, np.uint8(NEAR), np.uint8(FREE)))
-    return ShotBackground(registration, effects, blocked, unexplained, verdict, clear)
+    return ShotBackground(registration, effects, blocked, told, verdict, clear)
 
 
 class _Shot:
@@ -126,6 +136,7 @@ class _Shot:
         margin = _MARGIN + round(_MARGIN_SHARE * self.size)
         self.near = np.stack([dilate_disc(m, margin) for m in masks])
         self.canvas = Canvas.around(registration.homographies, (rgb.shape[2], rgb.shape[1]))
+        self.parallax = False
 
     def mosaic(self, effects: Array, movers: Array, *, careful: bool) -> Mosaic:
         """The mosaic without the object, its effects and movers; `careful` about shadows that are not known yet."""
@@ -141,7 +152,7 @@ class _Shot:
     def background(self, mosaic: Mosaic, t: int) -> tuple[Array, Array]:
         """The background as frame t sees it at its brightness (H, W, 3), and how many sources show it (H, W)."""
         view, count = self._view(mosaic, t, cubic=True)
-        if self.registration.explained[t] < _REFINED_BELOW:  # parallax, other planes
+        if self.parallax:
             view = warp_by_flow(view, self._stray(view, count, t))
         return view, count
 
@@ -156,17 +167,55 @@ class _Shot:
         shown = cv2.cvtColor(self.rgb[t], cv2.COLOR_RGB2GRAY)
         return fast_flow(np.where(self.near[t] | (count < _MIN_COUNT), expected, shown), expected)
 
+    def measure_parallax(self, mosaic: Mosaic, effects: Array, movers: Array) -> Array:
+        """By how many pixels (H, W) the mosaic lies beside the median frame; 0 without parallax, which is set."""
+        still = np.zeros(mosaic.count.shape, np.float32)
+        chosen = [t for t in spread_evenly(0, len(self.rgb), _PARALLAX_SAMPLES) if self.registration.aligned[t]]
+        if self.registration.still or not chosen:
+            return still
+
+        def one(t: int) -> tuple[Array, float, float]:
+            view, count = self._view(mosaic, t, cubic=False)
+            flow = self._stray(view, count, t)
+            hidden = self.near[t] | (count < _MIN_COUNT) | dilate_disc(effects[t], _EFFECT_GROWTH)
+            shown = ~(hidden | dilate_square(movers[t], _FRINGE))
+            before, after = (self._misfit(one, t)[shown] for one in (view, warp_by_flow(view, flow)))
+            distance, pose, size = np.linalg.norm(flow, axis=2), self.canvas.poses[t], self.canvas.size
+            laid = cv2.warpPerspective(
+                np.where(shown, distance, np.float32(_NOWHERE)),
+                pose,
+                size,
+                flags=cv2.INTER_NEAREST,
+                borderValue=_NOWHERE,
+            )
+            return laid, *(float(np.minimum(d**2, _MAX_SQUARE).sum()) for d in (before, after))
+
+        with threads.pool() as pool:
+            found = list(pool.map(one, chosen))
+        self.parallax = sum(b for _, b, _ in found) > _PARALLAX_GAIN * sum(a for *_, a in found)
+        if not self.parallax:
+            return still
+        ordered = sorted_stack(laid for laid, *_ in found)
+        middle = at_rank(ordered, np.maximum((ordered < _NOWHERE).sum(axis=0) - 1, 0) // 2)
+        return np.where(middle < _NOWHERE, middle, 0).astype(np.float32)
+
     def strays(self, mosaic: Mosaic, t: int, hole: Array, movers: Array) -> Array:
         """Where round a hole (H, W) bool the mosaic is beside the frame by more than `_MAX_STRAY`, (H, W) bool."""
         if self.registration.still:
             return np.zeros_like(hole)
         view, count = self._view(mosaic, t, cubic=False)
-        distance = np.linalg.norm(self._stray(view, count, t), axis=2)
+        flow = self._stray(view, count, t)
+        before, after = (cv2.blur(self._misfit(one, t), _STRAY_WINDOW) for one in (view, warp_by_flow(view, flow)))
+        distance = np.where(before > _STRAY_GAIN * after + _STRAY_NOISE, np.linalg.norm(flow, axis=2), 0)
         hidden = self.near[t] | hole | dilate_square(movers, _FRINGE) | (count < _MIN_COUNT)
         rim = (dilate_square(hole, _STRAY_RIM) & ~hidden).astype(np.float32)
         sigma = _STRAY_RIM / 2
         weight = np.maximum(cv2.GaussianBlur(rim, (0, 0), sigma), 1e-6)
-        return np.asarray(cv2.GaussianBlur(distance * rim, (0, 0), sigma) / weight > _MAX_STRAY)
+        return np.asarray(cv2.GaussianBlur(distance.astype(np.float32) * rim, (0, 0), sigma) / weight > _MAX_STRAY)
+
+    def _misfit(self, view: Array, t: int) -> Array:
+        """By how much (H, W) a frame differs from a view of the background, 8-bit levels, mean of the channels."""
+        return mean_channel(np.abs(self.rgb[t] - view))
 
 
 @dataclass(frozen=True)
@@ -242,28 +291,34 @@ def _movers(compared: _Compared, effects: Array, masks: Array) -> Array:
     return np.stack([clean_movers(c & ~o) for c, o in zip(compared.changed, own, strict=True)])
 
 
-def _unexplained(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None) -> Array:
-    """The pixels (T, H, W) bool of the holes that the mosaic does not tell."""
+def _told(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None) -> Array:
+    """What the mosaic tells of the holes, (T, H, W) uint8: see `scene_model`."""
     mosaic = shot.mosaic(effects, movers, careful=False)
     holes = np.stack([dilate_disc(m | e, _FRINGE) for m, e in zip(shot.masks, effects, strict=True)])
-    out = np.zeros_like(holes)
+    doubtful = np.zeros_like(holes)
     if place is not None:
         shape = place.usual_shape(shot.masks)
         bodies = np.stack([place.view_mask(shape, t) if t in place.poses else m for t, m in enumerate(shot.masks)])
         objects = np.stack([dilate_disc(mask, _FRINGE) for mask in shot.masks])
-        out = hidden_movers(movers, objects, bodies, shot.canvas)
+        doubtful = hidden_movers(movers, objects, bodies, shot.canvas)
     quiet = float(np.median(mosaic.spread[mosaic.count >= _MIN_COUNT])) if (mosaic.count >= _MIN_COUNT).any() else 0.0
     gradient = gradient_magnitude(mean_channel(mosaic.colour))
     restless = (mosaic.spread > _SPREAD + _SPREAD_NOISE * quiet + _SPREAD_GRADIENT * gradient).astype(np.float32)
     restless = cv2.morphologyEx(restless, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
+    parallax = shot.measure_parallax(mosaic, effects, movers)
+    out = np.full(holes.shape, np.uint8(TOLD))
+
     def one(t: int) -> None:
         if not shot.registration.aligned[t]:
-            out[t] = holes[t]
+            out[t][holes[t]] = BESIDE
         elif holes[t].any():
             unsteady = mosaic.canvas.view(restless, t, nearest=True) > 0
-            found = out[t] | (holes[t] & (unsteady | shot.strays(mosaic, t, holes[t], movers[t])))
-            out[t] = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+            found = doubtful[t] | (holes[t] & (unsteady | shot.strays(mosaic, t, holes[t], movers[t])))
+            found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+            out[t][found > 0] = DOUBTFUL
+            beside = holes[t] & (mosaic.canvas.view(parallax, t) > _MAX_PARALLAX)
+            out[t][holes[t] if beside.sum() > _MOSTLY * holes[t].sum() else beside] = BESIDE
 
     with threads.pool() as pool:
         list(pool.map(one, range(len(out))))

@@ -132,8 +132,8 @@ class Hole:
             return
         fused = [s.fuse() for s in self.sightings]
         self.sightings = []
-        unexplained, blocked = model.unexplained_on(self.index, self.box), model.hidden_on(self.index, self.box)
-        told = agreement(self.info, self.known, self.matte, fused, unexplained, blocked)
+        by_model, blocked = model.told_on(self.index, self.box), model.hidden_on(self.index, self.box)
+        told = agreement(self.info, self.known, self.matte, fused, by_model, blocked)
         self.told, self.chance, self.known = told.pixels, told.chance, told.planes
         self.pictures, self.offered = told.pictures, told.offered
 

@@ -114,7 +114,7 @@ def _motion(
     tick: Callable[[], None],
 ) -> MotionField:
     """The background's motion: the camera's where the model tells the holes, optical flow in and near other frames."""
-    needing = [t for t in range(*span) if t in masks and model.unexplained[t - model.reach.start].any()]
+    needing = [t for t in range(*span) if t in masks and model.told[t - model.reach.start].any()]
     camera = camera_field(reach, model)
     if not needing:
         for _ in range(*reach):

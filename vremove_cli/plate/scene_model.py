@@ -12,6 +12,8 @@ from vremove_cli.motion.registration import Registration
 
 SOURCES = 20  # frames that a hole is looked for in
 FREE, NEAR, HIDDEN = 0, 1, 2  # what a frame shows: background, the object's surroundings, the object or a mover
+# What this model tells of a hole: its background; what may be, as a vote on what the flow finds; nothing.
+TOLD, DOUBTFUL, BESIDE = 0, 1, 2
 _NEAR_OFFSETS = (1, 2, 3, 5, 8, 12, 17, 23, 30, 40)  # frames
 
 
@@ -24,14 +26,14 @@ class SceneModel:
         registration: The camera and the exposure, in full pixels; frames are counted from `reach.start`.
         reach: The frames.
         blocked: (T, h, w) uint8 at the size of the model: `FREE`, `NEAR` or `HIDDEN`.
-        unexplained: (T, h, w) bool, pixels of holes that this model does not tell.
+        told: (T, h, w) uint8, what it tells of the holes: `TOLD`, `DOUBTFUL` or `BESIDE`.
     """
 
     info: ClipInfo
     registration: Registration
     reach: FrameRange
     blocked: Array
-    unexplained: Array
+    told: Array
 
     def homography(self, t: int, s: int) -> Array:
         """Return the homography (3, 3) from full pixels of frame t to those of frame s."""
@@ -64,16 +66,16 @@ class SceneModel:
             )
         )
 
-    def unexplained_on(self, t: int, box: Box) -> Array:
-        """Return where this model does not tell a frame's hole, (h, w) bool on a box of full pixels."""
-        return self._on(self.unexplained[t - self.reach.start], box)
+    def told_on(self, t: int, box: Box) -> Array:
+        """Return what this model tells of a frame's hole, (h, w) uint8 on a box of full pixels."""
+        return self._on(self.told[t - self.reach.start], box)
 
     def hidden_on(self, t: int, box: Box) -> Array:
         """Return where a frame shows the object, its effects or a mover, (h, w) bool on a box of full pixels."""
         return self._on(self.blocked[t - self.reach.start] == HIDDEN, box)
 
     def _on(self, small: Array, box: Box) -> Array:
-        """A mask (h, w) bool of the model's size on a box of full pixels."""
+        """A picture (h, w) of the model's size on a box of full pixels, of its dtype."""
         height, width = small.shape
         columns = (np.arange(box.x0, box.x1) * width) // self.info.width
         rows = (np.arange(box.y0, box.y1) * height) // self.info.height

@@ -26,7 +26,7 @@ from vremove_cli.motion.registration import Registration, register
 from vremove_cli.plate.background import LONG_SIDE, ROUNDS, ShotBackground, model_background
 from vremove_cli.plate.scene_model import SceneModel
 
-_UNEXPLAINED = 4  # bit of a stored picture beside what the frame shows
+_TOLD = 4  # factor of what the model tells in a stored picture, beside what the frame shows
 _ROUNDS = 3 + ROUNDS  # passes over the frames, about: the registration's and the comparison's
 
 
@@ -55,14 +55,14 @@ def load_model(plan: Plan, folder: WorkFolder, task: Task, reach: FrameRange) ->
     with np.load(folder.file("background", f"{task.id}.camera.npz")) as stored:
         registration = Registration(stored["homographies"], stored["gains"], bool(stored["still"]), stored["explained"])
     codes = np.stack(list(read_gray(folder.file("background", f"{task.id}.scene.mkv"))))
-    return SceneModel(plan.clip, registration, reach, codes & (_UNEXPLAINED - 1), codes >= _UNEXPLAINED)
+    return SceneModel(plan.clip, registration, reach, codes % _TOLD, codes // _TOLD)
 
 
 def _save_model(folder: WorkFolder, task: Task, found: ShotBackground) -> None:
     camera = found.registration
     path = folder.file("background", f"{task.id}.camera.npz")
     np.savez(path, homographies=camera.homographies, gains=camera.gains, still=camera.still, explained=camera.explained)
-    codes = found.blocked + np.uint8(_UNEXPLAINED) * found.unexplained
+    codes = found.blocked + np.uint8(_TOLD) * found.told
     write_gray(folder.file("background", f"{task.id}.scene.mkv"), iter(codes), codes.shape[2], codes.shape[1])
 
 
