@@ -12,6 +12,7 @@ from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.read import open_clip
 from vremove_cli.motion.registration import register
 from vremove_cli.plate.background import ShotBackground, model_background
+from vremove_cli.plate.scene_model import BESIDE
 
 
 def stage(**how: bool) -> np.ndarray:
@@ -83,7 +84,7 @@ def test_frames_of_noise_are_not_explained_and_that_is_said() -> None:
     found = model(noise, masks())
     assert not found.effects.any()
     assert "changes all over" in found.verdict
-    assert found.unexplained[6][masks()[6]].all()
+    assert (found.told[6][masks()[6]] == BESIDE).all()
 
 
 def test_object_and_shadow_go_in_one_command(shaded: tuple[Path, Path], vremove: Vremove, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from vremove_cli.motion.registration import register
 from vremove_cli.plate.background import ShotBackground, model_background
 from vremove_cli.plate.foreground import Foreground, another_thing
 from vremove_cli.plate.movers import hidden_movers
-from vremove_cli.plate.scene_model import HIDDEN
+from vremove_cli.plate.scene_model import BESIDE, HIDDEN, TOLD
 
 WIDTH, HEIGHT, COUNT = 240, 140, 40
 _RNG = np.random.default_rng(8)
@@ -122,11 +122,28 @@ def test_one_who_passes_behind_is_left_to_the_flow() -> None:
     frames = [t for t in range(COUNT) if 0 < 200 - 5 * t < WIDTH - 16]
     hidden = [body(t)[60:80, 200 - 5 * t : 216 - 5 * t] for t in frames]
     missed = [
-        (inside & ~found.unexplained[t][60:80, 200 - 5 * t : 216 - 5 * t]).sum()
+        (inside & (found.told[t][60:80, 200 - 5 * t : 216 - 5 * t] == TOLD)).sum()
         for t, inside in zip(frames, hidden, strict=True)
     ]
     assert sum(missed) < 0.1 * sum(int(inside.sum()) for inside in hidden)
-    assert not found.unexplained[2].any()
+    assert (found.told[2] == TOLD).all()
+
+
+@pytest.mark.parametrize(("nearer", "expected"), [(1.1, BESIDE), (1.0, TOLD)])
+def test_what_stands_nearer_than_the_background_is_left_to_the_flow(nearer: float, expected: int) -> None:
+    rng = np.random.default_rng(4)
+    wide = cv2.resize(rng.uniform(60, 200, (20, 60, 3)).astype(np.float32), (2 * WIDTH, HEIGHT))
+    board = cv2.resize(rng.uniform(20, 250, (8, 60, 3)).astype(np.float32), (4 * WIDTH, 40))
+
+    def passed(_: Array, t: int) -> Array:
+        picture = wide[:, 2 * t : 2 * t + WIDTH].copy()
+        shift = np.array([[1, 0, -2 * nearer * t], [0, 1, 0]], np.float32)
+        picture[50:90] = cv2.warpAffine(board, shift, (WIDTH, 40))
+        return picture
+
+    found = model(passed)
+    inside = found.told[20][body(20)]
+    assert (inside == expected).mean() > 0.9
 
 
 def test_movers_and_the_object_are_no_background() -> None:
@@ -145,7 +162,7 @@ def test_texture_kept_tells_a_shadow_from_a_dark_thing(texture: bool, thing: boo
     known = np.ones((HEIGHT, WIDTH), bool)
     frame = np.clip(picture, 0, 255).astype(np.uint8)
     found = Foreground.of_frame(frame, FLOOR, known, known)
-    other = another_thing(frame, FLOOR, found)[46:74, 66:114]
+    other = another_thing(frame, FLOOR, found, 24.0)[46:74, 66:114]
     assert found.mask[46:74, 66:114].all()
     assert (other.mean() > 0.9) if thing else (other.mean() < 0.05)
 

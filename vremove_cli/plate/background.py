@@ -245,7 +245,7 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
     with threads.pool() as pool:
         for t, (found, background, free) in enumerate(pool.map(one, range(len(shot.rgb)))):
             changed[t] = found.mask
-            other[t] = another_thing(shot.rgb[t], background, found) & free
+            other[t] = another_thing(shot.rgb[t], background, found, shot.size) & free
             if t in place.poses and shot.registration.aligned[t]:
                 mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
                 evidence.add_difference(t, found.difference)

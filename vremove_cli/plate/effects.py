@@ -21,7 +21,7 @@ SAMPLES = 32  # frames whose median difference shows an effect to its end
 
 _MIN_SEEN = 0.15  # share of the frames that must show a place
 # Presence (share of the frames in which a place differs) of an effect's core and of its edge.
-_CORE, _EDGE, _FAINT_EDGE = 0.6, 0.3, 0.1
+_CORE, _EDGE, _FAINT_EDGE = 0.6, 0.5, 0.1
 _FAINT = 1.5  # 8-bit levels of the median difference from which a place belongs to an effect
 _SURE = 0.8  # presence of an effect that does not touch the object
 _CORE_PIXELS, _DETACHED_PIXELS = 12, 40  # of a core; of an effect that does not touch the object

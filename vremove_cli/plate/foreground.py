@@ -26,6 +26,8 @@ _MIN_WINDOW = 20  # pixels of the foreground in a window, from which its texture
 _MIN_SLOPE = 0.15  # share of the background's texture that must be left
 _TEXTURED = 12.0  # variance from which the background has a texture, beyond six times that of the noise
 _UNSHARP = 0.3  # share of the background's variance that it may miss because the mosaic is less sharp
+_NEIGHBOURHOOD = 0.06  # of the object's size: half the window in which pixels decide together
+_MIN_SHARE = 0.4  # of a window's foreground that must be another thing
 _OWN_TEXTURE = 0.5  # of the mean difference: standard deviation from which a texture is the thing's own
 
 
@@ -65,13 +67,16 @@ class Foreground:
         return cls(difference, (largest > limit) & known, noise)
 
 
-def another_thing(frame: Array, background: Array, foreground: Foreground) -> Array:
+def another_thing(frame: Array, background: Array, foreground: Foreground, size: float) -> Array:
     """Return which foreground pixels are not the background in another light, (H, W) bool.
+
+    The pixels of a neighbourhood decide together: a thing may have the background's hue on some of its stripes.
 
     Args:
         frame: (H, W, 3) uint8.
         background: (H, W, 3) float32 at the frame's brightness.
         foreground: The comparison of both.
+        size: Of the object, in pixels; the neighbourhood grows with it.
     """
     smooth_frame, smooth_background = _smooth(frame.astype(np.float32)), _smooth(background)
     ratio = (smooth_frame + _RATIO_OFFSET) / (smooth_background + _RATIO_OFFSET)
@@ -79,7 +84,10 @@ def another_thing(frame: Array, background: Array, foreground: Foreground) -> Ar
     even = (high - low < _MAX_TINT * np.maximum(1, high)) & (low > _DARKEST) & (high < _BRIGHTEST)
     even &= (high < 1 + _SAME_SIDE) | (low > 1 - _SAME_SIDE)
     strange = _has_other_texture(mean_channel(smooth_frame), mean_channel(smooth_background), foreground)
-    return np.asarray(foreground.mask & (~even | strange))
+    other = (foreground.mask & (~even | strange)).astype(np.float32)
+    window = (2 * max(2, round(_NEIGHBOURHOOD * size)) + 1,) * 2
+    share = cv2.blur(other, window) / np.maximum(cv2.blur(foreground.mask.astype(np.float32), window), 1e-3)
+    return np.asarray(foreground.mask & (share > _MIN_SHARE))
 
 
 def _has_other_texture(frame: Array, background: Array, foreground: Foreground) -> Array:
