@@ -6,10 +6,13 @@ otherwise.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
+from typing import TypeVar
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 _lock = Lock()
 _asked: list[int | None] = [None]  # the users' numbers of the jobs that run, the last of which counts
@@ -67,3 +70,9 @@ def pool() -> Iterator[ThreadPoolExecutor]:
             before = _pools.pop()  # the first that opened is the last here, whatever the order of closing
             if not _pools:
                 cv2.setNumThreads(before)
+
+
+def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Call a function for each item in a pool, and yield the results in order."""
+    with pool() as made:
+        yield from made.map(function, items)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vremove_cli import threads
 from vremove_cli.frame_ranges import spread_evenly
 from vremove_cli.geometry import Array, Box
 from vremove_cli.motion.pixelwise import at_rank, largest_channel, shown_first, smallest_channel, sorted_stack
@@ -19,7 +20,7 @@ SOURCES = 32  # frames that show a pixel of the mosaic, about
 MAX_SOURCES = 96  # frames that a mosaic is made of, at most
 FRACTION = 16  # steps per 8-bit level in which samples are kept: int16 then holds 2,047 levels
 _MAX_SIDES = 3  # frame sides that a mosaic reaches beyond its reference frame, at most
-_TILE = 256  # pixels of a tile's side: the samples of one tile are in memory at a time
+_TILE = 128  # pixels of a tile's side: the samples of one tile are in memory at a time
 _SHOWN_FROM = 250  # interpolated mask value (of 255) from which a frame shows the background
 _MAX_SAMPLE = np.iinfo(np.int16).max - 1  # a larger value is none
 
@@ -131,10 +132,11 @@ def median_mosaic(
     width, height = canvas.size
     colour = np.zeros((height, width, 3), np.float32)
     spread, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-    for tile in canvas.tiles():
+
+    def lay(tile: Box) -> None:
         sources = [t for t in canvas.sources if canvas.covers(t, tile)]
         if not sources:
-            continue
+            return
         samples = _Samples.on_tile(rgb, shown, gains, canvas, sources, tile)
         middle, wide, seen = samples.median()
         if distance is not None:
@@ -142,6 +144,8 @@ def median_mosaic(
             middle = _in_more_light(middle, samples.farthest(far))
         colour[tile.slices] = np.where((seen > 0)[..., None], middle, 0)
         spread[tile.slices], count[tile.slices] = wide, seen
+
+    list(threads.each(lay, canvas.tiles()))
     return Mosaic(canvas, colour, spread, count)
 
 

@@ -148,8 +148,7 @@ def _chain(gray: list[Array], free: Array) -> Array:
         motion = _fit(*_track(gray[t], gray[t + 1], _corners(gray[t], free[t]), levels=4), _CHAIN_DISTANCE)
         return np.eye(3) if motion is None else motion
 
-    with threads.pool() as pool:
-        steps = list(pool.map(step, range(len(gray) - 1)))
+    steps = threads.each(step, range(len(gray) - 1))
     chain = [np.eye(3)]
     for homography in steps:
         chain.append(homography @ chain[-1])
@@ -178,8 +177,7 @@ def _align(
         explained = float((missed < _ALIGN_DISTANCE).sum() / max(len(corners), _MIN_MATCHES))
         return motion @ np.linalg.inv(mosaic.canvas.poses[t]), gain, largest_shift(motion, size), explained
 
-    with threads.pool() as pool:
-        found = list(_ticked(pool.map(one, range(len(rgb))), tick))
+    found = list(_ticked(threads.each(one, range(len(rgb))), tick))
     from_mosaic, gains = np.stack([h for h, *_ in found]), np.array([g for _, g, *_ in found])
     homographies = from_mosaic @ np.linalg.inv(from_mosaic[len(from_mosaic) // 2])
     if before.still:

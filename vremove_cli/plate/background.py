@@ -19,7 +19,7 @@ from vremove_cli.motion.flow import fast_flow, warp_by_flow
 from vremove_cli.motion.mosaic import Canvas, Mosaic
 from vremove_cli.motion.pixelwise import at_rank, gradient_magnitude, mean_channel, sorted_stack
 from vremove_cli.motion.registration import Registration, median_of_frames
-from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, find_region, frame_effects
+from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, LaidEvidence, find_region, frame_effects
 from vremove_cli.plate.foreground import Foreground, another_thing
 from vremove_cli.plate.movers import clean_movers, hidden_movers
 from vremove_cli.plate.object_frame import ObjectFrame
@@ -190,8 +190,7 @@ class _Shot:
             )
             return laid, *(float(np.minimum(d**2, _MAX_SQUARE).sum()) for d in (before, after))
 
-        with threads.pool() as pool:
-            found = list(pool.map(one, chosen))
+        found = list(threads.each(one, chosen))
         self.parallax = sum(b for _, b, _ in found) > _PARALLAX_GAIN * sum(a for *_, a in found)
         if not self.parallax:
             return still
@@ -235,28 +234,31 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
     changed, other = np.zeros_like(shot.masks), np.zeros_like(shot.masks)
     mirror, evidence = MirrorTest(), EvidenceSum(place, sampled)
 
-    def one(t: int) -> tuple[Foreground, Array, Array]:
+    def compare(t: int) -> tuple[Foreground, Array, Array]:
         background, count = shot.background(mosaic, t)
         known = count >= _MIN_COUNT
         found = Foreground.of_frame(shot.rgb[t], background, known, ~shot.near[t])
-        return found, background, known & ~dilate_disc(shot.masks[t], _FRINGE)
+        free = known & ~dilate_disc(shot.masks[t], _FRINGE)
+        changed[t] = found.mask
+        other[t] = another_thing(shot.rgb[t], background, found, shot.size) & free
+        return found, background, free
 
     kept: dict[int, Array] = {}
-    with threads.pool() as pool:
-        for t, (found, background, free) in enumerate(pool.map(one, range(len(shot.rgb)))):
-            changed[t] = found.mask
-            other[t] = another_thing(shot.rgb[t], background, found, shot.size) & free
-            if t in place.poses and shot.registration.aligned[t]:
-                mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
-                evidence.add_difference(t, found.difference)
-                kept[t] = free
-            tick()
+    for t, (found, background, free) in enumerate(threads.each(compare, range(len(shot.rgb)))):
+        if t in place.poses and shot.registration.aligned[t]:
+            mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
+            evidence.add_difference(t, found.difference)
+            kept[t] = free
+        tick()
     mirrored = mirror.masks if mirror.passed else {}
-    for t, free in kept.items():
+
+    def lay(t: int) -> LaidEvidence:
         if t in mirrored:
             other[t] &= ~dilate_disc(mirrored[t], _FRINGE + 1)
-        silhouette = dilate_disc(shot.masks[t], _TOUCH)
-        evidence.add(t, changed[t], other[t], free, silhouette)
+        return evidence.lay(t, changed[t], other[t], kept[t], dilate_disc(shot.masks[t], _TOUCH))
+
+    for laid in threads.each(lay, kept):
+        evidence.add(laid)
     return _Compared(changed, other, evidence, mirrored)
 
 
@@ -265,15 +267,18 @@ def _effects(shot: _Shot, compared: _Compared, region: EffectRegion, place: Obje
     out = np.zeros_like(shot.masks)
     if not region.region.any():
         return out
-    for t in place.poses:
+
+    def one(t: int) -> None:
         inside = place.view_mask(region.region, t)
         if not shot.registration.aligned[t]:
             out[t] = dilate_disc(inside, _EFFECT_GROWTH)
-            continue
+            return
         things = clean_movers(compared.other[t] & ~shot.near[t])
         others = clean_movers(compared.other[t] & ~inside & ~shot.near[t]) | _outside(things, inside)
         found = frame_effects(inside, place.view_mask(region.always, t), compared.changed[t], compared.mirrored.get(t))
         out[t] = dilate_disc(found & ~others, _EFFECT_GROWTH) & ~others
+
+    list(threads.each(one, place.poses))
     return out
 
 
@@ -287,8 +292,11 @@ def _outside(things: Array, region: Array) -> Array:
 
 def _movers(compared: _Compared, effects: Array, masks: Array) -> Array:
     """What changed and is neither the object nor its effect, (T, H, W) bool."""
-    own = (dilate_disc(e | m, _EFFECT_GROWTH) for e, m in zip(effects, masks, strict=True))
-    return np.stack([clean_movers(c & ~o) for c, o in zip(compared.changed, own, strict=True)])
+
+    def one(t: int) -> Array:
+        return clean_movers(compared.changed[t] & ~dilate_disc(effects[t] | masks[t], _EFFECT_GROWTH))
+
+    return np.stack(list(threads.each(one, range(len(masks)))))
 
 
 def _told(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None) -> Array:
@@ -320,8 +328,7 @@ def _told(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None)
             beside = holes[t] & (mosaic.canvas.view(parallax, t) > _MAX_PARALLAX)
             out[t][holes[t] if beside.sum() > _MOSTLY * holes[t].sum() else beside] = BESIDE
 
-    with threads.pool() as pool:
-        list(pool.map(one, range(len(out))))
+    list(threads.each(one, range(len(out))))
     return out
 
 

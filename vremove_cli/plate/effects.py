@@ -49,6 +49,25 @@ class Evidence:
     silhouette: Array
 
 
+@dataclass(frozen=True)
+class LaidEvidence:
+    """One frame's evidence in the object's coordinates.
+
+    Attributes:
+        index: The frame.
+        changed: (n, n) float32, where it differs from the background, 0 to 1.
+        other: (n, n) float32, where it shows another thing, 0 to 1.
+        seen: (n, n) bool, where it shows the background.
+        silhouette: (n, n) bool, the object with its fringe.
+    """
+
+    index: int
+    changed: Array
+    other: Array
+    seen: Array
+    silhouette: Array
+
+
 class EvidenceSum:
     """Adds up the evidence of frames."""
 
@@ -68,8 +87,8 @@ class EvidenceSum:
         if t in self._sampled:
             self._levels[t] = np.clip(self._place.lay(difference, t) * 16, -30000, 30000).astype(np.int16)
 
-    def add(self, t: int, changed: Array, other: Array, free: Array, object_mask: Array) -> None:
-        """Add a frame whose difference was added.
+    def lay(self, t: int, changed: Array, other: Array, free: Array, object_mask: Array) -> "LaidEvidence":
+        """Lay out what frame t shows in the object's coordinates.
 
         Args:
             t: Its number.
@@ -80,13 +99,18 @@ class EvidenceSum:
         """
         place = self._place
         seen = place.lay_mask(free, t)
-        self._changed += place.lay((changed & free).astype(np.float32), t) * seen
-        self._other += place.lay((other & free).astype(np.float32), t) * seen
-        self._seen += seen
-        self._silhouette |= place.lay_mask(object_mask, t)
+        shares = (place.lay((mask & free).astype(np.float32), t) * seen for mask in (changed, other))
+        return LaidEvidence(t, *shares, seen, place.lay_mask(object_mask, t))
+
+    def add(self, laid: "LaidEvidence") -> None:
+        """Add a frame whose difference was added."""
+        self._changed += laid.changed
+        self._other += laid.other
+        self._seen += laid.seen
+        self._silhouette |= laid.silhouette
         self._frames += 1
-        if t in self._sampled:
-            self._level_seen[t] = seen
+        if laid.index in self._sampled:
+            self._level_seen[laid.index] = laid.seen
 
     def result(self) -> Evidence:
         """Return the evidence of all frames."""
