@@ -146,6 +146,17 @@ def test_what_stands_nearer_than_the_background_is_left_to_the_flow(nearer: floa
     assert (inside == expected).mean() > 0.9
 
 
+def test_one_who_stood_there_for_most_of_the_shot_is_no_background() -> None:
+    def leaving(picture: Array, t: int) -> Array:
+        top = 10 if t < 26 else 10 - 6 * (t - 26)
+        picture[max(0, top) : max(0, top + 24), 100:124] = (230, 20, 20)
+        return picture
+
+    found = model(leaving)
+    assert (found.blocked[10, 14:30, 104:120] == HIDDEN).mean() > 0.9
+    assert (found.blocked[36, 14:30, 104:120] == HIDDEN).mean() < 0.1
+
+
 def test_movers_and_the_object_are_no_background() -> None:
     found = model(lambda p, t: shade(p, 20 + 4 * t, 44 + 4 * t))
     assert (found.blocked[10][body(10)] == HIDDEN).all()

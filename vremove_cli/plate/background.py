@@ -21,6 +21,7 @@ from vremove_cli.motion.pixelwise import at_rank, gradient_magnitude, mean_chann
 from vremove_cli.motion.registration import Registration, median_of_frames
 from vremove_cli.plate.effects import SAMPLES, EffectRegion, EvidenceSum, LaidEvidence, find_region, frame_effects
 from vremove_cli.plate.foreground import Foreground, another_thing
+from vremove_cli.plate.ghosts import outline_votes
 from vremove_cli.plate.movers import clean_movers, hidden_movers
 from vremove_cli.plate.object_frame import ObjectFrame
 from vremove_cli.plate.reflection import MirrorTest
@@ -48,6 +49,7 @@ _NOWHERE = 1e6  # pixels of parallax where nothing is seen
 _MAX_SQUARE = 900.0  # squared 8-bit levels at which a difference is capped: it is another thing
 _MAX_PARALLAX = 0.5  # pixels of parallax in the median frame above which the mosaic does not tell a place
 _MOSTLY = 0.4  # share of a hole with parallax from which none of it is told
+_GHOST_SAMPLES, _MIN_GHOSTS = 24, 1.5  # frames that are asked for ghosts, and votes that make one
 _MIN_ALIGNED = 0.5  # share of the frames that the mosaic explains, below which effects are not told
 # Spread of the samples from which a pixel does not hold still: levels, and shares of the noise and of the gradient.
 _SPREAD, _SPREAD_NOISE, _SPREAD_GRADIENT = 4.0, 3.0, 0.2
@@ -115,7 +117,7 @@ def model_background(
         if given is None:
             region = find_region(compared.evidence.result(), place.usual_shape(masks), place.size, region)
             effects = _effects(shot, compared, region, place)
-        movers = _movers(compared, effects, masks)
+        movers = _movers(shot, mosaic, compared, effects)
     told = _told(shot, effects, movers, place)
     verdict, clear = _judge(shot, effects, region, place, span)
     if given is None and not clear and verdict in (STILL, UNSTEADY):
@@ -290,13 +292,38 @@ def _outside(things: Array, region: Array) -> Array:
     return np.asarray(kept[labels])
 
 
-def _movers(compared: _Compared, effects: Array, masks: Array) -> Array:
-    """What changed and is neither the object nor its effect, (T, H, W) bool."""
+def _movers(shot: _Shot, mosaic: Mosaic, compared: _Compared, effects: Array) -> Array:
+    """What moves and is neither the object nor its effect, (T, H, W) bool."""
+    own = [dilate_disc(effects[t] | shot.masks[t], _EFFECT_GROWTH) for t in range(len(effects))]
+    found = np.stack(list(threads.each(lambda t: clean_movers(compared.changed[t] & ~own[t]), range(len(own)))))
+    ghosts = _ghosts(shot, mosaic, found)
+    if not ghosts.any():
+        return found
 
-    def one(t: int) -> Array:
-        return clean_movers(compared.changed[t] & ~dilate_disc(effects[t] | masks[t], _EFFECT_GROWTH))
+    def swap(t: int) -> Array:
+        """A ghost is not in the frames that differ from it, but in those that look like it."""
+        ghost = shot.canvas.view(ghosts.astype(np.uint8), t, nearest=True) > 0
+        return clean_movers((compared.changed[t] ^ ghost) & ~own[t])
 
-    return np.stack(list(threads.each(one, range(len(masks)))))
+    return np.stack(list(threads.each(swap, range(len(own)))))
+
+
+def _ghosts(shot: _Shot, mosaic: Mosaic, changed: Array) -> Array:
+    """Where the mosaic shows a thing that stood there for most of the shot, (H, W) bool on the mosaic."""
+    canvas = shot.canvas
+    ahead, behind = np.zeros((2, canvas.size[1], canvas.size[0]), np.float32)
+    chosen = [t for t in spread_evenly(0, len(changed), _GHOST_SAMPLES) if shot.registration.aligned[t]]
+
+    def one(t: int) -> tuple[Array, Array]:
+        background, count = shot.background(mosaic, t)
+        votes = outline_votes(shot.rgb[t], background, changed[t], ~shot.near[t] & (count >= _MIN_COUNT))
+        ghost, thing = (cv2.warpPerspective(v.astype(np.float32), canvas.poses[t], canvas.size) for v in votes)
+        return ghost, thing
+
+    for ghost, thing in threads.each(one, [t for t in chosen if changed[t].any()]):
+        ahead += ghost
+        behind += thing
+    return np.asarray((ahead > _MIN_GHOSTS) & (ahead > behind))
 
 
 def _told(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None) -> Array:
