@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _lock = Lock()
 _asked: list[int | None] = [None]  # the users' numbers of the jobs that run, the last of which counts

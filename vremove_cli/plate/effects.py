@@ -99,8 +99,8 @@ class EvidenceSum:
         """
         place = self._place
         seen = place.lay_mask(free, t)
-        shares = (place.lay((mask & free).astype(np.float32), t) * seen for mask in (changed, other))
-        return LaidEvidence(t, *shares, seen, place.lay_mask(object_mask, t))
+        of_changed, of_other = (place.lay((mask & free).astype(np.float32), t) * seen for mask in (changed, other))
+        return LaidEvidence(t, of_changed, of_other, seen, place.lay_mask(object_mask, t))
 
     def add(self, laid: "LaidEvidence") -> None:
         """Add a frame whose difference was added."""
