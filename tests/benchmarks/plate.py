@@ -1,6 +1,6 @@
 """Quality and speed of the clean plate against named baselines, on clips made by code, in one table.
 
-    python tests/benchmarks/plate.py [--curve]
+    python tests/benchmarks/plate.py [--curve] [--pictures FOLDER]
 
 The stage of the tests (tests/stage.py) at twice its size: an actor with a soft shadow crosses a textured ground that
 the camera pans over, first a flat one, then one in two depths, then beside a stranger who walks along. Masks are given.
@@ -8,7 +8,8 @@ the camera pans over, first a flat one, then one in two depths, then beside a st
 against the input where the actor changed nothing; `flicker` is the output's frame difference over the truth's.
 Baselines: cv2.inpaint (Telea, NS) frame by frame; the median of all frames aligned by homographies; and, as the upper
 bound, ours with the truth's motion.
-`--curve` prints how often pixels of each confidence are right (within 12 levels).
+`--curve` prints how often pixels of each confidence are right (within 12 levels). `--pictures` writes the frame of each
+clip where `vremove` is worst: input, result and truth side by side, as PNG.
 """
 
 import argparse
@@ -139,9 +140,16 @@ def curve(found: list[tuple[Ours, np.ndarray, np.ndarray]]) -> None:
             print(f"{low / 100:.1f} to {low / 100 + 0.1:.1f} {share:9.3f} {right:7.3f} {mean:9.1f}")
 
 
+def write_worst(path: Path, clip: np.ndarray, out: np.ndarray, truth: np.ndarray) -> None:
+    error = ((out.astype(np.float32) - truth) ** 2).mean(axis=(1, 2, 3))
+    shown = np.hstack([v[int(error.argmax())] for v in (clip, out, truth)])
+    cv2.imwrite(str(path), cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
+
+
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--curve", action="store_true")
+    options.add_argument("--pictures", type=Path)
     asked = options.parse_args()
     masks = np.stack([cv2.resize(m.astype(np.uint8), SIZE, interpolation=cv2.INTER_NEAREST) for m in stage.masks()])
     frames = range(stage.FRAMES)
@@ -168,6 +176,9 @@ def main() -> None:
             ):
                 row(label, make, clip, truth, masks)
             found.append((ours, last[0], truth))
+            if asked.pictures:
+                asked.pictures.mkdir(parents=True, exist_ok=True)
+                write_worst(asked.pictures / f"{title.replace(',', '').replace(' ', '-')}.png", clip, last[0], truth)
         if asked.curve:
             curve(found)
 

@@ -27,7 +27,7 @@ _MIN_SLOPE = 0.15  # share of the background's texture that must be left
 _TEXTURED = 12.0  # variance from which the background has a texture, beyond six times that of the noise
 _UNSHARP = 0.3  # share of the background's variance that it may miss because the mosaic is less sharp
 _NEIGHBOURHOOD = 0.06  # of the object's size: half the window in which pixels decide together
-_MIN_SHARE = 0.4  # of a window's foreground that must be another thing
+_MIN_SHARE = 0.6  # of a window's foreground that must be another thing
 _OWN_TEXTURE = 0.5  # of the mean difference: standard deviation from which a texture is the thing's own
 
 
