@@ -13,6 +13,7 @@ from vremove_cli.motion.registration import register
 from vremove_cli.plate.background import ShotBackground, model_background
 from vremove_cli.plate.foreground import Foreground, another_thing
 from vremove_cli.plate.movers import hidden_movers
+from vremove_cli.plate.object_frame import ObjectFrame
 from vremove_cli.plate.scene_model import BESIDE, HIDDEN, TOLD
 
 WIDTH, HEIGHT, COUNT = 240, 140, 40
@@ -155,6 +156,18 @@ def test_one_who_stood_there_for_most_of_the_shot_is_no_background() -> None:
     found = model(leaving)
     assert (found.blocked[10, 14:30, 104:120] == HIDDEN).mean() > 0.9
     assert (found.blocked[36, 14:30, 104:120] == HIDDEN).mean() < 0.1
+
+
+@pytest.mark.parametrize(("gap", "followed"), [(5, True), (30, False)])
+def test_an_object_goes_on_while_it_is_hidden_for_a_short_time(gap: int, followed: bool) -> None:
+    masks = np.stack([body(t) for t in range(COUNT)])
+    masks[4 : 4 + gap] = False
+    place = ObjectFrame.around(masks, Canvas.around(np.stack([np.eye(3)] * COUNT), (WIDTH, HEIGHT)))
+    assert place is not None
+    assert (6 in place.poses) == followed
+    assert 6 not in place.shown
+    if followed:
+        assert place.view_mask(place.usual_shape(masks), 6)[body(6)].mean() > 0.9
 
 
 def test_movers_and_the_object_are_no_background() -> None:

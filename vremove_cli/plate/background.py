@@ -231,8 +231,7 @@ class _Compared:
 
 def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[], None]) -> _Compared:
     """Compare all frames with a mosaic."""
-    frames = sorted(place.poses)
-    sampled = {frames[k] for k in spread_evenly(0, len(frames), SAMPLES)}
+    sampled = {place.shown[k] for k in spread_evenly(0, len(place.shown), SAMPLES)}
     changed, other = np.zeros_like(shot.masks), np.zeros_like(shot.masks)
     mirror, evidence = MirrorTest(), EvidenceSum(place, sampled)
 
@@ -246,8 +245,9 @@ def _compare(shot: _Shot, mosaic: Mosaic, place: ObjectFrame, tick: Callable[[],
         return found, background, free
 
     kept: dict[int, Array] = {}
+    shown = set(place.shown)
     for t, (found, background, free) in enumerate(threads.each(compare, range(len(shot.rgb)))):
-        if t in place.poses and shot.registration.aligned[t]:
+        if t in shown and shot.registration.aligned[t]:
             mirror.add(t, shot.rgb[t], background, shot.masks[t], found.mask)
             evidence.add_difference(t, found.difference)
             kept[t] = free
@@ -273,11 +273,12 @@ def _effects(shot: _Shot, compared: _Compared, region: EffectRegion, place: Obje
     def one(t: int) -> None:
         inside = place.view_mask(region.region, t)
         if not shot.registration.aligned[t]:
-            out[t] = dilate_disc(inside, _EFFECT_GROWTH)
+            out[t] = dilate_disc(inside, _EFFECT_GROWTH) & shot.masks[t].any()
             return
         things = clean_movers(compared.other[t] & ~shot.near[t])
         others = clean_movers(compared.other[t] & ~inside & ~shot.near[t]) | _outside(things, inside)
-        found = frame_effects(inside, place.view_mask(region.always, t), compared.changed[t], compared.mirrored.get(t))
+        always = place.view_mask(region.always, t) & shot.masks[t].any()  # a hidden object's shadow may be hidden too
+        found = frame_effects(inside, always, compared.changed[t], compared.mirrored.get(t))
         out[t] = dilate_disc(found & ~others, _EFFECT_GROWTH) & ~others
 
     list(threads.each(one, place.poses))
@@ -333,7 +334,7 @@ def _told(shot: _Shot, effects: Array, movers: Array, place: ObjectFrame | None)
     doubtful = np.zeros_like(holes)
     if place is not None:
         shape = place.usual_shape(shot.masks)
-        bodies = np.stack([place.view_mask(shape, t) if t in place.poses else m for t, m in enumerate(shot.masks)])
+        bodies = np.stack([place.view_mask(shape, t) if m.any() else m for t, m in enumerate(shot.masks)])
         objects = np.stack([dilate_disc(mask, _FRINGE) for mask in shot.masks])
         doubtful = hidden_movers(movers, objects, bodies, shot.canvas)
     quiet = float(np.median(mosaic.spread[mosaic.count >= _MIN_COUNT])) if (mosaic.count >= _MIN_COUNT).any() else 0.0

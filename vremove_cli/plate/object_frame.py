@@ -1,7 +1,8 @@
 """The object's own coordinates: what goes along with the object holds still there, and everything else smears out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from vremove_cli.motion.mosaic import Canvas
 from vremove_cli.motion.warp import project
 
 _HALF = 127  # half the level of a mask's pixels while it is interpolated
+_MAX_GAP = 24  # frames in which a hidden object is taken to go on evenly
 REACH = 1.8  # longer sides of the object that its coordinates reach from its centre
 
 
@@ -20,7 +22,8 @@ class ObjectFrame:
 
     Attributes:
         side: Width and height in pixels.
-        poses: (3, 3) by frame, from the frame's pixels to these; frames without the object are left out.
+        poses: (3, 3) by frame, from the frame's pixels to these; also of frames that hide the object for a short while.
+        shown: Frames that show the object.
         frame_size: (width, height) of a frame in pixels.
         size: Square root of the object's median area, in pixels.
         travel: How far the object moves over the background between two frames, at most, in its sizes.
@@ -28,6 +31,7 @@ class ObjectFrame:
 
     side: int
     poses: Mapping[int, Array]
+    shown: Sequence[int]
     frame_size: tuple[int, int]
     size: float
     travel: float
@@ -48,11 +52,13 @@ class ObjectFrame:
         reach = int(REACH * longest) + 1
         poses = {
             t: np.array([[1, 0, reach - x], [0, 1, reach - y], [0, 0, 1]]) @ canvas.poses[t]
-            for t, (x, y) in centres.items()
+            for t, (x, y) in _without_gaps(centres).items()
         }
         size = float(np.sqrt(np.median(areas)))
         places = np.stack(list(centres.values()))
-        return cls(2 * reach + 1, poses, canvas.frame_size, size, float(np.ptp(places, axis=0).max()) / size)
+        return cls(
+            2 * reach + 1, poses, sorted(centres), canvas.frame_size, size, float(np.ptp(places, axis=0).max()) / size
+        )
 
     def lay(self, picture: Array, t: int) -> Array:
         """Return a picture of frame t in these coordinates, 0 beyond the frame."""
@@ -75,9 +81,21 @@ class ObjectFrame:
     def usual_shape(self, masks: Array) -> Array:
         """Return where the object (T, H, W) bool is in most frames, (side, side) bool in these coordinates."""
         total = np.zeros((self.side, self.side), np.float32)
-        for t in self.poses:
+        for t in self.shown:
             total += self.lay_mask(masks[t], t)
-        return np.asarray(total > 0.5 * len(self.poses))
+        return np.asarray(total > 0.5 * len(self.shown))
+
+
+def _without_gaps(centres: Mapping[int, Array]) -> dict[int, Array]:
+    """Centres (2,) by frame, also of frames in which the object is hidden, if these are at most `_MAX_GAP`."""
+    out = dict(centres)
+    shown = sorted(centres)
+    for before, after in pairwise(shown):
+        if after - before - 1 <= _MAX_GAP:
+            for t in range(before + 1, after):
+                share = (t - before) / (after - before)
+                out[t] = (1 - share) * centres[before] + share * centres[after]
+    return out
 
 
 def _levels(mask: Array) -> Array:
