@@ -67,7 +67,7 @@ def test_a_reversed_clip_followed_backwards_gives_the_same_masks(clip: Path, tmp
     turned = drawn(tmp_path, lambda t, w, h: red_disc(FRAMES - 1 - t, w, h))
     clicks = ObjectPrompts(points=((60 + dx, 95 + dy),))
     forward, backward = follow(clip, clicks), follow(turned, clicks, backward=True)
-    assert all(iou(forward[t].mask > 0.5, backward[FRAMES - 1 - t].mask > 0.5) > 0.95 for t in range(FRAMES))
+    assert all(iou(forward[t].mask > 0.5, backward[FRAMES - 1 - t].mask > 0.5) > 0.9 for t in range(FRAMES))
 
 
 def test_a_hidden_object_gives_no_mask_and_is_found_again(tmp_path: Path) -> None:
