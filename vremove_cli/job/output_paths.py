@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.atomic import refuse_existing
-from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.errors import UsageError
 from vremove_cli.job.exports import check_exports
 from vremove_cli.job.request import Exports, Request, request_from
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
+from vremove_cli.media.container import missing
 from vremove_cli.media.encoder_choice import CONTAINERS, container_of
 from vremove_cli.removers import registry
 
@@ -66,9 +67,9 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         MediaError: There is no such input.
         UsageError: An option is wrong, or the output has no place.
     """
-    source = os.path.abspath(source) if source else source
     if not source or not (Path(source).exists() or sequence.has_number(source)):
-        raise MediaError(f"{source or 'an input without a name'} does not exist", "check the path")
+        raise missing(source or "an input without a name")
+    source = os.path.abspath(source)
     target = output or default_output(source)
     source, options = _from_void_folder(source, options)
     if target.endswith("/") or (Path(target).is_dir() and not sequence.is_sequence(source)):

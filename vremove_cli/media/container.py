@@ -1,9 +1,15 @@
-"""Open containers and image files, and describe the ones that FFmpeg refuses."""
+"""Open containers and image files, and describe the ones that FFmpeg refuses.
+
+FFmpeg also opens what a file names: a playlist or a list of parts may name any file, or an address in the network. Here
+it opens the named file and nothing else.
+"""
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import av
@@ -11,16 +17,45 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from vremove_cli.errors import MediaError
+from vremove_cli.media.sequence import IMAGES
+
+# Demuxers that open other files, addresses or devices. That of images reads patterns unless it is told not to.
+_OPENS_OTHERS = {"concat", "concatf", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp"}
+_OPENS_OTHERS |= {"tedcaptions", "webm_dash_manifest"}
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0\n", b"v=0\r\n")  # how files begin that name others
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+_HEAD = 512  # bytes in which a playlist shows
+
+
+def open_alone(path: str) -> InputContainer:
+    """Open a file, and no other one, for reading.
+
+    Raises:
+        av.error.FFmpegError: FFmpeg does not know the file or may not read it.
+        ValueError: It is no media file.
+    """
+    options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+    if Path(path).suffix.lower() in IMAGES:
+        options["pattern_type"] = "none"
+    return av.open(os.path.abspath(path), metadata_errors="replace", options=options)
+
+
+@cache
+def _formats() -> str:
+    """The demuxers that are allowed, as FFmpeg takes them."""
+    return ",".join(sorted(av.formats_available - _OPENS_OTHERS))
 
 
 def open_input(path: str) -> InputContainer:
     """Open a file for reading.
 
     Raises:
-        MediaError: FFmpeg does not know the file or may not read it.
+        MediaError: It names other files, or FFmpeg does not know it or may not read it.
     """
+    if _is_playlist(path):
+        raise MediaError(f"{path} is a playlist: it names other files", "give the video file itself")
     try:
-        return av.open(path, metadata_errors="replace")
+        return open_alone(path)
     except av.error.FFmpegError as error:
         raise unreadable(path, error) from error
     except ValueError as error:
@@ -50,6 +85,23 @@ def open_output(path: Path, container: str, options: dict[str, str] | None = Non
     output.close()
 
 
+def _is_playlist(path: str) -> bool:
+    """Whether a file begins as a list of other files."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError:
+        return False
+    return head.startswith(_PLAYLISTS) or b"<MPD" in head
+
+
+def missing(path: str) -> MediaError:
+    """Return the error for a file that is not there."""
+    if _ADDRESS.match(path):
+        return MediaError(f"{path} is an address, and these are not read", "download the file, then give its path")
+    return MediaError(f"{path} does not exist", "check the path")
+
+
 def unreadable(path: str, error: Exception) -> MediaError:
     """Return the error for a file that FFmpeg cannot read."""
     if isinstance(error, PermissionError) and not os.access(path, os.R_OK):
@@ -68,7 +120,7 @@ def read_image(path: Path) -> av.VideoFrame:
         MediaError: It cannot be read or holds no picture.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_alone(str(path)) as container:
             for frame in container.decode(video=0):
                 return frame
     except (av.error.FFmpegError, ValueError, IndexError) as error:

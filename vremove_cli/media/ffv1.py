@@ -15,7 +15,7 @@ from vremove_cli import threads
 from vremove_cli.atomic import replace_file
 from vremove_cli.errors import VremoveError
 from vremove_cli.geometry import Array
-from vremove_cli.media.container import open_output
+from vremove_cli.media.container import open_alone, open_output
 from vremove_cli.media.pixel_format import layout_of, views
 from vremove_cli.media.provenance import KEY
 from vremove_cli.media.timing import FrameTimes
@@ -118,7 +118,7 @@ def read_lossless(path: Path, start: int = 0, stop: int | None = None) -> Iterat
         VremoveError: The file is damaged or shorter than `stop`.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_alone(str(path)) as container:
             container.streams.video[0].codec_context.thread_count = threads.count()
             index = 0
             for packet in container.demux(container.streams.video[0]):

@@ -17,7 +17,7 @@ from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
-from vremove_cli.media.container import open_input, read_image, unreadable, video_stream
+from vremove_cli.media.container import missing, open_alone, open_input, read_image, unreadable, video_stream
 from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
@@ -49,7 +49,7 @@ def scan(
     if sequence.is_sequence(path):
         return _scan_sequence(path, progress)
     if not Path(path).exists():
-        raise MediaError(f"{path} does not exist", "check the path")
+        raise missing(path)
     try:
         with open_input(path) as container:
             return _scan_video(path, container, skip_errors, progress, allow_interlaced=allow_interlaced)
@@ -344,5 +344,5 @@ def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
 
 
 def _image_codec(path: Path) -> str:
-    with av.open(str(path)) as container:
+    with open_alone(str(path)) as container:
         return str(container.streams.video[0].codec_context.codec.canonical_name)
