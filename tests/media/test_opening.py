@@ -1,7 +1,11 @@
 """FFmpeg opens the file that was named, and nothing that the file names."""
 
 import shutil
+import struct
+import subprocess
+import sys
 import threading
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -82,3 +86,26 @@ def test_an_image_with_a_pattern_for_a_name_is_itself(tmp_path: Path, name: str)
     for file, level in ((name, 200), ("m1.png", 10), ("s001.png", 10)):
         cv2.imwrite(str(tmp_path / file), np.full((16, 16, 3), level, np.uint8))
     assert read_image(tmp_path / name).to_ndarray(format="rgb24").mean() == 200
+
+
+def png_with_profile(path: Path) -> None:
+    """A picture of 16x16 with a colour profile that has a name."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    profile = struct.pack(">I4xI4s4s4s12x4s88xI", 132, 2 << 24, b"mntr", b"RGB ", b"XYZ ", b"acsp", 0)
+    rows = b"".join(b"\0" + bytes([120, 60, 30]) * 16 for _ in range(16))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0))
+        + chunk(b"iCCP", b"named\0\0" + zlib.compress(profile))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_a_picture_with_a_colour_profile_is_read(tmp_path: Path) -> None:
+    png_with_profile(tmp_path / "p.png")
+    command = [sys.executable, "-m", "vremove_cli", "info", str(tmp_path / "p.png")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -15,6 +15,8 @@ from vremove_cli.media.colour import Colour
 _ONE_16_16, _ONE_2_30 = 1 << 16, 1 << 30
 # Units of x265's --master-display: chromaticity in steps of 0.00002, luminance in steps of 0.0001 cd/m2.
 CHROMATICITY_STEPS, LUMINANCE_STEPS = 50000, 10000
+# Codecs whose side data must not be listed: a colour profile with a name crashes PyAV 18 when the frame is freed.
+_UNLISTED = ("png", "apng")
 _DYNAMIC_HDR = (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA, Type.DOVI_RPU_BUFFER, Type.DYNAMIC_HDR_VIVID)
 
 
@@ -24,12 +26,13 @@ def colour_of(frame: av.VideoFrame) -> Colour:
     return Colour(*(int(c) for c in codes))
 
 
-def display_matrix(frame: av.VideoFrame, path: str) -> tuple[int, ...]:
+def display_matrix(frame: av.VideoFrame, path: str, codec: str) -> tuple[int, ...]:
     """Return the display matrix of a decoded frame.
 
     Args:
         frame: The clip's first frame.
         path: Path of the clip, for the error.
+        codec: FFmpeg's name of its codec.
 
     Returns:
         Nine fixed-point numbers in row order; empty if the frame is shown as it is stored.
@@ -37,7 +40,7 @@ def display_matrix(frame: av.VideoFrame, path: str) -> tuple[int, ...]:
     Raises:
         MediaError: The rotation is not a multiple of 90 degrees.
     """
-    data = _side_data(frame, Type.DISPLAYMATRIX)
+    data = _side_data(frame, Type.DISPLAYMATRIX, codec)
     if data is not None:
         matrix = struct.unpack("<9i", data[:36])
     elif frame.rotation:
@@ -54,10 +57,10 @@ def display_matrix(frame: av.VideoFrame, path: str) -> tuple[int, ...]:
     return matrix
 
 
-def static_hdr(frame: av.VideoFrame) -> dict[str, str]:
+def static_hdr(frame: av.VideoFrame, codec: str) -> dict[str, str]:
     """Return static HDR metadata (SMPTE ST 2086, CTA-861.3) in x265's notation, by the name of x265's option."""
     options = {}
-    mastering = _side_data(frame, Type.MASTERING_DISPLAY_METADATA)
+    mastering = _side_data(frame, Type.MASTERING_DISPLAY_METADATA, codec)
     if mastering is not None:
         # AVMasteringDisplayMetadata: red, green, blue and white as (x, y), then least and largest luminance.
         numbers = struct.unpack("<20i", mastering[:80])
@@ -68,19 +71,21 @@ def static_hdr(frame: av.VideoFrame) -> dict[str, str]:
         least, largest = (round(v * LUMINANCE_STEPS) for v in values[8:10])
         pairs = [f"{k}({x},{y})" for k, (x, y) in (("G", green), ("B", blue), ("R", red), ("WP", white))]
         options["master-display"] = "".join(pairs) + f"L({largest},{least})"
-    light = _side_data(frame, Type.CONTENT_LIGHT_LEVEL)
+    light = _side_data(frame, Type.CONTENT_LIGHT_LEVEL, codec)
     if light is not None:
         options["max-cll"] = "{},{}".format(*struct.unpack("<2I", light[:8]))
     return options
 
 
-def has_dynamic_hdr(frame: av.VideoFrame) -> bool:
+def has_dynamic_hdr(frame: av.VideoFrame, codec: str) -> bool:
     """Return whether a frame carries dynamic HDR metadata, which no bundled encoder writes."""
-    return any(_side_data(frame, kind) is not None for kind in _DYNAMIC_HDR)
+    return any(_side_data(frame, kind, codec) is not None for kind in _DYNAMIC_HDR)
 
 
-def _side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
+def _side_data(frame: av.VideoFrame, kind: Type, codec: str) -> bytes | None:
     """Return side data of a frame; None as well where PyAV cannot list it because of a kind that it does not know."""
+    if codec in _UNLISTED:
+        return None
     try:
         data = frame.side_data.get(kind)
     except ValueError:

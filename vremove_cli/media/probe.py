@@ -268,10 +268,10 @@ def _video_info(
         pix_fmt=frame.format.name,
         edit_fmt=SIBLINGS.get(frame.format.name, frame.format.name),
         colour=colour_of(frame),
-        matrix=display_matrix(frame, path),
+        matrix=display_matrix(frame, path, context.codec.canonical_name),
         aspect=stream.sample_aspect_ratio or Fraction(0),
-        hdr=static_hdr(frame),
-        dynamic_hdr=has_dynamic_hdr(frame),
+        hdr=static_hdr(frame, context.codec.canonical_name),
+        dynamic_hdr=has_dynamic_hdr(frame, context.codec.canonical_name),
         stream=stream.index,
         streams=tuple(_stream_info(s) for s in container.streams if s.index != stream.index),
         rich_tags=any(k.startswith("com.") for k in container.metadata),
@@ -313,11 +313,11 @@ def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
     assert first is not None
     edit_fmt = SIBLINGS.get(first.format.name, first.format.name)
     layout_of(edit_fmt)  # raises for a format that cannot be edited
-    count = len(found.files)
+    count, codec = len(found.files), _image_codec(found.files[0])
     return ClipInfo(
         path=str(path),
         container=SEQUENCE,
-        codec=_image_codec(found.files[0]),
+        codec=codec,
         profile="",
         tag="",
         width=first.width,
@@ -325,7 +325,7 @@ def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
         pix_fmt=first.format.name,
         edit_fmt=edit_fmt,
         colour=colour_of(first),
-        matrix=display_matrix(first, path),
+        matrix=display_matrix(first, path, codec),
         aspect=Fraction(0),
         hdr={},
         dynamic_hdr=False,
