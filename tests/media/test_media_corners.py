@@ -41,6 +41,15 @@ def test_containers_come_back(tmp_path: Path, suffix: str) -> None:
     assert seconds(summary.output) == seconds(clip)
 
 
+@pytest.mark.parametrize("loop", [None, 0, 3])
+def test_a_gif_plays_as_often_as_before(tmp_path: Path, loop: int | None) -> None:
+    pictures = [Image.fromarray(scene(t, 96, 64)) for t in range(10)]
+    repeated: dict[str, Any] = {} if loop is None else {"loop": loop}
+    pictures[0].save(tmp_path / "clip.gif", save_all=True, append_images=pictures[1:], duration=100, **repeated)
+    with Image.open(erased(tmp_path / "clip.gif", tmp_path).output) as result:
+        assert result.info.get("loop") == loop
+
+
 def test_a_gif_comes_back_as_a_gif(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", time_base=Fraction(1, 10))
     gif = erased(clip, tmp_path, tmp_path / "clip.gif").output

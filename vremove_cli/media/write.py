@@ -17,6 +17,7 @@ from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_input, open_output
 from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
+from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
 from vremove_cli.media.read import Frame
 from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open_copier
@@ -182,6 +183,8 @@ def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
         return options
     if container == "mpegts":
         return {"mpegts_copyts": "1", "avoid_negative_ts": "disabled"}
+    if container == "gif" and info.container == "gif":
+        return {"loop": str(loop_count(info.path))}
     return {}
 
 
