@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from support.clips import Frames, planes_of, write_clip, write_masks
 from support.process import run_main
 from vremove_cli import erase
+from vremove_cli.errors import UsageError
 from vremove_cli.job import planner
 from vremove_cli.job.runner import run_finish, run_plan, run_work
 from vremove_cli.job.workdir import lease
@@ -196,14 +198,48 @@ def test_the_input_must_not_change_under_a_plan(job: tuple[Path, Path, Frames], 
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_kept(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
-    from vremove_cli.errors import UsageError
-
     clip, masks, _ = job
     (tmp_path / "projects" / "precious").mkdir(parents=True)
     (tmp_path / "projects" / "precious" / "x.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not a work folder"):
         erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "projects"))
     assert (tmp_path / "projects" / "precious" / "x.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["masks", "plate", "plan.json", "temporary", "leases"])
+def test_a_users_folder_with_names_like_ours_is_refused_and_kept(
+    job: tuple[Path, Path, Frames], tmp_path: Path, name: str
+) -> None:
+    clip, masks, _ = job
+    mine = tmp_path / "shot" / name
+    mine = mine if "." in name or name == "temporary" else mine / "plate-0001.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match="is not a work folder"):
+        erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "shot"))
+    assert mine.read_text() == "mine"
+
+
+def test_a_link_in_a_work_folder_is_refused_and_not_followed(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:
+    clip, masks, _ = job
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "plate-0001.png").write_text("mine")
+    erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"), keep_work=True)
+    shutil.rmtree(tmp_path / "w" / "plate")
+    (tmp_path / "w" / "plate").symlink_to(pictures)
+    with pytest.raises(UsageError, match="is not a work folder"):
+        erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"), overwrite=True)
+    assert (pictures / "plate-0001.png").read_text() == "mine"
+
+
+def test_a_users_file_in_a_work_folder_outlives_it(tmp_path: Path) -> None:
+    folder = WorkFolder(tmp_path / "w")
+    folder.claim()
+    (tmp_path / "w" / "masks" / "notes.txt").write_text("mine")
+    (tmp_path / "w" / "masks" / "track-ball-0000.mkv").write_text("ours")
+    folder.discard()
+    assert [p.name for p in (tmp_path / "w").rglob("*") if p.is_file()] == ["notes.txt"]
 
 
 def test_a_corrected_mask_is_a_new_job(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +16,10 @@ from vremove_cli.job.workdir.records import from_json, read_json, to_json
 
 _FOLDERS = ("masks", "states", "background", "plate", "fill", "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
-_OURS = (*_FOLDERS, _TEMPORARY, "plan.json")
+_MARKER = "made-by-vremove"  # is written before anything else: only a folder that holds it is one of ours
+_OURS = (*_FOLDERS, _TEMPORARY, _MARKER, "plan.json")
+# Files in the subfolders that are ours: named after a task (KIND-0012) or a process, or left half-written by one.
+_OUR_FILE = re.compile(r"\.?(attend-\d+|.+-\d{4,}|finish|render)(\..+)?")
 _ATTEMPTS = 5  # at entering a folder that its last user is deleting
 
 R = TypeVar("R")
@@ -60,22 +63,38 @@ class WorkFolder:
         """Make the folder, or accept one of ours; a new one is temporary until `settle`.
 
         Raises:
-            UsageError: The folder holds anything else.
+            UsageError: The folder is not ours and holds anything, or one of ours was replaced by a link.
         """
-        if self.path.is_dir():
-            strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not p.name.startswith(".")]
-            if strange:
-                raise UsageError(
-                    f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
-                )
-        elif self.path.exists():
+        if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is not a folder", "choose another one with --work")
         fresh = not self.path.exists()
-        empty = fresh or not any(self.path.iterdir())
-        for name in _FOLDERS:
-            (self.path / name).mkdir(parents=True, exist_ok=True)
-        if empty:
+        held = [] if fresh else [p for p in self.path.iterdir() if not p.name.startswith(".")]
+        strange = [p.name for p in held if p.name not in _OURS or not self._ours() or p.is_symlink()]
+        if strange:
+            raise UsageError(
+                f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not held:
+            atomic.write_text(self.path / _MARKER, "This folder is deleted by vremove.\n")
             (self.path / _TEMPORARY).write_text(_MADE if fresh else "in a folder of the user's\n")
+        for name in _FOLDERS:
+            (self.path / name).mkdir(exist_ok=True)
+
+    def _ours(self) -> bool:
+        """Whether the folder is a work folder; one of an earlier version has a plan and no marker."""
+        if (self.path / _MARKER).is_file():
+            return True
+        with contextlib.suppress(OSError, ValueError):
+            return "schema" in json.loads(self.plan.read_text())
+        return False
+
+    def _files(self, name: str) -> Iterator[Path]:
+        """Files of ours in a subfolder; links are none."""
+        folder = self.path / name
+        for file in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
+            if _OUR_FILE.fullmatch(file.name) and not file.is_symlink() and file.is_file():
+                yield file
 
     def settle(self) -> None:
         """Keep the folder: it is the user's now."""
@@ -85,7 +104,7 @@ class WorkFolder:
         """Delete the plan and the results of all tasks but these; leases stay."""
         self.plan.unlink(missing_ok=True)
         for name in _FOLDERS:
-            for file in (self.path / name).iterdir() if name != "leases" else ():
+            for file in self._files(name) if name != "leases" else ():
                 if file.name.split(".")[0] not in tasks:
                     file.unlink()
 
@@ -95,8 +114,11 @@ class WorkFolder:
             return
         made = (self.path / _TEMPORARY).read_text() == _MADE
         for name in _FOLDERS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("plan.json", _TEMPORARY):
+            for file in self._files(name):
+                file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (self.path / name).rmdir()
+        for name in ("plan.json", _TEMPORARY, _MARKER):
             (self.path / name).unlink(missing_ok=True)
         for part in self.path.glob(".*.part"):
             part.unlink(missing_ok=True)
