@@ -36,6 +36,7 @@ _MATRIX_NAMES = {
     BT2020_NCL: "BT2020",
 }
 _MAX_CONVERSIONS = 6  # pixel formats that are tried when samples must be converted
+_PALETTE = "pal8"
 # Encoders that `missing_encoders` looks for.
 _REQUIRED = (
     "libx264",
@@ -118,6 +119,8 @@ def nearest_formats(pix_fmt: str, formats: list[str]) -> list[str]:
 
     usable = []
     for name in formats:
+        if name == _PALETTE:  # its samples are indices into a palette that nobody makes here
+            continue
         try:
             usable.append((loss(name), name))
         except MediaError:

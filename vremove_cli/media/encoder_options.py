@@ -13,6 +13,8 @@ from vremove_cli.media.frame_metadata import CHROMATICITY_STEPS, LUMINANCE_STEPS
 # SVT-AV1 writes a banner to stderr without this.
 os.environ.setdefault("SVT_LOG", "0")
 
+_FEW_FRAMES = 4  # frames up to which x265, flushed before its B-frames are decided, may give packets without a dts
+
 # Default quality by encoder, visually lossless, as a constant rate factor in the encoder's own scale.
 _CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
 _PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
@@ -85,7 +87,8 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         return _mastering_options(info, encoder, pix_fmt)
     if encoder == "libx265":
         hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
-        return {"x265-params": f"log-level=none{hdr}{':hdr10=1' if hdr else ''}"}
+        few = ":bframes=0" if info.frames <= _FEW_FRAMES else ""
+        return {"x265-params": f"log-level=none{few}{hdr}{':hdr10=1' if hdr else ''}"}
     if encoder == "libsvtav1" and info.hdr:
         return {"svtav1-params": ":".join(_svt_hdr(info.hdr))}
     if encoder == "libvpx-vp9":

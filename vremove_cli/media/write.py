@@ -82,6 +82,8 @@ class VideoWriter:
         for packet in packets:
             if packet.time_base == self._info.times.time_base:
                 packet.duration = self._durations.get(packet.pts, packet.duration)
+            if len(self._durations) == 1:  # x265 leaves the dts of an only frame to chance
+                packet.dts = packet.pts
             self._container.mux(packet)
 
 
