@@ -50,9 +50,9 @@ def test_a_video_becomes_pictures_of_its_depth(tmp_path: Path, pix_fmt: str, exp
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_hevc_of_a_frame_or_two_comes_back(tmp_path: Path, frames: int) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", codec="libx265", frames=frames, options={"x265-params": "log-level=none"})
+    clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", frames=frames)
     for _ in range(3):  # x265 failed now and then
-        summary = erased(clip, tmp_path, overwrite=True, effects="off")
+        summary = erased(clip, tmp_path, tmp_path / "out.mp4", codec="hevc", overwrite=True, effects="off")
         assert open_clip(summary.output).info.frames == frames
 
 

@@ -13,7 +13,7 @@ from vremove_cli.media.frame_metadata import CHROMATICITY_STEPS, LUMINANCE_STEPS
 # SVT-AV1 writes a banner to stderr without this.
 os.environ.setdefault("SVT_LOG", "0")
 
-_FEW_FRAMES = 4  # frames up to which x265, flushed before its B-frames are decided, may give packets without a dts
+FEW_FRAMES = 4  # frames up to which x265, flushed before it has decided on B-frames, leaves the dts to chance
 
 # Default quality by encoder, visually lossless, as a constant rate factor in the encoder's own scale.
 _CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
@@ -87,7 +87,7 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         return _mastering_options(info, encoder, pix_fmt)
     if encoder == "libx265":
         hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
-        few = ":bframes=0" if info.frames <= _FEW_FRAMES else ""
+        few = ":bframes=0" if info.frames <= FEW_FRAMES else ""
         return {"x265-params": f"log-level=none{few}{hdr}{':hdr10=1' if hdr else ''}"}
     if encoder == "libsvtav1" and info.hdr:
         return {"svtav1-params": ":".join(_svt_hdr(info.hdr))}

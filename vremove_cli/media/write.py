@@ -17,6 +17,7 @@ from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_input, open_output
 from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
+from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
 from vremove_cli.media.read import Frame
@@ -82,8 +83,8 @@ class VideoWriter:
         for packet in packets:
             if packet.time_base == self._info.times.time_base:
                 packet.duration = self._durations.get(packet.pts, packet.duration)
-            if len(self._durations) == 1:  # x265 leaves the dts of an only frame to chance
-                packet.dts = packet.pts
+            if self._spec.encoder == "libx265" and len(self._durations) <= FEW_FRAMES:
+                packet.dts = packet.pts  # such clips have no B-frames
             self._container.mux(packet)
 
 
