@@ -1,6 +1,7 @@
 """The plan: everything that is decided before any work, as one immutable JSON file."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ class Plan:
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
 
+    @property
+    def inputs(self) -> dict[str, ClipInfo]:
+        """All files that the job reads, by their role."""
+        return inputs_by_role(self.clip, self.mask, self.effects, self.affected, self.key_masks, self.references)
+
     def tasks_of(self, *kinds: str) -> Iterator[Task]:
         """Yield the tasks of some kinds, in order."""
         return (t for t in self.tasks if t.kind in kinds)
@@ -150,14 +156,10 @@ def inputs_by_role(
     return named | {f"reference@{t}": info for t, info in references.items()}
 
 
-def _inputs(plan: Plan) -> dict[str, ClipInfo]:
-    return inputs_by_role(plan.clip, plan.mask, plan.effects, plan.affected, plan.key_masks, plan.references)
-
-
 def same_job(old: Plan, new: Request) -> bool:
     """Return whether a plan is for this request and this version, and its files and weights are unchanged."""
     try:
-        same = old.request == new and old.version == __version__ and old.fingerprints == fingerprints_of(_inputs(old))
+        same = old.request == new and old.version == __version__ and old.fingerprints == fingerprints_of(old.inputs)
         return same and old.weights == digests_of_weights(new)
     except OSError:
         return False
@@ -178,13 +180,46 @@ def digests_of_weights(request: Request) -> dict[str, str]:
 
 def check_input(plan: Plan) -> None:
     """Raise `MediaError` when an input is not the one that was planned for."""
-    what = " or ".join(f"{'its' if n else 'the'} input {i.path}" for n, i in enumerate(_inputs(plan).values()))
+    what = " or ".join(f"{'its' if n else 'the'} input {i.path}" for n, i in enumerate(plan.inputs.values()))
     try:
-        now = fingerprints_of(_inputs(plan))
+        now = fingerprints_of(plan.inputs)
     except OSError as error:
         raise MediaError(f"{what} is gone", "put it back, or plan again") from error
     if now != plan.fingerprints:
         raise MediaError(f"{what} has changed since it was planned", "plan the work again")
+
+
+class InputWatch:
+    """Notices that an input is replaced or changed while a job runs.
+
+    Args:
+        plan: The plan whose inputs are watched, from now on.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._states = plan, _states(plan)
+
+    def check(self) -> None:
+        """Raise `MediaError` when an input is not the one that was planned for; cheap while no file was touched."""
+        now = _states(self._plan)
+        if now != self._states:
+            check_input(self._plan)
+            self._states = now
+
+
+def _states(plan: Plan) -> list[tuple[int, ...]]:
+    """Return what the file system says of every file that is read."""
+    paths = {name for info in plan.inputs.values() for name in (info.path, *info.files)}
+    return [state for path in sorted(paths) for state in _state_of(path)]
+
+
+def _state_of(path: str) -> list[tuple[int, ...]]:
+    """Return what changes when a file is written or replaced; nothing for a pattern."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    return [(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)]
 
 
 def nothing_to_erase(what: str) -> NothingError:

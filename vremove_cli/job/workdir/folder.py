@@ -16,10 +16,12 @@ from vremove_cli.job.workdir.records import from_json, read_json, to_json
 
 _FOLDERS = ("masks", "states", "background", "plate", "fill", "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
-_MARKER = "made-by-vremove"  # is written before anything else: only a folder that holds it is one of ours
-_OURS = (*_FOLDERS, _TEMPORARY, _MARKER, "plan.json")
+_MARKER = "made-by-vremove"  # only a folder that holds it is one of ours
+_DELIVERY = "delivery.json"  # is deleted after everything else: it says that the job has ended
+_OURS = (*_FOLDERS, _TEMPORARY, _MARKER, _DELIVERY, "plan.json")
 # Files in the subfolders that are ours: named after a task (KIND-0012) or a process, or left half-written by one.
-_OUR_FILE = re.compile(r"\.?(attend-\d+|.+-\d{4,}|finish|render)(\..+)?")
+_OUR_FILE = re.compile(r"\.?(attend-\d+|.+-\d{4,}|finish|render|planning)(\..+)?")
+_HIDDEN = re.compile(r"\..+\.\d+\.\d+\.part")  # what `atomic` writes
 _ATTEMPTS = 5  # at entering a folder that its last user is deleting
 
 R = TypeVar("R")
@@ -44,6 +46,11 @@ class WorkFolder:
     def plan(self) -> Path:
         """The plan's file."""
         return self.path / "plan.json"
+
+    @property
+    def delivery(self) -> Path:
+        """The file that says which results wait for their places, or when they got them."""
+        return self.path / _DELIVERY
 
     @property
     def temporary(self) -> bool:
@@ -74,27 +81,44 @@ class WorkFolder:
             raise UsageError(
                 f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not held:
-            atomic.write_text(self.path / _MARKER, "This folder is deleted by vremove.\n")
-            (self.path / _TEMPORARY).write_text(_MADE if fresh else "in a folder of the user's\n")
+        if fresh:
+            self._make()
+        else:
+            self._furnish(self.path, made=False)
+
+    def _make(self) -> None:
+        """Make the folder with all that marks it as ours, or nothing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(self.path)
+        with atomic.reserved(self.path) as hidden:
+            hidden.mkdir()
+            self._furnish(hidden, made=True)
+            try:
+                os.rename(hidden, self.path)
+            except OSError:  # another process was faster
+                _clear(hidden)
+                if not self.path.is_dir():
+                    raise
+
+    @staticmethod
+    def _furnish(path: Path, *, made: bool) -> None:
+        """Mark a folder as ours, and add what is missing; one without a plan becomes temporary."""
+        if not (path / _MARKER).exists():
+            atomic.write_text(path / _MARKER, "This folder is deleted by vremove.\n")
+        if not (path / _TEMPORARY).exists() and not (path / "plan.json").exists():
+            (path / _TEMPORARY).write_text(_MADE if made else "in a folder of the user's\n")
         for name in _FOLDERS:
-            (self.path / name).mkdir(exist_ok=True)
+            (path / name).mkdir(exist_ok=True)
 
     def _ours(self) -> bool:
         """Whether the folder is a work folder; one of an earlier version has a plan and no marker."""
         if (self.path / _MARKER).is_file():
             return True
         with contextlib.suppress(OSError, ValueError):
-            return "schema" in json.loads(self.plan.read_text())
+            return "schema" in read_json(self.plan)
+        with contextlib.suppress(OSError, ValueError):
+            return "moves" in read_json(self.delivery)  # the last file of a folder that is being deleted
         return False
-
-    def _files(self, name: str) -> Iterator[Path]:
-        """Files of ours in a subfolder; links are none."""
-        folder = self.path / name
-        for file in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
-            if _OUR_FILE.fullmatch(file.name) and not file.is_symlink() and file.is_file():
-                yield file
 
     def settle(self) -> None:
         """Keep the folder: it is the user's now."""
@@ -103,28 +127,31 @@ class WorkFolder:
     def keep(self, tasks: set[str]) -> None:
         """Delete the plan and the results of all tasks but these; leases stay."""
         self.plan.unlink(missing_ok=True)
+        self.delivery.unlink(missing_ok=True)
         for name in _FOLDERS:
-            for file in self._files(name) if name != "leases" else ():
+            for file in _files(self.path / name) if name != "leases" else ():
                 if file.name.split(".")[0] not in tasks:
                     file.unlink()
 
     def discard(self) -> None:
-        """Delete a temporary folder that no other process uses; foreign files in it stay."""
+        """Delete a temporary folder that no other process uses; foreign files in it stay.
+
+        A folder that we made and that holds nothing foreign is renamed first, so that it goes as a whole.
+        """
         if not self.temporary or self.used_by_others():
             return
         made = (self.path / _TEMPORARY).read_text() == _MADE
-        for name in _FOLDERS:
-            for file in self._files(name):
-                file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                (self.path / name).rmdir()
-        for name in ("plan.json", _TEMPORARY, _MARKER):
-            (self.path / name).unlink(missing_ok=True)
-        for part in self.path.glob(".*.part"):
-            part.unlink(missing_ok=True)
-        if made:
-            with contextlib.suppress(OSError):
-                self.path.rmdir()
+        if not made or _foreign(self.path):
+            _clear(self.path, itself=made)
+            return
+        with atomic.reserved(self.path) as hidden:
+            os.rename(self.path, hidden)
+            _clear(hidden, beside=self.path)
+
+    def clear(self) -> None:
+        """Go on deleting a folder of the user's that a killed process had begun to empty."""
+        _clear(self.path, itself=False)
+        self.delivery.unlink(missing_ok=True)
 
     def finished(self, task: str) -> bool:
         """Return whether a task has left its result; cheaper than reading it."""
@@ -193,3 +220,66 @@ class WorkFolder:
             except FileNotFoundError:  # its last user is deleting it at this moment
                 if attempt == _ATTEMPTS - 1:
                     raise
+
+
+def clear_leftovers(path: Path) -> None:
+    """Delete what processes that were killed while they made or deleted a work folder left beside its path."""
+    for left in atomic.leftovers(path):
+        _clear(left, beside=path)
+
+
+def delivery_of(path: Path) -> Iterator[Path]:
+    """Yield the delivery files of a work folder, and of those that were being deleted when a process was killed."""
+    yield path / _DELIVERY
+    for left in atomic.leftovers(path):
+        yield left / _DELIVERY if left.is_dir() else left
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield files of ours in a subfolder; links are none."""
+    for file in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
+        if _OUR_FILE.fullmatch(file.name) and not file.is_symlink() and file.is_file():
+            yield file
+
+
+def _foreign(path: Path) -> bool:
+    """Return whether a work folder holds anything that is not ours by its name."""
+    if any(p.is_symlink() or (p.name not in _OURS and not _HIDDEN.fullmatch(p.name)) for p in path.iterdir()):
+        return True
+    folders = [path / name for name in _FOLDERS if (path / name).is_dir()]
+    return any(len(list(folder.iterdir())) > len(list(_files(folder))) for folder in folders)
+
+
+def _clear(path: Path, *, itself: bool = True, beside: Path | None = None) -> None:
+    """Delete what is ours in a work folder: the plan first, the delivery file last.
+
+    Args:
+        path: The folder, or a delivery file that was left alone.
+        itself: Whether the folder goes, too, if nothing else is in it.
+        beside: Path of the work folder whose hidden name `path` is. The delivery file gets such a name before the
+            folder goes: whenever the process is killed, the next one finds it, and knows that the job had ended.
+    """
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    (path / "plan.json").unlink(missing_ok=True)
+    for name in _FOLDERS:
+        for file in _files(path / name):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (path / name).rmdir()
+    for file in [p for p in path.iterdir() if _HIDDEN.fullmatch(p.name) and p.is_file()]:
+        file.unlink(missing_ok=True)
+    for name in (_TEMPORARY, _MARKER):
+        (path / name).unlink(missing_ok=True)
+    with ExitStack() as stack:
+        last = path / _DELIVERY
+        if beside is not None and last.exists():
+            last = stack.enter_context(atomic.reserved(beside))
+            os.replace(path / _DELIVERY, last)
+        elif itself:
+            last.unlink(missing_ok=True)
+        if itself:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        last.unlink(missing_ok=True)
