@@ -175,7 +175,10 @@ def process_lives(pid: int) -> bool:
     """Return whether a process of this machine has this number."""
     import psutil
 
-    return bool(psutil.pid_exists(pid))  # `os.kill(pid, 0)` would interrupt the process on Windows
+    try:
+        return bool(psutil.pid_exists(pid))  # `os.kill(pid, 0)` would interrupt the process on Windows
+    except OverflowError:
+        return False
 
 
 def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") -> None:

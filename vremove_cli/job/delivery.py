@@ -19,8 +19,8 @@ from vremove_cli.job.plan import Plan, fingerprint
 from vremove_cli.job.render import Summary
 from vremove_cli.job.request import Exports, Request
 from vremove_cli.job.resume import PATIENCE
-from vremove_cli.job.workdir.folder import WorkFolder, clear_leftovers, delivery_of, write_json
-from vremove_cli.job.workdir.records import from_json, read_json, to_json
+from vremove_cli.job.workdir.folder import FINISH, WorkFolder, clear_leftovers, delivery_of
+from vremove_cli.job.workdir.records import from_json, read_record, to_json, write_record
 from vremove_cli.media import sequence
 
 
@@ -33,6 +33,7 @@ class Delivery:
         inputs: Digests of the files that were read, by path.
         summary: What was done.
         moves: Files and folders under hidden names, and where they belong.
+        keep: Whether the work folder was to stay.
         at: When all were in place, in seconds since the epoch; None before.
     """
 
@@ -40,6 +41,7 @@ class Delivery:
     inputs: dict[str, str]
     summary: Summary
     moves: tuple[atomic.Move, ...]
+    keep: bool
     at: float | None = None
 
 
@@ -69,7 +71,10 @@ def complete(folder: WorkFolder, order: str, *, keep: bool = False) -> Summary |
     if not all(Path(move.target).exists() for move in left.moves):
         return None
     if folder.plan.exists():
-        write_json(folder.delivery, to_json(replace(left, at=time.time())))
+        write_record(folder.delivery, to_json(replace(left, at=time.time())))
+        folder.forget_the_dead()
+        with folder.lease(FINISH):
+            pass  # takes over what the killed process left
         if not keep:
             folder.discard()
     elif folder.delivery.exists():
@@ -85,6 +90,8 @@ def deliver(
     since: float,
     write: Callable[[bool], Summary],
     check: Callable[[], None],
+    *,
+    keep: bool,
 ) -> Summary:
     """Write all results of a run, unless a process that works on the same job has done it since this one began.
 
@@ -95,9 +102,10 @@ def deliver(
         since: When this run began, in seconds since the epoch.
         write: Writes all results and returns what was done; takes whether another process has just written its own.
         check: Raises an error when the results must not appear, because an input has changed meanwhile.
+        keep: Whether the work folder stays.
     """
     while True:
-        with folder.lease("finish") as acquired:
+        with folder.lease(FINISH) as acquired:
             done = _read(folder.delivery)
             ended = done is not None and done.at is not None and done.at > since
             if done is not None and ended and done.order == order and all(Path(m.target).exists() for m in done.moves):
@@ -106,7 +114,7 @@ def deliver(
                 with atomic.together() as moves:
                     summary = write(ended)
                     check()
-                _put(folder, Delivery(order, _digests(plan), summary, tuple(moves)))
+                _put(folder, Delivery(order, _digests(plan), summary, tuple(moves), keep))
                 return summary
         time.sleep(PATIENCE)
 
@@ -114,13 +122,13 @@ def deliver(
 def _put(folder: WorkFolder, delivery: Delivery) -> None:
     """Record a delivery and put its files in place."""
     try:
-        write_json(folder.delivery, to_json(delivery))
+        write_record(folder.delivery, to_json(delivery))
     except BaseException:
         atomic.abandon(list(delivery.moves))
         raise
     for move in delivery.moves:
         atomic.put_in_place(move)
-    write_json(folder.delivery, to_json(replace(delivery, at=time.time())))
+    write_record(folder.delivery, to_json(replace(delivery, at=time.time())))
 
 
 def _left(folder: WorkFolder, order: str) -> Delivery | None:
@@ -129,15 +137,17 @@ def _left(folder: WorkFolder, order: str) -> Delivery | None:
         return None
     for path in delivery_of(folder.path):
         found = _read(path)
-        ended = found is not None and found.at is not None and path == folder.delivery and folder.plan.exists()
-        if found is not None and not ended and found.order == order and _unchanged(found.inputs):
+        if found is None or found.order != order or not _unchanged(found.inputs):
+            continue
+        kept = found.keep and found.at is not None and path == folder.delivery and folder.plan.exists()
+        if not kept or folder.broken_off:
             return found
     return None
 
 
 def _read(path: Path) -> Delivery | None:
     try:
-        return from_json(Delivery, read_json(path))
+        return from_json(Delivery, read_record(path))
     except (OSError, ValueError):
         return None
 

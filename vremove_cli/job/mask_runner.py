@@ -95,7 +95,7 @@ def run_mask(
                 on_event(Note(doubt))
             return replace(_summary(plan, outputs, doubts), outputs=tuple(outputs) if per_object else ())
 
-        summary = deliver(plan, folder, order, clock, write, watch.check)
+        summary = deliver(plan, folder, order, clock, write, watch.check, keep=keep_work or not folder.temporary)
     return replace(summary, **tally.counted(started))
 
 

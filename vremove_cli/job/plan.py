@@ -12,7 +12,7 @@ from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveErro
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.request import Request
 from vremove_cli.job.task_graph import Task
-from vremove_cli.job.workdir.records import from_json, read_json, to_json
+from vremove_cli.job.workdir.records import from_json, read_record, to_json, write_record
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec
@@ -22,7 +22,7 @@ from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 10
+SCHEMA = 11
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
 _SMALL = 1 << 16  # bytes up to which a picture of a sequence is read whole
 
@@ -87,9 +87,14 @@ class Plan:
         """Yield the tasks of some kinds, in order."""
         return (t for t in self.tasks if t.kind in kinds)
 
+    def save(self, path: Path) -> None:
+        """Write the plan so that a reader finds all of it or none."""
+        write_record(path, {"schema": SCHEMA, **self.to_json()})
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        return {"schema": SCHEMA, **to_json(self)}
+        data: dict[str, Any] = to_json(self)
+        return data
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
@@ -100,10 +105,13 @@ class Plan:
             VremoveError: It is damaged, or of another version of the tool.
         """
         try:
-            data = read_json(path)
+            data = read_record(path)
             if data["schema"] != SCHEMA:
                 raise VremoveError(f"{path} was made by another version ({data['version']})", "plan the work again")
-            return from_json(cls, data)
+            plan = from_json(cls, data)
+            if any(t.id != Path(t.id).name or t.id.startswith(".") for t in plan.tasks):  # they become names of files
+                raise ValueError("a task's id is no name")
+            return plan
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{path.parent} holds no plan", "make one with `vremove plan`") from error
         except (KeyError, ValueError, TypeError) as error:

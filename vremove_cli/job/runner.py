@@ -1,10 +1,12 @@
 """Running a job: plan, work and finish; `erase` is the three in one process."""
 
+import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vremove_cli import atomic
 from vremove_cli.errors import UsageError
 from vremove_cli.job.delivery import complete, deliver, order_of
 from vremove_cli.job.estimate import check_resources
@@ -14,7 +16,7 @@ from vremove_cli.job.plan import InputWatch, Plan, check_input
 from vremove_cli.job.render import Summary, render
 from vremove_cli.job.request import Exports
 from vremove_cli.job.resume import open_plan
-from vremove_cli.job.workdir.folder import WorkFolder, write_json
+from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.job.working import Tally, check_masks, do_tasks
 from vremove_cli.media.encoder_choice import container_of
 from vremove_cli.media.write import check_output
@@ -94,7 +96,7 @@ def run_finish(
         return summary
 
     with limited(threads or plan.request.threads):
-        return deliver(plan, folder, order, started, write, watch.check)
+        return deliver(plan, folder, order, started, write, watch.check, keep=True)
 
 
 def _planned(path: str) -> tuple[WorkFolder, Plan]:
@@ -102,6 +104,7 @@ def _planned(path: str) -> tuple[WorkFolder, Plan]:
     folder = WorkFolder(Path(path))
     plan = Plan.load(folder.plan)
     check_input(plan)
+    folder.forget_the_dead()
     return folder, plan
 
 
@@ -156,13 +159,14 @@ def run_erase(
             _write_report(plan, total)
             return total
 
-        summary = deliver(plan, folder, order, clock, write, watch.check)
+        summary = deliver(plan, folder, order, clock, write, watch.check, keep=keep_work or not folder.temporary)
     return replace(summary, **tally.counted(started))
 
 
 def _write_report(plan: Plan, summary: Summary) -> None:
     """Write the report, `clip.clean.vremove.json` beside `clip.clean.mp4`: what was done, and what did it."""
-    write_json(report_path(Path(plan.request.output)), {**asdict(summary), "plan": _provenance(plan)})
+    report = {**asdict(summary), "plan": _provenance(plan)}
+    atomic.write_text(report_path(Path(plan.request.output)), json.dumps(report, indent=1))
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:

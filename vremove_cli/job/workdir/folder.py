@@ -1,7 +1,7 @@
 """The work folder: where a job's files lie, what is finished, and who may delete it."""
 
 import contextlib
-import json
+import glob
 import os
 import re
 from collections.abc import Iterator
@@ -11,25 +11,22 @@ from typing import Any, TypeVar
 
 from vremove_cli import atomic
 from vremove_cli.errors import NothingError, UsageError, VremoveError
-from vremove_cli.job.workdir.lease import held_by_others, lease
-from vremove_cli.job.workdir.records import from_json, read_json, to_json
+from vremove_cli.job.workdir.lease import abandoned, held_by_others, lease, take_away
+from vremove_cli.job.workdir.records import digest_of, from_json, read_record, to_json, write_record
 
-_FOLDERS = ("masks", "states", "background", "plate", "fill", "done", "leases")
+_RESULTS = ("masks", "states", "background", "plate", "fill")
+_FOLDERS = (*_RESULTS, "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
 _MARKER = "made-by-vremove"  # only a folder that holds it is one of ours
 _DELIVERY = "delivery.json"  # is deleted after everything else: it says that the job has ended
 _OURS = (*_FOLDERS, _TEMPORARY, _MARKER, _DELIVERY, "plan.json")
-# Files in the subfolders that are ours: named after a task (KIND-0012) or a process, or left half-written by one.
-_OUR_FILE = re.compile(r"\.?(attend-\d+|.+-\d{4,}|finish|render|planning)(\..+)?")
-_HIDDEN = re.compile(r"\..+\.\d+\.\d+\.part")  # what `atomic` writes
+# Files in the subfolders that are ours: named after a task (KIND-...) or a process, or left half-written by one.
+_OUR_FILE = re.compile(r"\.?(attend-\d+|finish|planning|now|(mask|track|correct|background|plate|fill)-.+?)(\..+)?")
+_HIDDEN = re.compile(r"\..+\.(\d+)\.\d+(\.part)?")  # half-written files and leases, with a process's number
+FINISH = "finish"  # the lease on the last step
 _ATTEMPTS = 5  # at entering a folder that its last user is deleting
 
 R = TypeVar("R")
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write JSON so that a reader finds all of it or none."""
-    atomic.write_text(path, json.dumps(data, indent=1))
 
 
 class WorkFolder:
@@ -41,6 +38,7 @@ class WorkFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._intact: set[tuple[str, str]] = set()  # subfolders and tasks whose files were compared with their digests
 
     @property
     def plan(self) -> Path:
@@ -63,8 +61,24 @@ class WorkFolder:
         return self.plan.exists() and any((self.path / "done").glob("*.json"))
 
     def file(self, subfolder: str, name: str) -> Path:
-        """Return the path of a file in one of the subfolders: masks, states, background, plate or fill."""
+        """Return the path of a file to write in one of the subfolders: masks, states, background, plate or fill."""
         return self.path / subfolder / name
+
+    def existing(self, subfolder: str, name: str) -> Path:
+        """Return the path of a file that a finished task left.
+
+        The first time, all files of the task in the subfolder are compared with the digests that it recorded.
+
+        Raises:
+            VremoveError: A file is damaged or gone. Its task counts as not done from then on.
+        """
+        path, task = self.file(subfolder, name), name.split(".", maxsplit=1)[0]
+        if (subfolder, task) not in self._intact:
+            for key, digest in self._record(task).get("files", {}).items():
+                if key.startswith(f"{subfolder}/") and not _intact(self.path / key, digest):
+                    raise self._damaged(task, self.path / key)
+            self._intact.add((subfolder, task))
+        return path
 
     def claim(self) -> None:
         """Make the folder, or accept one of ours; a new one is temporary until `settle`.
@@ -111,13 +125,11 @@ class WorkFolder:
             (path / name).mkdir(exist_ok=True)
 
     def _ours(self) -> bool:
-        """Whether the folder is a work folder; one of an earlier version has a plan and no marker."""
+        """Whether the folder is a work folder, or the rest of one that was being deleted."""
         if (self.path / _MARKER).is_file():
             return True
         with contextlib.suppress(OSError, ValueError):
-            return "schema" in read_json(self.plan)
-        with contextlib.suppress(OSError, ValueError):
-            return "moves" in read_json(self.delivery)  # the last file of a folder that is being deleted
+            return "moves" in read_record(self.delivery)
         return False
 
     def settle(self) -> None:
@@ -167,17 +179,35 @@ class WorkFolder:
         Raises:
             VremoveError: The file is damaged.
         """
-        path = self._done(task)
-        try:
-            return from_json(kind, read_json(path)["result"])
-        except FileNotFoundError:
+        if not self.finished(task):
             return None
+        try:
+            return from_json(kind, self._record(task)["result"])
         except (KeyError, TypeError, ValueError) as error:
-            raise VremoveError(f"the work file {path} is damaged ({error})", "delete it and run again") from error
+            raise self._damaged(task) from error
 
     def finish(self, task: str, result: object, seconds: float) -> None:
         """Record a task's result (a dataclass) and mark it as finished: the last thing a task does."""
-        write_json(self._done(task), {"seconds": round(seconds, 3), "result": to_json(result)})
+        files = {f"{p.parent.name}/{p.name}": digest_of(p) for name in _RESULTS for p in self._files_of(name, task)}
+        write_record(self._done(task), {"seconds": round(seconds, 3), "result": to_json(result), "files": files})
+
+    def _files_of(self, subfolder: str, task: str) -> list[Path]:
+        return sorted((self.path / subfolder).glob(f"{glob.escape(task)}.*"))
+
+    def _record(self, task: str) -> dict[str, Any]:
+        """Return what a finished task recorded."""
+        try:
+            return read_record(self._done(task))
+        except FileNotFoundError as error:
+            raise VremoveError(f"the task {task} is not done", "run the command again") from error
+        except ValueError as error:
+            raise self._damaged(task) from error
+
+    def _damaged(self, task: str, file: Path | None = None) -> VremoveError:
+        """Return the error of a damaged file, or of a damaged record; its task counts as not done from then on."""
+        record = self._done(task)
+        record.unlink(missing_ok=True)
+        return VremoveError(f"the work file {file or record} is damaged", "run the command again: it makes that anew")
 
     def _done(self, task: str) -> Path:
         return self.path / "done" / f"{task}.json"
@@ -186,9 +216,31 @@ class WorkFolder:
         """Return a lease on a task, to be held with `with`; it gives whether this process has it."""
         return lease(self.path / "leases" / task)
 
+    @property
+    def broken_off(self) -> bool:
+        """Whether a process was killed in the folder, and none has entered it since."""
+        return bool(abandoned(self.path / "leases"))
+
     def used_by_others(self) -> bool:
         """Return whether another living process holds a lease here."""
         return held_by_others(self.path / "leases")
+
+    def forget_the_dead(self) -> None:
+        """Remove the leases of killed processes, and their half-written files once no other process is here.
+
+        Their numbers say nothing about processes of other machines. The lease on the last step stays: it tells that
+        step, when it comes again, how it ended.
+        """
+        for path in abandoned(self.path / "leases"):
+            if path.name != FINISH:
+                take_away(path)
+        if self.used_by_others():
+            return
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            for file in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
+                match = _HIDDEN.fullmatch(file.name)
+                if match and int(match[1]) != os.getpid() and not atomic.process_lives(int(match[1])):
+                    file.unlink(missing_ok=True)
 
     @contextmanager
     def occupied(self, *, keep: bool = False) -> Iterator[None]:
@@ -216,6 +268,7 @@ class WorkFolder:
             self.claim()
             try:
                 stack.enter_context(self.lease(f"attend-{os.getpid()}"))
+                self.forget_the_dead()
                 return
             except FileNotFoundError:  # its last user is deleting it at this moment
                 if attempt == _ATTEMPTS - 1:
@@ -233,6 +286,13 @@ def delivery_of(path: Path) -> Iterator[Path]:
     yield path / _DELIVERY
     for left in atomic.leftovers(path):
         yield left / _DELIVERY if left.is_dir() else left
+
+
+def _intact(path: Path, digest: str) -> bool:
+    try:
+        return digest_of(path) == digest
+    except OSError:
+        return False
 
 
 def _files(folder: Path) -> Iterator[Path]:
