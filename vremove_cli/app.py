@@ -1,9 +1,7 @@
 """The command line: wires the commands, nothing else."""
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -50,15 +48,8 @@ def _root(
     pass
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the `vremove` command."""
-    for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
     sys.argv[1:] = sys.argv[1:] or ["--help"]
     console = Console(as_json="--json" in sys.argv)
     try:
@@ -89,7 +80,3 @@ def _as_usage_error(error: Exception) -> Exception:
             return UsageError(f"{name}={os.environ[name]} is neither true nor false", "set it to 1 or 0")
     command = getattr(getattr(error, "ctx", None), "command_path", "vremove")
     return UsageError(str(message()).rstrip("."), f"`{command} --help` lists the options")
-
-
-if __name__ == "__main__":
-    main()

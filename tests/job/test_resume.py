@@ -29,7 +29,7 @@ from vremove_cli.media.read import open_clip
 FRAMES, CUT = 72, 6
 KILLS = Path(__file__).parents[1] / "benchmarks/kills.py"
 SHORT_SEGMENTS = (
-    f"import vremove_cli.job.planner as p; p.PLATE_SEGMENT = {CUT}; from vremove_cli.app import main; main()"
+    f"import vremove_cli.job.planner as p; p.PLATE_SEGMENT = {CUT}; from vremove_cli.__main__ import main; main()"
 )
 
 

@@ -124,6 +124,8 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
     if target.resolve() in {Path(p).resolve() for p in request.given_files}:
         raise UsageError(f"{target} is a mask or a clean picture", "choose another output with -o")
     report = report_path(target)
+    if report.resolve() in {Path(p).resolve() for p in (request.input, *request.given_files)}:
+        raise UsageError(f"the report would replace {report}", "choose another output with -o")
     if not _is_report(report):
         refuse_existing(report, overwrite=overwrite)
     if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
@@ -138,6 +140,7 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
 def _is_report(path: Path) -> bool:
     """Return whether a file is a report of ours, which a new one may replace."""
     try:
-        return "plan" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return {"request", "version", "tasks"} <= set(report["plan"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

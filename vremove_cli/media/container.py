@@ -7,6 +7,7 @@ it opens the named file and nothing else.
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,7 +17,8 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from vremove_cli.errors import MediaError
+from vremove_cli.errors import MediaError, is_out_of_memory
+from vremove_cli.media.limits import max_pixels, refuse_too_large
 from vremove_cli.media.sequence import IMAGES
 
 # Demuxers that open other files, addresses or devices. That of images reads patterns unless it is told not to.
@@ -31,13 +33,33 @@ def open_alone(path: str) -> InputContainer:
     """Open a file, and no other one, for reading.
 
     Raises:
+        MediaError: It is a pipe or a device, or its pictures are too large.
         av.error.FFmpegError: FFmpeg does not know the file or may not read it.
         ValueError: It is no media file.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise MediaError(f"{path} is a pipe or a device, and it is read more than once", "write it to a file first")
+    options = {"protocol_whitelist": "file", "format_whitelist": _formats(), "max_pixels": str(max_pixels())}
     if Path(path).suffix.lower() in IMAGES:
         options["pattern_type"] = "none"
-    return av.open(os.path.abspath(path), metadata_errors="replace", options=options)
+    container = av.open(os.path.abspath(path), metadata_errors="replace", options=options)
+    for stream in container.streams.video:
+        width, height = (stream.width, stream.height) if stream.codec_context else (0, 0)
+        refuse_too_large(path, width * height or _stated_pixels(path))
+    return container
+
+
+def _stated_pixels(path: str) -> int:
+    """Return how many pixels an image file says it has, of one that FFmpeg found too large or did not understand."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            return picture.width * picture.height
+    except Image.DecompressionBombError as error:
+        return int(next(iter(re.findall(r"(\d+) pixels", str(error))), max_pixels() + 1))
+    except (OSError, ValueError, SyntaxError):
+        return 0
 
 
 @cache
@@ -52,11 +74,11 @@ def open_input(path: str) -> InputContainer:
     Raises:
         MediaError: It names other files, or FFmpeg does not know it or may not read it.
     """
-    if _is_playlist(path):
-        raise MediaError(f"{path} is a playlist: it names other files", "give the video file itself")
     try:
         return open_alone(path)
     except av.error.FFmpegError as error:
+        if _is_playlist(path):
+            raise MediaError(f"{path} is a playlist: it names other files", "give the video file itself") from error
         raise unreadable(path, error) from error
     except ValueError as error:
         raise MediaError(f"{path} cannot be opened ({error})", "check that it is a video file") from error
@@ -103,7 +125,13 @@ def missing(path: str) -> MediaError:
 
 
 def unreadable(path: str, error: Exception) -> MediaError:
-    """Return the error for a file that FFmpeg cannot read."""
+    """Return the error for a file that FFmpeg cannot read.
+
+    Raises:
+        MemoryError: The file is not to blame.
+    """
+    if is_out_of_memory(error):
+        raise MemoryError from error
     if isinstance(error, PermissionError) and not os.access(path, os.R_OK):
         return MediaError(f"no permission to read {path}", "change its permissions, or copy it")
     reason = getattr(error, "strerror", None) or str(error)

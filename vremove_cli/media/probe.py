@@ -19,6 +19,7 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.container import missing, open_alone, open_input, read_image, unreadable, video_stream
 from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
+from vremove_cli.media.limits import max_pixels, refuse_small_address_space
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
 from vremove_cli.media.timing import FrameTimes, repaired
@@ -29,7 +30,7 @@ SEQUENCE_RATE = 24  # frames a second of an image sequence
 _UNKNOWN_RATE = Fraction(25)  # frames a second where neither the frames nor the stream say
 _DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
 # Damage must raise an error: by default FFmpeg conceals it and goes on.
-STRICT = {"err_detect": "explode"}
+STRICT = {"err_detect": "explode", "max_pixels": str(max_pixels())}
 
 
 def scan(
@@ -46,6 +47,7 @@ def scan(
     Raises:
         MediaError: The clip cannot be read or edited.
     """
+    refuse_small_address_space()
     if sequence.is_sequence(path):
         return _scan_sequence(path, progress)
     if not Path(path).exists():
