@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from vremove_cli.weights.store import Checkpoint
 
 SCHEMA = 11
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
+_WATCH_EVERY = 10.0  # seconds between looks at the inputs while a stage runs
 _SMALL = 1 << 16  # bytes up to which a picture of a sequence is read whole
 
 
@@ -205,11 +207,17 @@ class InputWatch:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._plan, self._states = plan, _states(plan)
+        self._plan, self._states, self._at = plan, _states(plan), time.monotonic()
 
-    def check(self) -> None:
-        """Raise `MediaError` when an input is not the one that was planned for; cheap while no file was touched."""
-        now = _states(self._plan)
+    def check(self, *, always: bool = True) -> None:
+        """Raise `MediaError` when an input is not the one that was planned for.
+
+        Args:
+            always: Whether to look although the last look was a moment ago; a long sequence has many files.
+        """
+        if not always and time.monotonic() - self._at < _WATCH_EVERY:
+            return
+        now, self._at = _states(self._plan), time.monotonic()
         if now != self._states:
             check_input(self._plan)
             self._states = now

@@ -43,26 +43,27 @@ def do_tasks(
 ) -> Tally:
     """Do every task that is left, in an order that its needs allow; wait for what another process is doing."""
     tally = Tally()
-    left = [t for t in plan.tasks_of(*kinds) if only is None or t.id == only]
-    for task in [t for t in left if folder.finished(t.id)]:
-        tally.reused.append(task.id)
-        emit(TaskDone(task.id, reused=True))
-        left.remove(task)
-    if any(t.kind == "fill" for t in left):
+    wanted = [t for t in plan.tasks_of(*kinds) if only is None or t.id == only]
+    left = {t.id: t for t in wanted if not folder.finished(t.id)}
+    for task in wanted:
+        if task.id not in left:
+            tally.reused.append(task.id)
+            emit(TaskDone(task.id, reused=True))
+    if any(t.kind == "fill" for t in left.values()):
         registry.spec_of(plan.remover)  # before hours of work: the remover may not be installed here
-    checked = False
+    if only in left and not _ready(left[only], folder):
+        raise UsageError(f"task {only} needs {', '.join(left[only].needs)} first", "run those tasks before")
+    stage = ""
     while left:
-        ready = [t for t in left if all(folder.finished(n) for n in t.needs)]
-        if not ready and only is not None:
-            raise UsageError(f"task {only} needs {', '.join(left[0].needs)} first", "run those tasks before")
-        if not checked and all(t.kind not in MASK_STAGES for t in left):
+        first = next(iter(left.values())).kind
+        if first not in MASK_STAGES and stage in ("", *MASK_STAGES):
             check_masks(plan, folder)
-            checked = True
-        watch.check()
-        finished = _first_done(plan, ready, folder, tally, emit)
+        watch.check(always=first != stage)
+        stage = first
+        finished = _first_done(plan, left, folder, tally, emit)
         if finished is not None:
             emit(TaskDone(finished.id))
-            left.remove(finished)
+            del left[finished.id]
         else:
             if not folder.plan.exists():
                 raise VremoveError(f"the work folder {folder.path} has gone", "run the command again")
@@ -70,9 +71,15 @@ def do_tasks(
     return tally
 
 
-def _first_done(plan: Plan, ready: list[Task], folder: WorkFolder, tally: Tally, emit: Emit) -> Task | None:
-    """Do the first task that no other process has; return it, or one that another process has just finished."""
-    for task in ready:
+def _ready(task: Task, folder: WorkFolder) -> bool:
+    return all(folder.finished(needed) for needed in task.needs)
+
+
+def _first_done(plan: Plan, left: dict[str, Task], folder: WorkFolder, tally: Tally, emit: Emit) -> Task | None:
+    """Do the first task that is ready and that no other process has; return it, or one that another has just done."""
+    for task in left.values():
+        if not _ready(task, folder):
+            continue
         if _do(plan, task, folder, emit):
             tally.done.append(task.id)
             return task
