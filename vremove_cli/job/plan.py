@@ -21,7 +21,7 @@ from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 10
+SCHEMA = 11
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
 _SMALL = 1 << 16  # bytes up to which a picture of a sequence is read whole
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from vremove_cli.geometry import Orientation
 from vremove_cli.media.colour import Colour
+from vremove_cli.media.packet_times import Restart
 from vremove_cli.media.pixel_format import Layout, layout_of
 from vremove_cli.media.timing import FrameTimes
 
@@ -21,6 +22,7 @@ class StreamInfo:
         codec: FFmpeg's name of the codec; the MIME type of an attachment.
         language: ISO 639-2 code; empty where the file has none.
         picture: Whether it is cover art.
+        empty: Whether the file announces it and has no packet of it.
     """
 
     index: int
@@ -28,6 +30,7 @@ class StreamInfo:
     codec: str
     language: str = ""
     picture: bool = False
+    empty: bool = False
 
     def __str__(self) -> str:
         language = f" ({self.language})" if self.language else ""
@@ -55,7 +58,7 @@ class ClipInfo:
         dynamic_hdr: Whether frames carry dynamic HDR metadata (HDR10+, Dolby Vision, HDR Vivid).
         stream: Index of the edited stream in the file.
         streams: The other streams.
-        rich_tags: Whether the file has tags with reverse domain names, as QuickTime writes them.
+        restarts: Where the file's times start again; `times` goes on there.
         chapters: Number of chapters.
         times: Presentation times of all frames.
         cuts: Indices of the first frames of new shots.
@@ -82,7 +85,7 @@ class ClipInfo:
     dynamic_hdr: bool
     stream: int
     streams: tuple[StreamInfo, ...]
-    rich_tags: bool
+    restarts: tuple[Restart, ...]
     chapters: int
     times: FrameTimes
     cuts: tuple[int, ...]

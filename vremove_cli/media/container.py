@@ -5,6 +5,7 @@ it opens the named file and nothing else.
 """
 
 import contextlib
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from vremove_cli.errors import MediaError
@@ -63,11 +65,13 @@ def open_input(path: str) -> InputContainer:
 
 
 @contextmanager
-def open_output(path: Path, container: str, options: dict[str, str] | None = None) -> Iterator[OutputContainer]:
+def open_output(
+    target: Path | io.BytesIO, container: str, options: dict[str, str] | None = None
+) -> Iterator[OutputContainer]:
     """Open a file for writing; it is closed when the block ends.
 
     Args:
-        path: Path of the file.
+        target: Path of the file, or memory.
         container: FFmpeg's name of the muxer.
         options: Options of the muxer.
 
@@ -75,7 +79,7 @@ def open_output(path: Path, container: str, options: dict[str, str] | None = Non
         av.error.FFmpegError: If the muxer cannot write the file. After an error of the block, errors of closing the
             unfinished file are dropped.
     """
-    output = av.open(str(path), "w", format=container, options=options or {})
+    output = av.open(str(target) if isinstance(target, Path) else target, "w", format=container, options=options or {})
     try:
         yield output
     except BaseException:
@@ -111,6 +115,23 @@ def unreadable(path: str, error: Exception) -> MediaError:
         f"{path} cannot be read as a video ({reason})",
         "it may be damaged or cut off: play it to the end, or copy it again from its source",
     )
+
+
+def codec_name(stream: Stream) -> str:
+    """Return FFmpeg's name of a stream's codec, or an attachment's MIME type; empty where FFmpeg knows neither."""
+    if isinstance(stream, AttachmentStream):
+        return stream.mimetype or ""
+    if stream.codec_context is not None:
+        return str(stream.codec_context.name)
+    return (stream.name or "") if stream.type == "data" else ""
+
+
+def codec_tag(context: av.CodecContext) -> str:
+    """Return a codec's four-character code; empty where it is no text, such as a stream type in MPEG-TS."""
+    try:
+        return str(context.codec_tag).strip("\0 ")
+    except UnicodeDecodeError:
+        return ""
 
 
 def read_image(path: Path) -> av.VideoFrame:

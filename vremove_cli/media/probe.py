@@ -16,16 +16,17 @@ from av.video.stream import VideoStream
 from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
-from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
-from vremove_cli.media.container import missing, open_alone, open_input, read_image, unreadable, video_stream
+from vremove_cli.media.clip import ClipInfo, StreamInfo
+from vremove_cli.media.container import codec_name, codec_tag, missing, open_input, unreadable, video_stream
 from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
+from vremove_cli.media.image_probe import scan_sequence
+from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
 from vremove_cli.media.timing import FrameTimes, repaired
 from vremove_cli.media.truncation import is_truncated
 
 Progress = Callable[[int, int], None]  # frames done, frames expected (0 where the file does not say)
-SEQUENCE_RATE = 24  # frames a second of an image sequence
 _UNKNOWN_RATE = Fraction(25)  # frames a second where neither the frames nor the stream say
 _DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
 # Damage must raise an error: by default FFmpeg conceals it and goes on.
@@ -47,7 +48,7 @@ def scan(
         MediaError: The clip cannot be read or edited.
     """
     if sequence.is_sequence(path):
-        return _scan_sequence(path, progress)
+        return scan_sequence(path, progress)
     if not Path(path).exists():
         raise missing(path)
     try:
@@ -72,6 +73,8 @@ class _Scan:
         duration: Ticks of the last frame that states its length; 0 if none does.
         interlaced: Whether a frame is interlaced.
         detector: Finds the cuts.
+        clock: Moves the packets' times where they start again.
+        others: Indices of other streams that have a packet.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -84,6 +87,8 @@ class _Scan:
     duration: int = 0
     interlaced: bool = False
     detector: CutDetector = field(default_factory=CutDetector)
+    clock: VideoTimes = field(default_factory=VideoTimes)
+    others: set[int] = field(default_factory=set)
 
     def add(self, frame: av.VideoFrame) -> None:
         """Record a decoded frame."""
@@ -118,6 +123,8 @@ def _scan_video(
             return _scan_video(path, again, True, progress, one_thread=True, allow_interlaced=allow_interlaced)
     notes = [f"interlaced: {_DEINTERLACE}"] if found.interlaced else []
     _check_whole(path, container, stream, found, skip_errors, notes)
+    if found.clock.restarts:
+        notes.append(f"the times in the file start again {len(found.clock.restarts)} time(s): they go on instead")
     if container.format.name == "avi" and len(found.packet_dts) >= len(found.pts):
         _use_avi_order(found, notes)
     times, repeats = _times(stream, found, skip_errors, notes)
@@ -160,7 +167,14 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
 
 def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Iterator[av.VideoFrame]:
     """Decode all frames; record the packets' times and errors in `found`."""
-    for packet in container.demux(stream):
+    for packet in container.demux():
+        if packet.stream.index != stream.index:
+            if packet.size:
+                found.others.add(packet.stream.index)
+                if packet.stream.type == "audio":
+                    found.clock.hear(packet)
+            continue
+        found.clock.move(packet)
         if packet.size and packet.pts is not None and not packet.is_discard:
             found.packet_pts.add(packet.pts)
         if packet.size and packet.dts is not None:
@@ -262,7 +276,7 @@ def _video_info(
         container=container.format.name,
         codec=context.codec.canonical_name,
         profile=str(context.profile or ""),
-        tag=context.codec_tag.strip("\0 "),
+        tag=codec_tag(context),
         width=frame.width,
         height=frame.height,
         pix_fmt=frame.format.name,
@@ -273,8 +287,10 @@ def _video_info(
         hdr=static_hdr(frame, context.codec.canonical_name),
         dynamic_hdr=has_dynamic_hdr(frame, context.codec.canonical_name),
         stream=stream.index,
-        streams=tuple(_stream_info(s) for s in container.streams if s.index != stream.index),
-        rich_tags=any(k.startswith("com.") for k in container.metadata),
+        streams=tuple(
+            _stream_info(s, empty=s.index not in found.others) for s in container.streams if s.index != stream.index
+        ),
+        restarts=tuple(found.clock.restarts),
         chapters=len(container.chapters()),
         times=times,
         cuts=found.detector.cuts,
@@ -286,63 +302,13 @@ def _video_info(
     )
 
 
-def _stream_info(stream: Stream) -> StreamInfo:
-    if stream.type == "attachment" or stream.codec_context is None:
-        codec = getattr(stream, "mimetype", None) or "unknown"
-    else:
-        codec = stream.codec_context.name
+def _stream_info(stream: Stream, *, empty: bool) -> StreamInfo:
     picture = stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
-    return StreamInfo(stream.index, stream.type, codec, stream.metadata.get("language", ""), picture)
-
-
-def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
-    found = sequence.find(path)
-    detector = CutDetector()
-    first = None
-    for i, file in enumerate(found.files):
-        frame = read_image(file)
-        first = first or frame
-        if _shape(frame) != _shape(first):
-            raise MediaError(
-                f"{file} differs from {found.files[0]} in size or pixel format",
-                "convert the files to one size and pixel format first",
-            )
-        detector.add(frame)
-        if progress:
-            progress(i + 1, len(found.files))
-    assert first is not None
-    edit_fmt = SIBLINGS.get(first.format.name, first.format.name)
-    layout_of(edit_fmt)  # raises for a format that cannot be edited
-    count, codec = len(found.files), _image_codec(found.files[0])
-    return ClipInfo(
-        path=str(path),
-        container=SEQUENCE,
-        codec=codec,
-        profile="",
-        tag="",
-        width=first.width,
-        height=first.height,
-        pix_fmt=first.format.name,
-        edit_fmt=edit_fmt,
-        colour=colour_of(first),
-        matrix=display_matrix(first, path, codec),
-        aspect=Fraction(0),
-        hdr={},
-        dynamic_hdr=False,
-        stream=0,
-        streams=(),
-        rich_tags=False,
-        chapters=0,
-        times=FrameTimes(tuple(range(count)), Fraction(1, SEQUENCE_RATE), 1),
-        cuts=detector.cuts,
-        keyframes=tuple(range(count)),
-        repeated=(),
-        files=tuple(str(f) for f in found.files),
-        file_numbers=found.numbers,
-        notes=(f"the sequence skips {found.gaps} number(s); the files keep their numbers",) if found.gaps else (),
+    return StreamInfo(
+        index=stream.index,
+        type=stream.type,
+        codec=codec_name(stream) or "unknown",
+        language=stream.metadata.get("language", ""),
+        picture=picture,
+        empty=empty and stream.type != "attachment" and not picture,
     )
-
-
-def _image_codec(path: Path) -> str:
-    with open_alone(str(path)) as container:
-        return str(container.streams.video[0].codec_context.codec.canonical_name)

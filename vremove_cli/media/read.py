@@ -16,6 +16,7 @@ from vremove_cli.geometry import Array, Box, take
 from vremove_cli.media import colour
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.container import open_input, read_image, unreadable
+from vremove_cli.media.packet_times import Restart, VideoTimes
 from vremove_cli.media.pixel_format import Layout, views
 from vremove_cli.media.probe import STRICT, Progress, scan
 
@@ -149,7 +150,7 @@ class Clip:
                 stream.codec_context.options = STRICT
                 if begin:
                     container.seek(self.info.times.pts[begin], stream=stream, backward=True)
-                for index, raw in self._numbered(_decode(container, stream), begin):
+                for index, raw in self._numbered(_decode(container, stream, self.info.restarts), begin):
                     if index >= start:
                         yield self._wrap(index, raw)
                     if index + 1 >= stop:
@@ -204,9 +205,11 @@ class _SeekError(Exception):
     """A seek did not reach the frame that the scan found there."""
 
 
-def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream, restarts: tuple[Restart, ...]) -> Iterator[av.VideoFrame]:
     """Decode all frames from where the container stands; packets that cannot be decoded are skipped."""
+    clock = VideoTimes(restarts)
     for packet in container.demux(stream):
+        clock.move(packet)
         try:
             yield from packet.decode()
         except av.error.EOFError:

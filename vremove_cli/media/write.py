@@ -1,9 +1,11 @@
 """Write the edited clip with the source's frame times, tags, chapters and other streams, whole or not at all."""
 
+import io
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
@@ -20,8 +22,9 @@ from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, 
 from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
+from vremove_cli.media.mov_tags import needs_keys
 from vremove_cli.media.read import Frame
-from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open_copier
+from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open_copier, stream_tags
 
 # Containers without negative times.
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
@@ -36,30 +39,36 @@ class Writer(Protocol):
         """Encode the next frame at its own time."""
 
 
-class VideoWriter:
-    """Encodes into one file and copies the other streams in step.
+@dataclass(frozen=True)
+class VideoFile:
+    """An output that is open for writing.
 
-    Args:
-        container: Open container.
-        stream: Its video stream.
-        info: The clip.
-        spec: The encoder's specification.
+    Attributes:
+        container: The open container.
+        video: Its edited stream.
         copier: Copies the other streams.
         shift: Ticks that are added to all times.
     """
 
-    def __init__(
-        self,
-        container: OutputContainer,
-        stream: VideoStream,
-        info: ClipInfo,
-        spec: EncodeSpec,
-        copier: PacketCopier,
-        shift: int,
-    ) -> None:
-        self._container, self._stream, self._info, self._spec = container, stream, info, spec
-        self._copier, self._shift = copier, shift
-        self._durations = {p + shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
+    container: OutputContainer
+    video: VideoStream
+    copier: PacketCopier
+    shift: int
+
+
+class VideoWriter:
+    """Encodes into one file and copies the other streams in step.
+
+    Args:
+        file: The open output.
+        info: The clip.
+        spec: The encoder's specification.
+    """
+
+    def __init__(self, file: VideoFile, info: ClipInfo, spec: EncodeSpec) -> None:
+        self._container, self._stream, self._info, self._spec = file.container, file.video, info, spec
+        self._copier, self._shift = file.copier, file.shift
+        self._durations = {p + file.shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
         self._palette = _PaletteGraph(info) if spec.encoder == "gif" else None
 
     def write(self, frame: Frame) -> None:
@@ -159,19 +168,38 @@ def _time_shift(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -
 def _open_video_writer(
     path: Path, info: ClipInfo, spec: EncodeSpec, plans: tuple[StreamPlan, ...]
 ) -> Iterator[VideoWriter]:
+    with open_video_file(path, info, spec, plans) as file:
+        writer = VideoWriter(file, info, spec)
+        yield writer
+        writer.close()
+
+
+@contextmanager
+def open_video_file(
+    target: Path | io.BytesIO, info: ClipInfo, spec: EncodeSpec, plans: tuple[StreamPlan, ...]
+) -> Iterator[VideoFile]:
+    """Yield an output with all its streams and tags, before its first packet; it is closed when the block ends.
+
+    Args:
+        target: Path of a file, or memory.
+        info: The clip.
+        spec: The encoder's specification.
+        plans: What happens to the other streams.
+
+    Raises:
+        av.error.FFmpegError: The muxer or the encoder refuses.
+    """
     shift = _time_shift(info, spec.container, plans)
     seconds = shift * info.times.time_base
     streams: list[VideoStream] = []
     with (
-        open_output(path, spec.container, _mux_options(info, spec.container)) as container,
+        open_output(target, spec.container, _mux_options(info, spec.container)) as container,
         open_copier(
             info, container, plans, seconds, lambda: streams.append(_add_video(container, info, spec))
         ) as copier,
     ):
-        writer = VideoWriter(container, streams[0], info, spec, copier, shift)
         _copy_tags(info, container, streams[0], seconds)
-        yield writer
-        writer.close()
+        yield VideoFile(container, streams[0], copier, shift)
 
 
 def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
@@ -180,8 +208,8 @@ def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
         # The track's clock keeps every tick. The movie's clock would round an initial gap, so it gets the same rate.
         ticks = str(info.times.time_base.denominator)
         options = {"video_track_timescale": ticks, "movie_timescale": ticks}
-        # Tags such as com.apple.quicktime.location need an mdta list of tags, which cannot hold cover art.
-        if info.rich_tags and not any(s.picture for s in info.streams):
+        # A list of QuickTime keys holds any tag, and no cover art.
+        if not any(s.picture for s in info.streams) and not info.is_sequence and needs_keys(container, _tags(info)):
             options["movflags"] = "+use_metadata_tags"
         return options
     if container == "mpegts":
@@ -208,6 +236,12 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
     return stream
 
 
+def _tags(info: ClipInfo) -> dict[str, str]:
+    """Return the tags of the source file."""
+    with open_input(info.path) as source:
+        return clean_tags(source.metadata)
+
+
 def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, shift: Fraction) -> None:
     """Copy the source's metadata, its chapters, and the video stream's tags, a timecode of a data stream included.
 
@@ -222,7 +256,7 @@ def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, s
     with open_input(info.path) as source:
         container.metadata.update(clean_tags(source.metadata))
         own = source.streams[info.stream]
-        tags = clean_tags(own.metadata)
+        tags = stream_tags(own)
         for stream in source.streams:
             if stream.type == "data" and "timecode" in stream.metadata:
                 tags.setdefault("timecode", stream.metadata["timecode"])
