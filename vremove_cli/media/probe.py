@@ -23,6 +23,7 @@ from vremove_cli.media.image_probe import scan_sequence
 from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
+from vremove_cli.media.shown_pictures import shows_picture
 from vremove_cli.media.timing import FrameTimes, repaired
 from vremove_cli.media.truncation import is_truncated
 
@@ -67,6 +68,7 @@ class _Scan:
         keyframes: Indices of frames at which decoding may start.
         packet_pts: Presentation times of all packets that should give a frame.
         packet_dts: Decoding times of all packets.
+        hidden_dts: Decoding times of those that show no picture.
         errors: Packets that could not be decoded.
         corrupt: Frames that the decoder marked as corrupt.
         first: The first frame.
@@ -81,6 +83,7 @@ class _Scan:
     keyframes: list[int] = field(default_factory=list)
     packet_pts: set[int] = field(default_factory=set)
     packet_dts: list[int] = field(default_factory=list)
+    hidden_dts: list[int] = field(default_factory=list)
     errors: int = 0
     corrupt: int = 0
     first: av.VideoFrame | None = None
@@ -118,7 +121,7 @@ def _scan_video(
     if found.first is None:
         problem = "is cut off: it has" if is_truncated(path, container.format.name, stream) else "has"
         raise MediaError(f"{path} {problem} no frame that can be decoded", "play it to check it, or copy it again")
-    if skip_errors and not one_thread and _is_damaged(found, stream):
+    if skip_errors and not one_thread and _is_damaged(found):
         with open_input(path) as again:
             return _scan_video(path, again, True, progress, one_thread=True, allow_interlaced=allow_interlaced)
     notes = [f"interlaced: {_DEINTERLACE}"] if found.interlaced else []
@@ -159,6 +162,8 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
     The order is all that the container stores, so a lost frame cannot be placed.
     """
     lost = len(found.packet_dts) - len(found.pts)
+    if lost and lost == len(found.hidden_dts):
+        found.packet_dts, lost = [d for d in found.packet_dts if d not in found.hidden_dts], 0
     if lost:
         notes.append(f"{lost} frame(s) are missing: AVI does not say which")
     ordered: list[int | None] = [*sorted(found.packet_dts)[: len(found.pts)]]
@@ -167,6 +172,7 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
 
 def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Iterator[av.VideoFrame]:
     """Decode all frames; record the packets' times and errors in `found`."""
+    codec = stream.codec_context.codec.canonical_name
     for packet in container.demux():
         if packet.stream.index != stream.index:
             if packet.size:
@@ -175,10 +181,12 @@ def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Ite
                     found.clock.hear(packet)
             continue
         found.clock.move(packet)
-        if packet.size and packet.pts is not None and not packet.is_discard:
+        shows = bool(packet.size) and shows_picture(codec, packet)
+        if shows and packet.pts is not None and not packet.is_discard:
             found.packet_pts.add(packet.pts)
         if packet.size and packet.dts is not None:
             found.packet_dts.append(packet.dts)
+            found.hidden_dts += [] if shows else [packet.dts]
         try:
             yield from packet.decode()
         except av.error.EOFError:
@@ -213,7 +221,7 @@ def _check_whole(
     advice = "copy it again, or add --skip-errors to use the frames that can be decoded"
     if is_truncated(path, container.format.name, stream):
         problem = f"{path} is cut off: it ends after {len(found.pts)} frames, before its header says it does"
-    elif _is_damaged(found, stream):
+    elif _is_damaged(found):
         problem = f"{path} has {max(found.errors, len(_lost(found)), found.corrupt)} damaged frame(s)"
     else:
         return
@@ -232,10 +240,9 @@ def _lost(found: _Scan) -> list[int]:
     return sorted(p for p in found.packet_pts - seen if p > min(seen, default=0))
 
 
-def _is_damaged(found: _Scan, stream: VideoStream) -> bool:
-    """Return whether frames are missing or broken. VP8 has packets without a frame, so only its errors count."""
-    has_hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
-    return bool(found.errors or found.corrupt or (not has_hidden_frames and _lost(found)))
+def _is_damaged(found: _Scan) -> bool:
+    """Return whether frames are missing or broken."""
+    return bool(found.errors or found.corrupt or _lost(found))
 
 
 def _times(
@@ -248,7 +255,7 @@ def _times(
         rate = stream.average_rate or _UNKNOWN_RATE
         step = max(1, round(1 / (rate * stream.time_base)))
     seen = {p for p in found.pts if p is not None}
-    lost = _lost(found) if skip_errors and _is_damaged(found, stream) else []
+    lost = _lost(found) if skip_errors and _is_damaged(found) else []
     raw: list[int | None] = list(found.pts)
     pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
     if not lost and pts != raw:
