@@ -27,6 +27,8 @@ _OPENS_OTHERS |= {"tedcaptions", "webm_dash_manifest"}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0\n", b"v=0\r\n")  # how files begin that name others
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 _HEAD = 512  # bytes in which a playlist shows
+# Options of a decoder. Damage must raise an error: by default FFmpeg conceals it and goes on.
+STRICT = {"err_detect": "explode"}
 
 
 def open_alone(path: str) -> InputContainer:
@@ -142,6 +144,7 @@ def read_image(path: Path) -> av.VideoFrame:
     """
     try:
         with open_alone(str(path)) as container:
+            container.streams.video[0].codec_context.options = STRICT
             for frame in container.decode(video=0):
                 return frame
     except (av.error.FFmpegError, ValueError, IndexError) as error:

@@ -17,7 +17,7 @@ from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo, StreamInfo
-from vremove_cli.media.container import codec_name, codec_tag, missing, open_input, unreadable, video_stream
+from vremove_cli.media.container import STRICT, codec_name, codec_tag, missing, open_input, unreadable, video_stream
 from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
 from vremove_cli.media.image_probe import scan_sequence
 from vremove_cli.media.packet_times import VideoTimes
@@ -30,8 +30,6 @@ from vremove_cli.media.truncation import is_truncated
 Progress = Callable[[int, int], None]  # frames done, frames expected (0 where the file does not say)
 _UNKNOWN_RATE = Fraction(25)  # frames a second where neither the frames nor the stream say
 _DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
-# Damage must raise an error: by default FFmpeg conceals it and goes on.
-STRICT = {"err_detect": "explode"}
 
 
 def scan(
@@ -119,13 +117,13 @@ def _scan_video(
     stream.codec_context.options = STRICT
     found = _decode_all(path, container, stream, progress, allow_interlaced)
     if found.first is None:
-        problem = "is cut off: it has" if is_truncated(path, container.format.name, stream) else "has"
+        problem = "is cut off: it has" if is_truncated(path, container) else "has"
         raise MediaError(f"{path} {problem} no frame that can be decoded", "play it to check it, or copy it again")
     if skip_errors and not one_thread and _is_damaged(found):
         with open_input(path) as again:
             return _scan_video(path, again, True, progress, one_thread=True, allow_interlaced=allow_interlaced)
     notes = [f"interlaced: {_DEINTERLACE}"] if found.interlaced else []
-    _check_whole(path, container, stream, found, skip_errors, notes)
+    _check_whole(path, container, found, skip_errors, notes)
     if found.clock.restarts:
         notes.append(f"the times in the file start again {len(found.clock.restarts)} time(s): they go on instead")
     if container.format.name == "avi" and len(found.packet_dts) >= len(found.pts):
@@ -214,12 +212,10 @@ def _shape(frame: av.VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
 
 
-def _check_whole(
-    path: str, container: InputContainer, stream: VideoStream, found: _Scan, skip_errors: bool, notes: list[str]
-) -> None:
+def _check_whole(path: str, container: InputContainer, found: _Scan, skip_errors: bool, notes: list[str]) -> None:
     """Refuse a file that ends early or has frames that cannot be decoded; note it if they are to be skipped."""
     advice = "copy it again, or add --skip-errors to use the frames that can be decoded"
-    if is_truncated(path, container.format.name, stream):
+    if is_truncated(path, container):
         problem = f"{path} is cut off: it ends after {len(found.pts)} frames, before its header says it does"
     elif _is_damaged(found):
         problem = f"{path} has {max(found.errors, len(_lost(found)), found.corrupt)} damaged frame(s)"

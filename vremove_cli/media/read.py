@@ -15,10 +15,10 @@ from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array, Box, take
 from vremove_cli.media import colour
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.container import open_input, read_image, unreadable
+from vremove_cli.media.container import STRICT, open_input, read_image, unreadable
 from vremove_cli.media.packet_times import Restart, VideoTimes
 from vremove_cli.media.pixel_format import Layout, views
-from vremove_cli.media.probe import STRICT, Progress, scan
+from vremove_cli.media.probe import Progress, scan
 
 
 @dataclass
