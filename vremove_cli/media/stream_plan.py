@@ -17,8 +17,8 @@ from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.container import codec_name, open_input
 from vremove_cli.media.encoder_context import EncodeSpec
+from vremove_cli.media.lost_tags import lost_tags
 from vremove_cli.media.streams import Action, StreamPlan
-from vremove_cli.media.tags import lost_tags
 from vremove_cli.media.write import open_video_file
 
 _TEXT_CODECS = ("subrip", "srt", "text")  # subtitles that are rewritten as mov_text
@@ -62,6 +62,8 @@ def _plan(stream: Stream, info: StreamInfo, container: str) -> StreamPlan:
     action: Action = "copy"
     if _becomes_tag(stream):
         action = "drop"
+    elif info.picture and container == "matroska":
+        action = "attach"
     elif stream.type == "subtitle" and info.codec in _TEXT_CODECS and container in _TEXT_CONTAINERS:
         action = "text"
     return StreamPlan(info.index, action, str(info), seconds)

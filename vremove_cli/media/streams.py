@@ -14,25 +14,15 @@ from av.stream import AttachmentStream, Stream
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.container import open_input
 from vremove_cli.media.packet_times import CopiedTimes, IncreasingTimes, packet_length
+from vremove_cli.media.tags import stream_tags
 
 AddVideo = Callable[[], None]
-Action = Literal["copy", "text", "drop"]
+Action = Literal["copy", "text", "attach", "drop"]
+_COVERS = {"mjpeg": ("jpg", "image/jpeg")}  # suffix and MIME type by codec, where they are not the codec's name
 _TS_NONSTRICT = 0x20000  # AVFMT_TS_NONSTRICT of libavformat/avformat.h: two packets may have the same time
 _MAY_COINCIDE = ("subtitle", "data")  # may have them in any container
 _EMPTY_MOV_TEXT = b"\0\0"  # a text of length 0
 _TEXT_TIME_BASE = Fraction(1, 1000)  # seconds
-# Tags that describe the source's encoding and not its content.
-_ENCODING_TAGS = (
-    "encoder",
-    "duration",
-    "number_of_frames",
-    "number_of_bytes",
-    "bps",
-    "vendor_id",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-)
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,7 @@ class StreamPlan:
 
     Attributes:
         index: Index of the stream in the source.
-        action: "copy" its packets, rewrite them as mov_text ("text"), or "drop" them.
+        action: "copy" its packets, rewrite them as mov_text ("text"), "attach" cover art as a file, or "drop" it.
         label: The stream's description for the user.
         start: Seconds at which it starts, as a fraction such as "-1/48"; empty where it is unknown.
     """
@@ -62,17 +52,13 @@ def _add_copy(target: OutputContainer, template: Stream) -> Stream:
     return out
 
 
-def stream_tags(stream: Stream) -> dict[str, str]:
-    """Return a stream's tags as muxers take them. FFmpeg reads a track's title in mp4 as `name`, and writes `title`."""
-    tags = clean_tags(stream.metadata)
-    if "name" in tags:
-        tags.setdefault("title", tags.pop("name"))
-    return tags
-
-
-def clean_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Return metadata without the tags that describe the source's encoding."""
-    return {k: v for k, v in tags.items() if k.lower() not in _ENCODING_TAGS and not k.startswith("_STATISTICS")}
+def _attach_cover(target: OutputContainer, template: Stream) -> None:
+    """Add cover art as Matroska holds it: as a file with a certain name."""
+    with open_input(template.container.name) as source:
+        picture = next(p for p in source.demux(source.streams[template.index]) if p.size)
+    kind = template.codec_context.name
+    suffix, mimetype = _COVERS.get(kind, (kind, f"image/{kind}"))
+    target.add_attachment(template.metadata.get("filename", f"cover.{suffix}"), mimetype, bytes(picture))
 
 
 class PacketCopier:
@@ -129,6 +115,8 @@ class PacketCopier:
             out = _add_copy(self._target, template)
             if template.type != "attachment":
                 self._outputs[plan.index] = out
+        elif plan.action == "attach":
+            _attach_cover(self._target, template)
         elif plan.action == "text":
             self._outputs[plan.index] = _add_text(self._target, template)
             self._text.add(plan.index)

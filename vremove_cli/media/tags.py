@@ -1,91 +1,72 @@
-"""Find the tags of a file that are lost in another one, by comparing what FFmpeg reads of both."""
+"""The tags of a file and of its streams, by the names that FFmpeg's muxers take, and how mp4 and mov store them."""
 
-from collections.abc import Iterable, Iterator
+import io
+from fractions import Fraction
 
+import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.container.core import Container
+from av.stream import Stream
 
-from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.streams import StreamPlan, clean_tags, stream_tags
+# Tags that describe the source's encoding and not its content.
+_ENCODING_TAGS = (
+    "encoder",
+    "duration",
+    "number_of_frames",
+    "number_of_bytes",
+    "bps",
+    "vendor_id",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "modification_date",
+)
+# Tags that FFmpeg reads by one name and writes by another, by demuxer: an album in AVI, a track's title in mp4 and mov.
+_FILE_NAMES = {"avi": {"product": "album"}}
+_STREAM_NAMES = {"mov": {"name": "title"}, "mp4": {"name": "title"}}
+_PLAIN: dict[str, str] = {}
+_KEYS = {"movflags": "+use_metadata_tags"}
+_SIDE = 16  # pixels, of a picture that makes a file
 
-_TIMECODE = "timecode"
-# Tags whose loss nobody would miss: the name of the software component that wrote a track, and its date.
-_UNNOTED = ("handler_name", "creation_time", "language", _TIMECODE)
-_UNKNOWN_LANGUAGE = ("", "und")
+
+def file_tags(container: InputContainer) -> dict[str, str]:
+    """Return the tags of a file, without those that describe its encoding."""
+    return _tags(container.metadata, _FILE_NAMES.get(_demuxer(container), {}))
 
 
-def lost_tags(
-    source: InputContainer, result: InputContainer, info: ClipInfo, container: str, plans: Iterable[StreamPlan]
-) -> list[str]:
-    """Return sentences about the tags, roles and chapters of a source that a result lacks.
+def stream_tags(stream: Stream) -> dict[str, str]:
+    """Return the tags of a stream of a file that is read, without those that describe its encoding."""
+    return _tags(stream.metadata, _STREAM_NAMES.get(_demuxer(stream.container), {}))
+
+
+def _demuxer(container: Container) -> str:
+    return str(container.format.name).split(",")[0]
+
+
+def _tags(tags: dict[str, str], names: dict[str, str]) -> dict[str, str]:
+    content = {k: v for k, v in tags.items() if k.lower() not in _ENCODING_TAGS and not k.startswith("_STATISTICS")}
+    return {names.get(k, k): v for k, v in content.items()}
+
+
+def needs_keys(container: str, tags: dict[str, str]) -> bool:
+    """Return whether a list of keys keeps tags that the known fields lose; both ways are tried.
 
     Args:
-        source: The source.
-        result: A file with its tags and streams, as the output's container holds them.
-        info: The clip.
-        container: FFmpeg's name of the output's muxer.
-        plans: What happens to the other streams.
+        container: "mp4" or "mov".
+        tags: The file's tags.
     """
-    lost = _lost(clean_tags(source.metadata), clean_tags(result.metadata))
-    for stream, kept in _pairs(source, result, info, plans):
-        where = f" of #{stream.index} {stream.type}"
-        lost += [name + where for name in _lost(stream_tags(stream), stream_tags(kept))]
-        lost += [f"language {_language(stream)}{where}"] * (_language(stream) not in ("", _language(kept)))
-        lost += [f"role {role}{where}" for role in _roles(stream) if role not in _roles(kept)]
-    notes = [f"{container} does not hold these tags, which are lost: {', '.join(lost)}"] if lost else []
-    return notes + _lost_chapters(source, result, container) + _timecode(source, result, container)
+    return bool(tags) and len(_kept(container, tags, _PLAIN)) < len(_kept(container, tags, _KEYS))
 
 
-def _lost(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the names of tags that are gone; some containers write names in capitals."""
-    found = {k.lower() for k in after}
-    return sorted(k for k in before if k.lower() not in found and k.lower() not in _UNNOTED)
-
-
-def _pairs(
-    source: InputContainer, result: InputContainer, info: ClipInfo, plans: Iterable[StreamPlan]
-) -> Iterator[tuple[Stream, Stream]]:
-    """Yield each kept stream of the source with its copy: they have the same order among those of a type."""
-    indices = sorted([info.stream, *(p.index for p in plans if p.action != "drop")])
-    copies: dict[str, list[Stream]] = {}
-    for stream in result.streams:
-        if not _is_picture(stream):
-            copies.setdefault(stream.type, []).append(stream)
-    for stream in (source.streams[i] for i in indices):
-        if not _is_picture(stream) and copies.get(stream.type):
-            yield stream, copies[stream.type].pop(0)
-
-
-def _is_picture(stream: Stream) -> bool:
-    return stream.type == "attachment" or bool(stream.disposition & Disposition.attached_pic)
-
-
-def _language(stream: Stream) -> str:
-    language = str(stream.metadata.get("language", ""))
-    return "" if language in _UNKNOWN_LANGUAGE else language
-
-
-def _roles(stream: Stream) -> list[str]:
-    """Return what a stream is for. Which one plays by default is no role: players choose where nothing is said."""
-    return [str(d.name) for d in Disposition if d != Disposition.default and stream.disposition & d]
-
-
-def _lost_chapters(source: InputContainer, result: InputContainer, container: str) -> list[str]:
-    before, after = source.chapters(), result.chapters()
-    if len(after) < len(before):
-        return [f"{container} does not hold the {len(before)} chapter(s), which are lost"]
-    lost = {n for b, a in zip(before, after, strict=False) for n in _lost(b["metadata"], a["metadata"])}
-    names = ", ".join(sorted(lost))
-    return [f"{container} does not hold these tags of chapters, which are lost: {names}"] if lost else []
-
-
-def _timecode(source: InputContainer, result: InputContainer, container: str) -> list[str]:
-    """Say what becomes of a timecode, which may be a track of its own."""
-    stated = [s for s in source.streams if _TIMECODE in s.metadata]
-    if not stated:
-        return []
-    name = f"the timecode {stated[0].metadata[_TIMECODE]}"
-    found = [result, *result.streams]
-    if not any(k.lower() == _TIMECODE for place in found for k in place.metadata):
-        return [f"{container} does not hold {name}, which is lost"]
-    return [f"{name} is kept as a tag"] if any(s.type == "data" for s in stated) else []
+def _kept(container: str, tags: dict[str, str], options: dict[str, str]) -> set[str]:
+    """Return the names of the tags that are in a file after they were written to it."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options=options) as target:
+        video = target.add_stream("mjpeg", rate=25, width=_SIDE, height=_SIDE, pix_fmt="yuvj420p")
+        video.codec_context.time_base = Fraction(1, 25)
+        target.metadata.update(tags)
+        target.mux(video.encode(av.VideoFrame(_SIDE, _SIDE, "yuvj420p")))
+        target.mux(video.encode())
+    file.seek(0)
+    with av.open(file, metadata_errors="replace") as result:
+        return set(tags) & set(result.metadata)

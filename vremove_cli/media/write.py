@@ -22,9 +22,9 @@ from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, 
 from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
-from vremove_cli.media.mov_tags import needs_keys
 from vremove_cli.media.read import Frame
-from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open_copier, stream_tags
+from vremove_cli.media.streams import PacketCopier, StreamPlan, open_copier
+from vremove_cli.media.tags import file_tags, needs_keys, stream_tags
 
 # Containers without negative times.
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
@@ -239,7 +239,7 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
 def _tags(info: ClipInfo) -> dict[str, str]:
     """Return the tags of the source file."""
     with open_input(info.path) as source:
-        return clean_tags(source.metadata)
+        return file_tags(source)
 
 
 def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, shift: Fraction) -> None:
@@ -254,7 +254,7 @@ def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, s
     if info.is_sequence:
         return
     with open_input(info.path) as source:
-        container.metadata.update(clean_tags(source.metadata))
+        container.metadata.update(file_tags(source))
         own = source.streams[info.stream]
         tags = stream_tags(own)
         for stream in source.streams:
