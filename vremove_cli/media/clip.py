@@ -23,6 +23,7 @@ class StreamInfo:
         language: ISO 639-2 code; empty where the file has none.
         picture: Whether it is cover art.
         empty: Whether the file announces it and has no packet of it.
+        encrypted: Whether its packets are encrypted: a copy would lack the key's name.
     """
 
     index: int
@@ -31,6 +32,7 @@ class StreamInfo:
     language: str = ""
     picture: bool = False
     empty: bool = False
+    encrypted: bool = False
 
     def __str__(self) -> str:
         language = f" ({self.language})" if self.language else ""

@@ -144,7 +144,9 @@ def read_image(path: Path) -> av.VideoFrame:
     """
     try:
         with open_alone(str(path)) as container:
-            container.streams.video[0].codec_context.options = STRICT
+            context = container.streams.video[0].codec_context
+            if context.name == "mjpeg":  # the others refuse half a picture anyway, and TIFF for less
+                context.options = STRICT
             for frame in container.decode(video=0):
                 return frame
     except (av.error.FFmpegError, ValueError, IndexError) as error:

@@ -83,11 +83,20 @@ def has_dynamic_hdr(frame: av.VideoFrame, codec: str) -> bool:
 
 
 def _side_data(frame: av.VideoFrame, kind: Type, codec: str) -> bytes | None:
-    """Return side data of a frame; None as well where PyAV cannot list it because of a kind that it does not know."""
+    """Return side data of a frame; None if it has none of that kind."""
     if codec in _UNLISTED:
         return None
-    try:
-        data = frame.side_data.get(kind)
-    except ValueError:
-        return None
+    data = frame.side_data.get(kind)
     return None if data is None else bytes(data)
+
+
+def _unnamed(cls: type[Type], number: int) -> Type:
+    """Return a member for a kind of side data that FFmpeg has and PyAV does not name."""
+    member = object.__new__(cls)
+    member._name_ = f"KIND_{number}"
+    member._value_ = number  # type: ignore[assignment]
+    return member
+
+
+# PyAV lists all side data of a frame at once, and a kind without a name raises an error: one would hide all others.
+Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment, method-assign]

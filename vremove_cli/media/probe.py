@@ -18,6 +18,7 @@ from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo, StreamInfo
 from vremove_cli.media.container import STRICT, codec_name, codec_tag, missing, open_input, unreadable, video_stream
+from vremove_cli.media.encryption import encrypted, has_key, is_encrypted, is_scrambled
 from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
 from vremove_cli.media.image_probe import scan_sequence
 from vremove_cli.media.packet_times import VideoTimes
@@ -75,6 +76,7 @@ class _Scan:
         detector: Finds the cuts.
         clock: Moves the packets' times where they start again.
         others: Indices of other streams that have a packet.
+        encrypted: Indices of streams that have an encrypted packet.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -90,6 +92,7 @@ class _Scan:
     detector: CutDetector = field(default_factory=CutDetector)
     clock: VideoTimes = field(default_factory=VideoTimes)
     others: set[int] = field(default_factory=set)
+    encrypted: set[int] = field(default_factory=set)
 
     def add(self, frame: av.VideoFrame) -> None:
         """Record a decoded frame."""
@@ -116,6 +119,8 @@ def _scan_video(
     stream.codec_context.thread_count = threads.count()
     stream.codec_context.options = STRICT
     found = _decode_all(path, container, stream, progress, allow_interlaced)
+    if (found.first is None or _is_damaged(found)) and _is_protected(path, container, stream, found):
+        raise encrypted(path)
     if found.first is None:
         problem = "is cut off: it has" if is_truncated(path, container) else "has"
         raise MediaError(f"{path} {problem} no frame that can be decoded", "play it to check it, or copy it again")
@@ -137,6 +142,10 @@ def _check_stream(path: str, stream: VideoStream) -> None:
         raise MediaError(f"{path}: no decoder for its video", "convert it to h264 or ProRes first")
     if stream.metadata.get("alpha_mode") == "1":
         raise MediaError(f"{path} has an alpha channel that would be lost", "convert it to ProRes 4444 or PNG first")
+
+
+def _is_protected(path: str, container: InputContainer, stream: VideoStream, found: _Scan) -> bool:
+    return stream.index in found.encrypted or has_key(stream) or is_scrambled(path, container.format.name)
 
 
 def _decode_all(
@@ -172,6 +181,8 @@ def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Ite
     """Decode all frames; record the packets' times and errors in `found`."""
     codec = stream.codec_context.codec.canonical_name
     for packet in container.demux():
+        if is_encrypted(packet):
+            found.encrypted.add(packet.stream.index)
         if packet.stream.index != stream.index:
             if packet.size:
                 found.others.add(packet.stream.index)
@@ -291,7 +302,9 @@ def _video_info(
         dynamic_hdr=has_dynamic_hdr(frame, context.codec.canonical_name),
         stream=stream.index,
         streams=tuple(
-            _stream_info(s, empty=s.index not in found.others) for s in container.streams if s.index != stream.index
+            _stream_info(s, empty=s.index not in found.others, encrypted=s.index in found.encrypted or has_key(s))
+            for s in container.streams
+            if s.index != stream.index
         ),
         restarts=tuple(found.clock.restarts),
         chapters=len(container.chapters()),
@@ -305,7 +318,7 @@ def _video_info(
     )
 
 
-def _stream_info(stream: Stream, *, empty: bool) -> StreamInfo:
+def _stream_info(stream: Stream, *, empty: bool, encrypted: bool) -> StreamInfo:
     picture = stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
     return StreamInfo(
         index=stream.index,
@@ -314,4 +327,5 @@ def _stream_info(stream: Stream, *, empty: bool) -> StreamInfo:
         language=stream.metadata.get("language", ""),
         picture=picture,
         empty=empty and stream.type != "attachment" and not picture,
+        encrypted=encrypted,
     )

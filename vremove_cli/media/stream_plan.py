@@ -44,6 +44,7 @@ def plan_streams(info: ClipInfo, spec: EncodeSpec, *, drop: bool, notes: list[st
         return ()
     with open_input(info.path) as source:
         plans = [_plan(source.streams[s.index], s, spec.container) for s in info.streams]
+        plans = _without_encrypted(plans, info, drop=drop, notes=notes)
         file = _trial(info, spec, plans)
         if file is None or not _holds(file, spec.container, source, plans):
             plans = _without_refused(plans, info, spec, source, drop=drop, notes=notes)
@@ -133,7 +134,30 @@ def _without_refused(
         if not drop:
             raise MediaError(f"{named} {verb} not fit into {spec.container}", _advice(lost, plans, info, spec, source))
         notes.append(f"{named} {verb} not fit into {spec.container}: dropped")
-    return [replace(p, action="drop") if p.index in refused else p for p in plans]
+    return _without(plans, refused)
+
+
+def _without_encrypted(plans: list[StreamPlan], info: ClipInfo, *, drop: bool, notes: list[str]) -> list[StreamPlan]:
+    """Return the plans in which encrypted streams are dropped.
+
+    Raises:
+        MediaError: There is one, and it may not be dropped.
+    """
+    lost = [s for s in info.streams if s.encrypted]
+    if lost:
+        problem = f"{' and '.join(map(str, lost))} {'is' if len(lost) == 1 else 'are'} encrypted"
+        if not drop:
+            raise MediaError(problem, f"decrypt the file first, or {_drop_advice(lost)}")
+        notes.append(f"{problem}: dropped")
+    return _without(plans, {s.index for s in lost})
+
+
+def _without(plans: list[StreamPlan], indices: set[int]) -> list[StreamPlan]:
+    return [replace(p, action="drop") if p.index in indices else p for p in plans]
+
+
+def _drop_advice(lost: list[StreamInfo]) -> str:
+    return f"add --drop-streams to lose {'it' if len(lost) == 1 else 'them'}"
 
 
 def _fits(plan: StreamPlan, info: ClipInfo, spec: EncodeSpec, source: InputContainer) -> bool:
@@ -146,7 +170,7 @@ def _advice(
 ) -> str:
     """Return what to do about streams that do not fit; Matroska is named only where it holds them."""
     indices, matroska = {s.index for s in lost}, replace(spec, container="matroska")
-    drop = f"add --drop-streams to lose {'it' if len(lost) == 1 else 'them'}"
+    drop = _drop_advice(lost)
     copies = [replace(p, action="copy") for p in plans if p.index in indices]
     if spec.container != "matroska" and all(_fits(p, info, matroska, source) for p in copies):
         return f"write to .mkv, or {drop}"
