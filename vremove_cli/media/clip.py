@@ -58,6 +58,7 @@ class ClipInfo:
         aspect: Aspect ratio of a pixel; 0 where the file does not say.
         hdr: Static HDR metadata in x265's notation, by option name ("master-display", "max-cll").
         dynamic_hdr: Whether frames carry dynamic HDR metadata (HDR10+, Dolby Vision, HDR Vivid).
+        side_data: Names of all kinds of side data that a frame carries.
         stream: Index of the edited stream in the file.
         streams: The other streams.
         restarts: Where the file's times start again; `times` goes on there.
@@ -85,6 +86,7 @@ class ClipInfo:
     aspect: Fraction
     hdr: dict[str, str]
     dynamic_hdr: bool
+    side_data: tuple[str, ...]
     stream: int
     streams: tuple[StreamInfo, ...]
     restarts: tuple[Restart, ...]

@@ -67,6 +67,7 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
         aspect=Fraction(0),
         hdr={},
         dynamic_hdr=False,
+        side_data=(),
         stream=0,
         streams=(),
         restarts=(),

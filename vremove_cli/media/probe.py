@@ -19,7 +19,7 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo, StreamInfo
 from vremove_cli.media.container import STRICT, codec_name, codec_tag, missing, open_input, unreadable, video_stream
 from vremove_cli.media.encryption import encrypted, has_key, is_encrypted, is_scrambled
-from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
+from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, side_data_kinds, static_hdr
 from vremove_cli.media.image_probe import scan_sequence
 from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
@@ -77,6 +77,7 @@ class _Scan:
         clock: Moves the packets' times where they start again.
         others: Indices of other streams that have a packet.
         encrypted: Indices of streams that have an encrypted packet.
+        side_data: Kinds of side data that a frame has.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -93,10 +94,12 @@ class _Scan:
     clock: VideoTimes = field(default_factory=VideoTimes)
     others: set[int] = field(default_factory=set)
     encrypted: set[int] = field(default_factory=set)
+    side_data: set[str] = field(default_factory=set)
 
-    def add(self, frame: av.VideoFrame) -> None:
+    def add(self, frame: av.VideoFrame, codec: str) -> None:
         """Record a decoded frame."""
         self.detector.add(frame)
+        self.side_data |= side_data_kinds(frame, codec)
         if frame.key_frame:
             self.keyframes.append(len(self.pts))
         self.pts.append(frame.pts)
@@ -157,7 +160,7 @@ def _decode_all(
         found.interlaced = found.interlaced or frame.interlaced_frame
         if found.interlaced and not allow_interlaced:
             raise MediaError(f"{path} is interlaced", _DEINTERLACE)
-        found.add(frame)
+        found.add(frame, stream.codec_context.codec.canonical_name)
         if progress:
             progress(len(found.pts), stream.frames)
     return found
@@ -300,6 +303,7 @@ def _video_info(
         aspect=stream.sample_aspect_ratio or Fraction(0),
         hdr=static_hdr(frame, context.codec.canonical_name),
         dynamic_hdr=has_dynamic_hdr(frame, context.codec.canonical_name),
+        side_data=tuple(sorted(found.side_data)),
         stream=stream.index,
         streams=tuple(
             _stream_info(s, empty=s.index not in found.others, encrypted=s.index in found.encrypted or has_key(s))

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from vremove_cli import atomic
 from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.media.captions import CODECS, with_captions
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_input, open_output
 from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
@@ -67,8 +68,10 @@ class VideoWriter:
 
     def __init__(self, file: VideoFile, info: ClipInfo, spec: EncodeSpec) -> None:
         self._container, self._stream, self._info, self._spec = file.container, file.video, info, spec
+        self._codec = file.video.codec_context.codec.canonical_name
         self._copier, self._shift = file.copier, file.shift
         self._durations = {p + file.shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
+        self._captions: dict[int, bytes] = {}
         self._palette = _PaletteGraph(info) if spec.encoder == "gif" else None
 
     def write(self, frame: Frame) -> None:
@@ -81,6 +84,8 @@ class VideoWriter:
             raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
         raw.pts, raw.time_base = times.pts[frame.index] + self._shift, times.time_base
         raw.pict_type = 0
+        if frame.captions:
+            self._captions[raw.pts] = frame.captions
         self._mux(self._stream.encode(raw))
 
     def close(self) -> None:
@@ -94,7 +99,9 @@ class VideoWriter:
                 packet.duration = self._durations.get(packet.pts, packet.duration)
             if self._spec.encoder == "libx265" and len(self._durations) <= FEW_FRAMES:
                 packet.dts = packet.pts  # such clips have no B-frames
-            self._container.mux(packet)
+            captions = self._captions.pop(packet.pts, b"")
+            told = with_captions(packet, captions, self._codec) if captions and self._codec in CODECS else packet
+            self._container.mux(told)
 
 
 @contextmanager
