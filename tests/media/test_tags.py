@@ -1,5 +1,7 @@
 """Tags, titles, roles, languages and chapters come back where the container holds them; losses are named."""
 
+import io
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from PIL import Image
 
 from support.clips import scene, write_clip
 from support.rewrite import rewrite
+from vremove_cli.media.ebml import elements
+from vremove_cli.media.read import open_clip
 
 TAGS = {
     "title": "T", "artist": "A", "album": "Al", "comment": "c", "date": "2020", "genre": "g", "track": "3/7",
@@ -154,3 +158,44 @@ def test_a_timecode_track_is_kept_as_a_tag_and_that_is_said(tmp_path: Path, suff
     with av.open(str(output)) as result:
         found = [v for s in result.streams for k, v in s.metadata.items() if k.lower() == "timecode"]
     assert bool(found) is kept
+
+
+def with_chapter_languages(path: Path) -> Path:
+    clip = write_clip(path, chapters=True, time_base=Fraction(1, 1000), pts=list(range(0, 400, 40)))
+    data = clip.read_bytes()
+    clip.write_bytes(data.replace(LANGUAGE + b"und", LANGUAGE + b"deu", 1))
+    return clip
+
+
+LANGUAGE = b"\x43\x7c\x83"  # ID and size of ChapLanguage
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_the_language_of_chapters_stays_in_matroska(tmp_path: Path, suffix: str) -> None:
+    clip = with_chapter_languages(tmp_path / "clip.mkv")
+    output = tmp_path / f"out{suffix}"
+    rewrite(clip, output)
+    data = output.read_bytes()
+    assert data.count(LANGUAGE + b"deu") == 1
+    assert data.index(LANGUAGE + b"deu") < data.index(LANGUAGE + b"und")
+    start = data.rindex(b"\x10\x43\xa7\x70")  # the first one is in the list of places
+    _, begin, end = next(elements(io.BytesIO(data), start, len(data)))
+    if suffix == ".mkv":  # WebM has no checksum
+        assert data[begin] == 0xBF
+        assert data[begin + 2 : begin + 6] == zlib.crc32(data[begin + 6 : end]).to_bytes(4, "little")
+
+
+def test_the_language_of_chapters_is_missed_in_mp4(tmp_path: Path) -> None:
+    clip = with_chapter_languages(tmp_path / "clip.mkv")
+    notes = rewrite(clip, tmp_path / "out.mp4")
+    assert notes == ["mp4 does not hold these tags of chapters, which are lost: language"]
+
+
+@pytest.mark.parametrize("length", [5, 255, 700])
+def test_the_comment_of_a_gif_comes_back(tmp_path: Path, length: int) -> None:
+    first, *rest = [Image.fromarray(scene(t, 96, 64)) for t in range(4)]
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=rest, comment="x" * length, duration=100)
+    assert rewrite(tmp_path / "clip.gif", tmp_path / "out.gif") == []
+    with av.open(str(tmp_path / "out.gif")) as result:
+        assert result.metadata["comment"] == "x" * length
+    assert open_clip(str(tmp_path / "out.gif")).info.frames == 4

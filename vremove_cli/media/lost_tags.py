@@ -6,6 +6,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.completion import languages_of
 from vremove_cli.media.streams import StreamPlan
 from vremove_cli.media.tags import file_tags, stream_tags
 
@@ -76,6 +77,8 @@ def _lost_chapters(source: InputContainer, result: InputContainer, container: st
     if len(after) < len(before):
         return [f"{container} does not hold the {len(before)} chapter(s), which are lost"]
     lost = {n for b, a in zip(before, after, strict=False) for n in _lost(b["metadata"], a["metadata"])}
+    if container not in ("matroska", "webm") and any(languages_of(source)):
+        lost.add("language")
     names = ", ".join(sorted(lost))
     return [f"{container} does not hold these tags of chapters, which are lost: {names}"] if lost else []
 

@@ -7,6 +7,8 @@ from typing import BinaryIO
 
 from av.container import InputContainer
 
+from vremove_cli.media.ebml import element_size
+
 # Element IDs of Matroska (RFC 9559, section 5).
 _EBML_ID, _SEGMENT_ID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _HEAD = 1 << 16  # bytes at the start of a file in which its lengths are searched
@@ -84,10 +86,10 @@ def _matroska(file: BinaryIO, size: int) -> bool:
     """Check the segment's length, or in a live recording, whose segment states none, the last element's."""
     if file.read(4) != _EBML_ID:
         return False
-    file.seek(_element_size(file) or 0, 1)
+    file.seek(element_size(file) or 0, 1)
     if file.read(4) != _SEGMENT_ID:
         return False
-    length = _element_size(file)
+    length = element_size(file)
     if length is not None:
         return file.tell() + length > size
     while file.tell() < size:
@@ -95,22 +97,8 @@ def _matroska(file: BinaryIO, size: int) -> bool:
         if first < 0x10:  # an ID has four bytes at most: padding
             return False
         file.seek(8 - first.bit_length(), 1)
-        file.seek(_element_size(file) or 0, 1)  # without a length: a cluster, whose elements follow
+        file.seek(element_size(file) or 0, 1)  # without a length: a cluster, whose elements follow
     return file.tell() > size
-
-
-def _element_size(file: BinaryIO) -> int | None:
-    """Read an EBML element data size (RFC 8794, section 6); None for an unknown size.
-
-    It is a variable-size integer: the leading zero bits of its first byte count the bytes that follow. All value bits
-    set mean an unknown size.
-    """
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    count = 8 - first[0].bit_length()
-    value = int.from_bytes(bytes([first[0] & ((1 << (7 - count)) - 1)]) + file.read(count), "big")
-    return None if value == (1 << (7 * (count + 1))) - 1 else value
 
 
 def _avi(file: BinaryIO, size: int) -> bool:

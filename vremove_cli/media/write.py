@@ -1,5 +1,6 @@
 """Write the edited clip with the source's frame times, tags, chapters and other streams, whole or not at all."""
 
+import contextlib
 import io
 import math
 import os
@@ -18,6 +19,7 @@ from vremove_cli import atomic
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media.captions import CODECS, with_captions
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
+from vremove_cli.media.completion import languages_of, write_chapter_languages, write_gif_comment
 from vremove_cli.media.container import open_input, open_output
 from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
 from vremove_cli.media.encoder_options import FEW_FRAMES
@@ -31,6 +33,7 @@ from vremove_cli.media.tags import file_tags, needs_keys, stream_tags
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
 # Containers whose edit list hides negative times of audio, but not of the video stream.
 _EDIT_LISTS = ("mp4", "mov")
+_MATROSKA = ("matroska", "webm")
 
 
 class Writer(Protocol):
@@ -207,6 +210,22 @@ def open_video_file(
     ):
         _copy_tags(info, container, streams[0], seconds)
         yield VideoFile(container, streams[0], copier, shift)
+    if not info.is_sequence:
+        _complete(target, info, spec.container)
+
+
+def _complete(target: Path | io.BytesIO, info: ClipInfo, container: str) -> None:
+    """Write what the muxer has left out of a finished file."""
+    with open_input(info.path) as source:
+        comment = source.metadata.get("comment", "") if container == "gif" else ""
+        languages = languages_of(source)
+    if not comment and not (any(languages) and container in _MATROSKA):
+        return
+    with target.open("r+b") if isinstance(target, Path) else contextlib.nullcontext(target) as file:
+        if comment:
+            write_gif_comment(file, comment)
+        else:
+            write_chapter_languages(file, languages)
 
 
 def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
