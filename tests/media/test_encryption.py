@@ -70,4 +70,4 @@ def test_encrypted_sound_is_not_copied_without_its_key(tmp_path: Path) -> None:
     notes: list[str] = []
     (plan,) = plan_streams(locked, spec, drop=True, notes=notes)
     assert plan.action == "drop"
-    assert notes == ["#1 audio aac (und) is encrypted: dropped"]
+    assert notes == ["#1 audio aac (und) is encrypted: it is dropped"]

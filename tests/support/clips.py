@@ -123,7 +123,7 @@ def _write_sound(container: Any, sound: Any, seconds: float) -> None:
     kind = sound.codec_context.format.name
     for start in range(0, max(size, int(seconds * 48000)), size):
         wave = rng.uniform(-0.2, 0.2, (2, size)).astype(np.float32)
-        if kind in ("s16", "flt"):
+        if not kind.endswith("p"):  # all channels in one plane
             wave = wave.T.reshape(1, -1)
         samples = wave
         if kind.startswith("s"):

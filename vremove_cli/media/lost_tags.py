@@ -11,8 +11,10 @@ from vremove_cli.media.streams import StreamPlan
 from vremove_cli.media.tags import file_tags, stream_tags
 
 _TIMECODE = "timecode"
-# Tags whose loss nobody would miss: the name of the software component that wrote a track, and its date.
-_UNNOTED = ("handler_name", "creation_time", "language", _TIMECODE)
+# Tags that are not missed in a list: two have a sentence or a line of their own, and the others name and date the
+# software component that wrote a track.
+_UNNOTED = (_TIMECODE,)
+_UNNOTED_OF_STREAMS = ("handler_name", "creation_time", "language")
 _UNKNOWN_LANGUAGE = ("", "und")
 
 
@@ -31,7 +33,8 @@ def lost_tags(
     lost = _lost(file_tags(source), file_tags(result))
     for stream, kept in _pairs(source, result, info, plans):
         where = f" of #{stream.index} {stream.type}"
-        lost += [name + where for name in _lost(stream_tags(stream), stream_tags(kept))]
+        missing = _lost(stream_tags(stream), stream_tags(kept))
+        lost += [name + where for name in missing if name.lower() not in _UNNOTED_OF_STREAMS]
         lost += [f"language {_language(stream)}{where}"] * (_language(stream) not in ("", _language(kept)))
         lost += [f"role {role}{where}" for role in _roles(stream) if role not in _roles(kept)]
     notes = [f"{container} does not hold these tags, which are lost: {', '.join(lost)}"] if lost else []

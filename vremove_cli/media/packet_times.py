@@ -4,17 +4,20 @@ Two recordings that were joined as files (`cat a.ts b.ts`) have times that start
 decides by how much all later times are moved, so that picture and sound stay together.
 """
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av.rational import AVRational
 from av.stream import Stream
 
-# Seconds by which decoding times must fall back to count as a restart: less is jitter. FFmpeg's command takes as many.
-_FALL = Fraction(1, 10)
-# Sound of which each packet is one frame of a stated number of samples.
-_STATES_LENGTH = ("mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")
+# Seconds by which decoding times fall back where they start again. Sound may be off the picture by less (EBU R37).
+_FALL = Fraction(1, 25)
+# Sound of which each packet is one frame: of a number of samples that FFmpeg states, or of this one (ATSC A/52).
+_FRAMED = ("mp3", "mp3float", "mp2", "mp2float", "ac3")
+_AC3_SAMPLES = 1536
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,13 @@ class CopiedTimes:
 
     Args:
         restarts: The restarts that the edited stream has.
-        length: Seconds of each packet, where the packets are to follow each other without a gap; else None.
+        sound: What tells how long a packet is, where packets are to follow each other without a gap; else None.
     """
 
-    def __init__(self, restarts: tuple[Restart, ...], length: Fraction | None) -> None:
+    def __init__(self, restarts: tuple[Restart, ...], sound: "SoundLength | None") -> None:
         self._restarts = restarts
         self._positions = [r.position for r in restarts]
-        self._length = length
+        self._sound = sound
         self._part = 0  # restarts before the current packet
         self._last: int | None = None  # dts of the last packet as the file states it
         self._end: Fraction | None = None  # seconds, of the last packet
@@ -103,11 +106,12 @@ class CopiedTimes:
     def move(self, packet: av.Packet) -> None:
         """Move the next packet."""
         self._follow_restarts(packet)
-        if self._length is not None and packet.dts is not None:
-            stated = packet.dts * packet.time_base
-            begins = stated if self._end is None or abs(stated - self._end) <= self._length / 2 else self._end
-            _add(packet, round((begins - stated) / packet.time_base))
-            self._end = begins + self._length
+        if self._sound is not None and packet.dts is not None and packet.size:
+            begins, length = packet.dts * packet.time_base, self._sound.seconds(packet)
+            if self._end is not None and abs(begins - self._end) > length / 2:
+                begins = self._end
+                self._sound.place(packet, begins)
+            self._end = begins + length
 
     def _follow_restarts(self, packet: av.Packet) -> None:
         """Add the shift of the part that a packet is in: the stream's own times fall there, or the video's did."""
@@ -130,10 +134,11 @@ class IncreasingTimes:
 
     Args:
         least: Ticks from one to the next at least: 0 where two packets may have the same time, else 1.
+        sound: Whether a packet without a length is as long as the one before. In mp4 the last one is lost without.
     """
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self, least: int, *, sound: bool) -> None:
+        self._least, self._sound = least, sound
         self._last: int | None = None  # ticks of the output stream
 
     def move(self, packet: av.Packet) -> None:
@@ -144,13 +149,39 @@ class IncreasingTimes:
             return
         if self._last is not None:
             packet.dts = max(packet.dts, self._last + self._least)
+            if self._sound and not packet.duration:
+                packet.duration = packet.dts - self._last
         if packet.pts is not None and packet.pts < packet.dts:
             packet.pts = packet.dts
         self._last = packet.dts
 
 
-def packet_length(container: str, stream: Stream) -> Fraction | None:
-    """Return the seconds of each packet of a stream of sound whose times are not stated; None for all others.
+@dataclass(frozen=True)
+class SoundLength:
+    """Tells how long packets of sound are.
+
+    Attributes:
+        rate: Samples a second.
+        samples: Samples in every packet; 0 for PCM.
+        sample_bytes: Bytes of one sample of all channels, for PCM.
+    """
+
+    rate: int
+    samples: int
+    sample_bytes: int
+
+    def seconds(self, packet: av.Packet) -> Fraction:
+        """Return the length of a packet."""
+        return Fraction(self.samples or packet.size // self.sample_bytes, self.rate)
+
+    def place(self, packet: av.Packet, begins: Fraction) -> None:
+        """Let a packet begin at a number of seconds, to the sample."""
+        packet.rescale_ts(AVRational(1, self.rate))
+        packet.pts = packet.dts = round(begins * self.rate)
+
+
+def unclocked_sound(container: str, stream: Stream) -> SoundLength | None:
+    """Return the length of a stream's packets if it is sound whose times are not stated; None for all others.
 
     AVI stores no times: FFmpeg computes them from a clock in the header, which may be wrong.
 
@@ -159,9 +190,13 @@ def packet_length(container: str, stream: Stream) -> Fraction | None:
         stream: A stream of the source.
     """
     context = stream.codec_context
-    if container != "avi" or context is None or context.name not in _STATES_LENGTH:
+    if container != "avi" or context is None or stream.type != "audio" or not context.sample_rate:
         return None
-    return Fraction(context.frame_size, context.sample_rate) if context.frame_size and context.sample_rate else None
+    if context.name.startswith("pcm_"):
+        bits = re.search(r"\d+", context.name)  # none in A-law and mu-law, which have 8
+        return SoundLength(context.sample_rate, 0, context.channels * (int(bits.group()) if bits else 8) // 8)
+    samples = _AC3_SAMPLES if context.name == "ac3" else context.frame_size
+    return SoundLength(context.sample_rate, samples, 0) if context.name in _FRAMED and samples else None
 
 
 def _falls(packet: av.Packet, last: int) -> bool:

@@ -29,6 +29,7 @@ from vremove_cli.media.timing import FrameTimes, repaired
 from vremove_cli.media.truncation import is_truncated
 
 Progress = Callable[[int, int], None]  # frames done, frames expected (0 where the file does not say)
+_UNKNOWN_DATA = "bin_data"  # FFmpeg's name of any data
 _UNKNOWN_RATE = Fraction(25)  # frames a second where neither the frames nor the stream say
 _DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
 
@@ -322,12 +323,20 @@ def _video_info(
     )
 
 
+def _kind_of(stream: Stream) -> str:
+    """Return the name of a stream's codec; of timed data without one, such as telemetry, what its writer called it."""
+    name = codec_name(stream)
+    if stream.type == "data" and name in ("", _UNKNOWN_DATA):
+        name = stream.metadata.get("handler_name", "").strip()
+    return name or "unknown"
+
+
 def _stream_info(stream: Stream, *, empty: bool, encrypted: bool) -> StreamInfo:
     picture = stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
     return StreamInfo(
         index=stream.index,
         type=stream.type,
-        codec=codec_name(stream) or "unknown",
+        codec=_kind_of(stream),
         language=stream.metadata.get("language", ""),
         picture=picture,
         empty=empty and stream.type != "attachment" and not picture,

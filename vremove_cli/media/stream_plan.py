@@ -23,6 +23,8 @@ from vremove_cli.media.write import open_video_file
 
 _TEXT_CODECS = ("subrip", "srt", "text")  # subtitles that are rewritten as mov_text
 _MOV_TEXT = "mov_text"
+# Layers of MPEG audio share a number in mp4, and one decoder reads them all.
+_MPEG_AUDIO, _LAYERS = "MPEG audio", ("mp2", "mp2float", "mp3", "mp3float")
 _TEXT_CONTAINERS = ("mp4", "mov")
 
 
@@ -108,7 +110,8 @@ def _holds(file: bytes, container: str, source: InputContainer, plans: Iterable[
 def _kind(stream: Stream, action: Action = "copy") -> tuple[str, str]:
     if stream.type == "attachment":
         return stream.type, ""
-    return stream.type, _MOV_TEXT if action == "text" else codec_name(stream)
+    name = _MOV_TEXT if action == "text" else codec_name(stream)
+    return stream.type, _MPEG_AUDIO if name in _LAYERS else name
 
 
 def _without_refused(
@@ -133,7 +136,7 @@ def _without_refused(
         named, verb = " and ".join(map(str, lost)), "does" if len(lost) == 1 else "do"
         if not drop:
             raise MediaError(f"{named} {verb} not fit into {spec.container}", _advice(lost, plans, info, spec, source))
-        notes.append(f"{named} {verb} not fit into {spec.container}: dropped")
+        notes.append(f"{named} {verb} not fit into {spec.container}: {_is_dropped(lost)}")
     return _without(plans, refused)
 
 
@@ -148,12 +151,16 @@ def _without_encrypted(plans: list[StreamPlan], info: ClipInfo, *, drop: bool, n
         problem = f"{' and '.join(map(str, lost))} {'is' if len(lost) == 1 else 'are'} encrypted"
         if not drop:
             raise MediaError(problem, f"decrypt the file first, or {_drop_advice(lost)}")
-        notes.append(f"{problem}: dropped")
+        notes.append(f"{problem}: {_is_dropped(lost)}")
     return _without(plans, {s.index for s in lost})
 
 
 def _without(plans: list[StreamPlan], indices: set[int]) -> list[StreamPlan]:
     return [replace(p, action="drop") if p.index in indices else p for p in plans]
+
+
+def _is_dropped(lost: list[StreamInfo]) -> str:
+    return "it is dropped" if len(lost) == 1 else "they are dropped"
 
 
 def _drop_advice(lost: list[StreamInfo]) -> str:

@@ -11,9 +11,10 @@ from av.container import InputContainer, OutputContainer
 from av.rational import AVRational
 from av.stream import AttachmentStream, Stream
 
+from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.container import open_input
-from vremove_cli.media.packet_times import CopiedTimes, IncreasingTimes, packet_length
+from vremove_cli.media.packet_times import CopiedTimes, IncreasingTimes, unclocked_sound
 from vremove_cli.media.tags import stream_tags
 
 AddVideo = Callable[[], None]
@@ -84,6 +85,7 @@ class PacketCopier:
     ) -> None:
         self._shift = shift
         self._target = target
+        self._labels = {p.index: p.label for p in plans}
         self._outputs: dict[int, Stream] = {}
         self._text: set[int] = set()
         templates = {p.index: source.streams[p.index] for p in plans} if source is not None else {}
@@ -99,9 +101,12 @@ class PacketCopier:
             if plan.index > info.stream:
                 self._add_stream(plan, templates[plan.index])
         read = [templates[i] for i in self._outputs]
-        self._source_times = {s.index: CopiedTimes(info.restarts, packet_length(info.container, s)) for s in read}
+        self._source_times = {s.index: CopiedTimes(info.restarts, unclocked_sound(info.container, s)) for s in read}
         loose = bool(target.format.flags & _TS_NONSTRICT)
-        self._output_times = {s.index: IncreasingTimes(0 if loose or s.type in _MAY_COINCIDE else 1) for s in read}
+        self._output_times = {
+            s.index: IncreasingTimes(0 if loose or s.type in _MAY_COINCIDE else 1, sound=s.type == "audio")
+            for s in read
+        }
         packets: Iterator[av.Packet] = source.demux(read) if source is not None and read else iter(())
         self._packets = (self._timed(p) for p in packets)
         self._next: av.Packet | None = None
@@ -140,6 +145,7 @@ class PacketCopier:
             self._mux(packet)
 
     def _mux(self, packet: av.Packet) -> None:
+        """Write a packet of the source; raise `MediaError` where the muxer refuses it."""
         index = packet.stream.index
         if index in self._mov_text and bytes(packet) == _EMPTY_MOV_TEXT:
             return
@@ -153,7 +159,13 @@ class PacketCopier:
         self._target.start_encoding()  # from here on the output has its own ticks
         packet.rescale_ts(AVRational(packet.stream.time_base))
         self._output_times[index].move(packet)
-        self._target.mux(packet)
+        try:
+            self._target.mux(packet)
+        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+            raise MediaError(
+                f"{self._labels[index]} cannot be copied as it is ({error.strerror})",
+                "write to another kind of file with -o, or take the stream out of the source first",
+            ) from error
 
     def copy_first(self, seconds: Fraction) -> None:
         """Copy the first packet of every stream, at `seconds` in the source's time."""

@@ -11,6 +11,7 @@ from av.stream import Stream
 # Tags that describe the source's encoding and not its content.
 _ENCODING_TAGS = (
     "encoder",
+    "software",
     "duration",
     "number_of_frames",
     "number_of_bytes",
