@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
-from support.clips import packets_of, write_clip
+from support.clips import Picture, packets_of, scene, write_clip
 from support.rewrite import rewrite
 from vremove_cli.errors import MediaError
 from vremove_cli.media.read import open_clip
@@ -62,6 +63,21 @@ def test_parts_of_variable_rate_keep_their_own_times(tmp_path: Path) -> None:
     steps = [b - a for a, b in pairwise(shown)]
     assert [b - a for a, b in pairwise(info.times.pts[:6])] == steps
     assert [b - a for a, b in pairwise(info.times.pts[6:])] == steps
+
+
+def test_every_frame_of_joined_parts_is_found_again(tmp_path: Path) -> None:
+    options = {"g": "4", "bf": "2"}
+    parts = [transport_stream(tmp_path / f"{k}.ts", picture=shifted(k), options=options) for k in range(3)]
+    reader = open_clip(str(joined(parts, tmp_path / "clip.ts")))
+    every = [np.array(f.planes()[0]) for f in reader.frames()]
+    assert len(every) == 36
+    for start in range(0, 36, 5):
+        (frame,) = reader.frames(start, start + 1)
+        assert (frame.planes()[0] == every[start]).all()
+
+
+def shifted(k: int) -> Picture:
+    return lambda t, width, height: scene(t + 12 * k, width, height)
 
 
 def test_lost_frames_of_joined_parts_are_repeated_in_their_own_part(tmp_path: Path) -> None:

@@ -91,8 +91,9 @@ def _timecode(source: InputContainer, result: InputContainer, container: str) ->
     stated = [s for s in source.streams if _TIMECODE in s.metadata]
     if not stated:
         return []
-    name = f"the timecode {stated[0].metadata[_TIMECODE]}"
+    first, *others = dict.fromkeys(s.metadata[_TIMECODE] for s in stated)
     found = [result, *result.streams]
     if not any(k.lower() == _TIMECODE for place in found for k in place.metadata):
-        return [f"{container} does not hold {name}, which is lost"]
-    return [f"{name} is kept as a tag"] if any(s.type == "data" for s in stated) else []
+        return [f"{container} does not hold the timecode {first}, which is lost"]
+    kept = [f"the timecode {first} is kept as a tag"] if any(s.type == "data" for s in stated) else []
+    return kept + [f"a second timecode, {other}, is lost" for other in others]

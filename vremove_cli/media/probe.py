@@ -288,7 +288,8 @@ def _video_info(
     frame, context = found.first, stream.codec_context
     assert frame is not None
     # A seek uses the container's own times: where they were repaired or frames inserted, reading starts at frame 0.
-    keyframes = tuple(found.keyframes) if list(times.pts) == found.pts else (0,)
+    seekable = list(times.pts) == found.pts and not found.clock.restarts
+    keyframes = tuple(found.keyframes) if seekable else (0,)
     return ClipInfo(
         path=str(path),
         container=container.format.name,

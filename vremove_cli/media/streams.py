@@ -85,6 +85,7 @@ class PacketCopier:
     ) -> None:
         self._shift = shift
         self._target = target
+        self._empty = {s.index for s in info.streams if s.empty}
         self._labels = {p.index: p.label for p in plans}
         self._outputs: dict[int, Stream] = {}
         self._text: set[int] = set()
@@ -168,8 +169,8 @@ class PacketCopier:
             ) from error
 
     def copy_first(self, seconds: Fraction) -> None:
-        """Copy the first packet of every stream, at `seconds` in the source's time."""
-        missing = set(self._outputs)
+        """Copy the first packet of every stream that has one, at `seconds` in the source's time."""
+        missing = self._outputs.keys() - self._empty
         for packet in self._packets:
             if packet.size and packet.stream.index in missing:
                 missing.remove(packet.stream.index)
