@@ -146,6 +146,22 @@ def test_sound_with_times_that_repeat_is_written(tmp_path: Path) -> None:
     assert len(times(tmp_path / "out.mp4", "audio")) == len(times(clip, "audio"))
 
 
+def test_sound_that_begins_late_is_said_to_begin_at_once_in_avi(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "source.mkv", audio="aac")
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(source)) as old, av.open(str(clip), "w") as new:
+        outs = [new.add_stream_from_template(s) for s in old.streams]
+        for packet in old.demux():
+            if packet.size:
+                late = 700 if packet.stream.type == "audio" else 0
+                packet.pts, packet.dts = packet.pts + late, packet.dts + late if packet.dts is not None else None
+                packet.stream = outs[packet.stream.index]
+                new.mux(packet)
+    assert not [n for n in rewrite(clip, tmp_path / "out.mp4") if "after the picture" in n]
+    (said,) = [n for n in rewrite(clip, tmp_path / "out.avi") if "after the picture" in n]
+    assert said.startswith("#1 audio aac starts 0.70 s after the picture")
+
+
 def silent(container: Any) -> None:
     container.add_stream("aac", rate=48000).layout = "stereo"
 

@@ -8,6 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 
 import av
 from av.container import InputContainer
@@ -21,6 +22,7 @@ from vremove_cli.media.lost_tags import lost_tags
 from vremove_cli.media.streams import Action, StreamPlan
 from vremove_cli.media.write import open_video_file
 
+_UNSEEN_DELAY = Fraction(3, 50)  # seconds by which sound may be late (EBU R37)
 _TEXT_CODECS = ("subrip", "srt", "text")  # subtitles that are rewritten as mov_text
 _MOV_TEXT = "mov_text"
 # Layers of MPEG audio share a number in mp4, and one decoder reads them all.
@@ -55,6 +57,7 @@ def plan_streams(info: ClipInfo, spec: EncodeSpec, *, drop: bool, notes: list[st
             raise MediaError(f"{spec.encoder} cannot write this clip to {spec.container}", "write to .mkv")
         with _read_back(file, spec.container) as result:
             notes += lost_tags(source, result, info, spec.container, plans)
+        notes += _late_sound(plans, info, source) if spec.container == "avi" else []
     return tuple(plans)
 
 
@@ -70,6 +73,14 @@ def _plan(stream: Stream, info: StreamInfo, container: str) -> StreamPlan:
     elif stream.type == "subtitle" and info.codec in _TEXT_CODECS and container in _TEXT_CONTAINERS:
         action = "text"
     return StreamPlan(info.index, action, str(info), seconds)
+
+
+def _late_sound(plans: list[StreamPlan], info: ClipInfo, source: InputContainer) -> list[str]:
+    """Return sentences about sound that begins after the picture, which AVI cannot say."""
+    begins = info.times.pts[0] * info.times.time_base
+    heard = [p for p in plans if p.action == "copy" and p.start and source.streams[p.index].type == "audio"]
+    late = [(p, Fraction(p.start) - begins) for p in heard if Fraction(p.start) - begins > _UNSEEN_DELAY]
+    return [f"{p.label} starts {float(delay):.2f} s after the picture, and in avi with it" for p, delay in late]
 
 
 def _becomes_tag(stream: Stream) -> bool:

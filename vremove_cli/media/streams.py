@@ -171,13 +171,11 @@ class PacketCopier:
     def copy_first(self, seconds: Fraction) -> None:
         """Copy the first packet of every stream that has one, at `seconds` in the source's time."""
         missing = self._outputs.keys() - self._empty
-        for packet in self._packets:
+        while missing and (packet := next(self._packets, None)) is not None:
             if packet.size and packet.stream.index in missing:
                 missing.remove(packet.stream.index)
                 packet.pts = packet.dts = round(seconds / packet.time_base)
                 self._mux(packet)
-            if not missing:
-                return
 
 
 def _is_mov_text(stream: Stream) -> bool:
