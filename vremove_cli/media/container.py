@@ -5,6 +5,7 @@ it opens the named file and nothing else.
 """
 
 import contextlib
+import io
 import os
 import re
 import warnings
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from vremove_cli.errors import MediaError, is_out_of_memory
@@ -27,6 +29,8 @@ _OPENS_OTHERS |= {"tedcaptions", "webm_dash_manifest"}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0\n", b"v=0\r\n")  # how files begin that name others
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 _HEAD = 512  # bytes in which a playlist shows
+# Options of a decoder. Damage must raise an error: by default FFmpeg conceals it and goes on.
+STRICT = {"err_detect": "explode", "max_pixels": str(max_pixels())}
 
 
 def open_alone(path: str) -> InputContainer:
@@ -85,11 +89,13 @@ def open_input(path: str) -> InputContainer:
 
 
 @contextmanager
-def open_output(path: Path, container: str, options: dict[str, str] | None = None) -> Iterator[OutputContainer]:
+def open_output(
+    target: Path | io.BytesIO, container: str, options: dict[str, str] | None = None
+) -> Iterator[OutputContainer]:
     """Open a file for writing; it is closed when the block ends.
 
     Args:
-        path: Path of the file.
+        target: Path of the file, or memory.
         container: FFmpeg's name of the muxer.
         options: Options of the muxer.
 
@@ -97,7 +103,7 @@ def open_output(path: Path, container: str, options: dict[str, str] | None = Non
         av.error.FFmpegError: If the muxer cannot write the file. After an error of the block, errors of closing the
             unfinished file are dropped.
     """
-    output = av.open(str(path), "w", format=container, options=options or {})
+    output = av.open(str(target) if isinstance(target, Path) else target, "w", format=container, options=options or {})
     try:
         yield output
     except BaseException:
@@ -141,6 +147,23 @@ def unreadable(path: str, error: Exception) -> MediaError:
     )
 
 
+def codec_name(stream: Stream) -> str:
+    """Return FFmpeg's name of a stream's codec, or an attachment's MIME type; empty where FFmpeg knows neither."""
+    if isinstance(stream, AttachmentStream):
+        return stream.mimetype or ""
+    if stream.codec_context is not None:
+        return str(stream.codec_context.name)
+    return (stream.name or "") if stream.type == "data" else ""
+
+
+def codec_tag(context: av.CodecContext) -> str:
+    """Return a codec's four-character code; empty where it is no text, such as a stream type in MPEG-TS."""
+    try:
+        return str(context.codec_tag).strip("\0 ")
+    except UnicodeDecodeError:
+        return ""
+
+
 def read_image(path: Path) -> av.VideoFrame:
     """Decode the first frame of an image file.
 
@@ -149,6 +172,9 @@ def read_image(path: Path) -> av.VideoFrame:
     """
     try:
         with open_alone(str(path)) as container:
+            context = container.streams.video[0].codec_context
+            if context.name == "mjpeg":  # the others refuse half a picture anyway, and TIFF for less
+                context.options = STRICT
             for frame in container.decode(video=0):
                 return frame
     except (av.error.FFmpegError, ValueError, IndexError) as error:
