@@ -57,7 +57,7 @@ _ANNOUNCED = {
     "pixel format": ("converted", "written as", "is used", "alpha"),
     "colour": ("converted", "colour"),
     "pixels": ("converted", "written as", "is used", "alpha", "damaged", "palette", "colours"),
-    "side data": ("HDR", "caption", "side data", "second eye"),
+    "side data": ("HDR", "caption", "side data", "second eye", "is used"),
     "streams": ("cannot be copied", "dropped", "not written", "lost", "packet"),
     "picture tags": ("tag", "profile"),
     "tags": ("tag", "cannot be copied", "dropped", "not written"),
@@ -197,7 +197,7 @@ def _erase_and_compare(file: Path, name: str, kind: str, facts: dict[str, Any], 
         erased = vremove(limits, *command)
         if erased.status or erased.stopped:
             return _failed(erased, name, kind)
-        notes = [*facts["notes"], *json.loads(erased.stdout)["notes"]]
+        notes = list(dict.fromkeys([*facts["notes"], *json.loads(erased.stdout)["notes"]]))
         compared = run([sys.executable, str(_COMPARE), str(file), str(result)], limits)
     if compared.status or compared.stopped:
         why = compared.stopped or compared.sentence
