@@ -41,7 +41,7 @@ _COMPARE = ROOT / "tests/support/clip_differences.py"
 # The result keeps these suffixes, which the product writes; files with the others are written to .mkv.
 _KEPT = re.compile(r"mp4|m4v|mov|mkv|webm|avi|ts|m2ts|mts|mpg|flv|mxf|gif|png|tiff?|jpe?g|webp|bmp")
 _OTHERS = re.compile(
-    r"mpeg|vob|f4v|3gp|3g2|wmv|asf|ogv|dv|y4m|[hx]?26[45]|hevc|ivf|obu|m2v|mj2|rm|fl[ic]|apng|avif|heic|jp2|exr"
+    r"mpeg|vob|f4v|3gp|3g2|wmv|asf|ogv|dv|y4m|[hx]?26[45]|hevc|ivf|obu|av1|m2v|mj2|rm|fl[ic]|apng|avif|heic|jp2|exr"
 )
 VERDICTS = ("ok", "noted", "refused", "differs", "error", "internal error", "crash", "timeout", "memory")
 _POLL = 0.1  # seconds
@@ -232,9 +232,14 @@ def draw_mask(path: Path, size: str) -> None:
     """Write a picture that is white in its middle."""
     width, height = map(int, size.split("x"))
     mask = np.zeros((height, width), np.uint8)
-    half = [max(1, n // (2 * _MASK_PART)) for n in (height, width)]
-    mask[height // 2 - half[0] : height // 2 + half[0], width // 2 - half[1] : width // 2 + half[1]] = 255
+    mask[_middle(height), _middle(width)] = 255
     cv2.imwrite(str(path), mask)
+
+
+def _middle(length: int) -> slice:
+    part = max(1, length // _MASK_PART)
+    start = (length - part) // 2
+    return slice(start, start + part)
 
 
 def announced(topic: str, notes: list[str]) -> bool:
