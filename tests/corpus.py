@@ -277,8 +277,13 @@ def print_tables(verdicts: list[Verdict]) -> None:
 
 
 def _general(detail: str) -> str:
-    """A sentence without the file's name and the numbers, so that equal ones can be counted."""
-    text = re.sub(r"/\S.*?\.\w{2,4}(?=[\s:]|$)", "FILE", detail)
+    """A sentence without the file's name and the numbers, or what differs without the values: equal ones count."""
+    text = re.sub(r"/\S.*?\.\w{2,4}(?=[\s:']|$)", "FILE", detail)
+    if " -> " in detail:
+        topic, _, values = detail.partition(": ")
+        name = values.partition(":")[0] if topic in ("tags", "side data") else values.partition(" ")[0]
+        text = f"{topic}: {name} ..." if name[0].isalpha() else topic
+        text += " (noted)" if detail.endswith(" (noted)") else ""
     return re.sub(r"\d+(?:[./]\d+)*", "N", text)
 
 

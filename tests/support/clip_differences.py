@@ -87,6 +87,9 @@ def facts_of(path: Path) -> Facts:
         }
         found.values |= {"aspect": video.sample_aspect_ratio or Fraction(1), "disposition": video.disposition.name}
         found.tags |= _tags("file", container.metadata) | _tags("video", video.metadata)
+        # FFmpeg gives a HEIC picture of tiles as one stream a tile; the product that edits one has lost the others.
+        if video.disposition & av.stream.Disposition.dependent:
+            found.values["size: one tile of"] = len(container.streams.video)
         for chapter in container.chapters():
             base = chapter["time_base"] or Fraction(1)
             title = str(chapter["metadata"].get("title", ""))
@@ -179,7 +182,7 @@ def differences(source: Path, result: Path) -> list[Difference]:
     found: list[Difference] = []
     seen = _compare_frames(source, result, before, after, found)
     for name, value in before.values.items():
-        if value is not None and after.values.get(name) != value:
+        if value is not None and _differs(name, value, after):
             topic, _, detail = name.partition(": ")
             found.append(Difference(topic, f"{detail} {value} -> {after.values.get(name)}".strip()))
     shift = _compare_times(seen, found)
@@ -192,6 +195,12 @@ def differences(source: Path, result: Path) -> list[Difference]:
     for name, (old, new) in changed.items():
         found.append(Difference("tags", f"{name}: {old[:40]!r} -> {None if new is None else new[:40]!r}"))
     return found
+
+
+def _differs(name: str, value: Any, after: Facts) -> bool:
+    """Whether a value was lost; a video lacks what only picture files have."""
+    only_pictures = name.startswith(("picture tags", "frames: pages"))
+    return bool(after.values.get(name, value if only_pictures else None) != value)
 
 
 def _compare_frames(source: Path, result: Path, before: Facts, after: Facts, found: list[Difference]) -> Pictures:
