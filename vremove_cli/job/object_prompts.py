@@ -95,7 +95,8 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
             and frame, or a frame has a negative point before anything says what the object is.
     """
     out: PromptsByObject = {}
-    for prompt in prompts:
+    for given in prompts:
+        prompt = given.in_pixels(*clip.shown_size)
         if not prompt.mask:
             check_inside(prompt, *clip.shown_size)
         frame = _frame_for(prompt, prompts, clip, span)
