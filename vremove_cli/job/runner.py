@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.composite import PlateResult
-from vremove_cli.job.estimate import check_resources
+from vremove_cli.job.doubts import doubts
+from vremove_cli.job.estimate import check_resources, expected
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.exports import (
     check_exports,
@@ -18,11 +19,12 @@ from vremove_cli.job.exports import (
     write_mask_sheet,
     write_object_masks,
 )
-from vremove_cli.job.mask_store import doubt_notes, mask_results
+from vremove_cli.job.mask_store import mask_notes, mask_results
 from vremove_cli.job.object_prompts import object_prompts
 from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request, planned_folder, report_path
-from vremove_cli.job.plan import Plan, check_input, nothing_to_erase
-from vremove_cli.job.render import Summary, render
+from vremove_cli.job.plan import EMPTY_MASK, FULL_MASK, SHRUNK_MASK, Plan, check_input, nothing_to_erase
+from vremove_cli.job.render import Output, Summary, render, written
+from vremove_cli.job.report import result_of
 from vremove_cli.job.request import Exports
 from vremove_cli.job.resume import PATIENCE, open_plan
 from vremove_cli.job.stages.kinds import MASK_STAGES, STAGES
@@ -99,6 +101,7 @@ def run_work(path: str, *, task: str | None = None, threads: int | None = None, 
     if task is not None and task not in {t.id for t in plan.tasks}:
         raise UsageError(f"the plan has no task '{task}'", "`vremove work FOLDER --list` names them")
     with limited(threads or plan.request.threads):
+        on_event(expected(plan, folder, "track", "background", "plate", "fill"))
         return _work(plan, folder, task, on_event)
 
 
@@ -128,6 +131,7 @@ def run_finish(
     exports = exports or Exports()
     check_targets(plan.request, exports, overwrite=overwrite)
     with limited(threads or plan.request.threads):
+        on_event(expected(plan, folder, "write"))
         summary = render(plan, folder, exports, overwrite=overwrite, emit=on_event)
     _write_report(plan, summary)
     return summary
@@ -170,6 +174,7 @@ def run_erase(
         plan = open_plan(folder, request, on_event)
         check_output(request.output, plan.clip, plan.encode, overwrite=overwrite)
         check_resources(plan, folder.path)
+        on_event(expected(plan, folder, "track", "background", "plate", "fill", "write"))
         tally = _work(plan, folder, None, on_event)
         _check_masks(plan, folder)
         summary = _render_once(plan, folder, exports, overwrite, clock, on_event)
@@ -232,6 +237,7 @@ def run_mask(
     with limited(request.threads), folder.occupied(keep=keep_work):
         plan = open_plan(folder, request, on_event)
         outputs = targets(plan.prompts)
+        on_event(expected(plan, folder, "track"))
         tally = _work(plan, folder, None, on_event, kinds=MASK_STAGES)
         _check_masks(plan, folder)
         if per_object:
@@ -242,17 +248,21 @@ def run_mask(
             write_cutout(plan, folder, exports.write_cutout)
         if exports.write_preview:
             write_mask_sheet(plan, folder, exports.write_preview, grid=grid)
-        doubts = doubt_notes(plan, folder)
-        for doubt in doubts:
-            on_event(Note(doubt))
-    made = _mask_summary(plan, tally, [str(Path(p).absolute()) for p in outputs], doubts)
-    return replace(made, seconds=time.monotonic() - started, outputs=made.outputs if per_object else ())
+        notes = mask_notes(plan, folder)
+        for note in notes:
+            on_event(note)
+        made = _mask_summary(plan, tally, [str(Path(p).absolute()) for p in outputs], notes)
+        made = replace(made, doubts=doubts(plan, folder))
+    named = [Output("mask", p, n) for p, n in zip(outputs, plan.prompts, strict=False)] if per_object else []
+    rest = written("mask", made.output, exports)
+    return replace(made, seconds=time.monotonic() - started, outputs=(*named, *rest[bool(named) :]))
 
 
-def _mask_summary(plan: Plan, tally: Tally, outputs: list[str], doubts: list[str]) -> Summary:
+def _mask_summary(plan: Plan, tally: Tally, outputs: list[str], notes: list[Note]) -> Summary:
     """Return what was done when only masks were written."""
     width, height = plan.clip.shown_size
     return Summary(
+        input=plan.request.input,
         output=outputs[0],
         frames=plan.clip.frames,
         width=width,
@@ -263,10 +273,10 @@ def _mask_summary(plan: Plan, tally: Tally, outputs: list[str], doubts: list[str
         doubtful=0.0,
         unseen=0.0,
         seconds=0.0,
-        notes=(*plan.notes, *doubts),
+        notes=(*plan.notes, *(note.text for note in notes)),
         done=len(tally.done),
         reused=len(tally.reused),
-        outputs=tuple(outputs),
+        warnings=tuple(notes),
     )
 
 
@@ -332,15 +342,13 @@ def _check_masks(plan: Plan, folder: WorkFolder) -> None:
         found += result.table.used
         full += result.full
     if not found:
-        what = "the mask is empty on every frame" if plan.request.mask_file else "nothing was found at the prompt"
+        what = EMPTY_MASK if plan.request.mask_file else "nothing was found at the prompt"
         raise nothing_to_erase(what)
     plates = [folder.result(t.id, PlateResult) for t in plan.tasks_of("plate")]
     if plates and not any(r is None or r.recovered + r.doubtful + r.unseen for r in plates):
-        raise nothing_to_erase("nothing is left of the mask after --grow shrank it")
+        raise nothing_to_erase(SHRUNK_MASK)
     if full == frames:
-        raise nothing_to_erase(
-            "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
-        )
+        raise nothing_to_erase(FULL_MASK)
 
 
 def _render_once(
@@ -363,7 +371,7 @@ def _render_once(
 
 def _write_report(plan: Plan, summary: Summary) -> None:
     """Write the report, `clip.clean.vremove.json` beside `clip.clean.mp4`: what was done, and what did it."""
-    write_json(report_path(Path(plan.request.output)), {**asdict(summary), "plan": _provenance(plan)})
+    write_json(report_path(Path(plan.request.output)), {**result_of(summary, "report"), "plan": _provenance(plan)})
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:

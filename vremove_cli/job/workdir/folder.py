@@ -65,21 +65,26 @@ class WorkFolder:
         Raises:
             UsageError: The folder is not ours and holds anything, or one of ours was replaced by a link.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is not a folder", "choose another one with --work")
         fresh = not self.path.exists()
-        held = [] if fresh else [p for p in self.path.iterdir() if not p.name.startswith(".")]
-        strange = [p.name for p in held if p.name not in _OURS or not self._ours() or p.is_symlink()]
-        if strange:
-            raise UsageError(
-                f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
-            )
+        held = self.check()
         self.path.mkdir(parents=True, exist_ok=True)
         if not held:
             atomic.write_text(self.path / _MARKER, "This folder is deleted by vremove.\n")
             (self.path / _TEMPORARY).write_text(_MADE if fresh else "in a folder of the user's\n")
         for name in _FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
+
+    def check(self) -> list[Path]:
+        """Return what the folder holds; raises `UsageError` as `claim` does, and makes nothing."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is not a folder", "choose another one with --work")
+        held = [] if not self.path.exists() else [p for p in self.path.iterdir() if not p.name.startswith(".")]
+        strange = [p.name for p in held if p.name not in _OURS or not self._ours() or p.is_symlink()]
+        if strange:
+            raise UsageError(
+                f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
+            )
+        return held
 
     def _ours(self) -> bool:
         """Whether the folder is a work folder; one of an earlier version has a plan and no marker."""
