@@ -196,13 +196,13 @@ def test_options_have_the_names_and_checks_of_the_command_line(
     vremove: Vremove, clip: Path, masks: Path, tmp_path: Path
 ) -> None:
     flags = (
-        "--mask", masks, "--start", "2", "--end", "0.3s", "--grow", "3", "--feather", "1.5", "--recover", "off",
+        "--mask", masks, "--start", "2", "--end", "0.3s", "--grow", "3", "--feather", "1.5", "--recover", "on",
         "--crf", "12", "--codec", "h264", "--seed", "4", "--drop-streams", "--effects", "off",
     )  # fmt: skip
     assert vremove("plan", clip, *flags, "--work", tmp_path / "a", "-o", tmp_path / "out.mkv").status == 0
     made, _ = plan(
         clip, tmp_path / "out.mkv", work=tmp_path / "b", mask=masks, start=2, end=0.3, grow=3, feather=1.5,
-        recover=False, crf=12, codec="h264", seed=4, drop_streams=True, effects="off",
+        recover=True, crf=12, codec="h264", seed=4, drop_streams=True, effects="off",
     )  # fmt: skip
     typed = Plan.load(tmp_path / "a" / "plan.json")
     assert typed.request == made.request
@@ -214,7 +214,7 @@ def test_python_values_mean_the_same_as_their_text(clip: Path, masks: Path, tmp_
         return plan(clip, work=tmp_path / f"w{k}", **options)[0].request
 
     pairs: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
-        ({"mask": masks, "recover": False}, {"mask": masks, "recover": "off"}),
+        ({"mask": masks, "recover": True}, {"mask": masks, "recover": "on"}),
         ({"mask": masks, "grow": "auto"}, {"mask": str(masks)}),
         ({"point": (12, 32)}, {"point": "12,32"}),
         ({"point": [(12, 32), (20, 32, 1)]}, {"point": ["12,32", "@1:20,32"]}),

@@ -152,7 +152,7 @@ def test_an_existing_folder_survives_a_failure(tmp_path: Path) -> None:
 
 def test_leftovers_of_dead_processes_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
     target = tmp_path / "a.mp4"
-    (tmp_path / f".a.{GONE}.part.mp4").write_bytes(b"left")
+    (tmp_path / f".a.{GONE}.3.part.mp4").write_bytes(b"left")
     (tmp_path / f".a.{GONE}.7.part.mp4").write_bytes(b"left")
     (tmp_path / f".a.{os.getppid()}.7.part.mp4").write_bytes(b"at work")
     (tmp_path / f".a.b.{GONE}.7.part.mp4").write_bytes(b"another target's")

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from vremove_cli.job.plan import Plan
     from vremove_cli.job.render import Output, Summary
     from vremove_cli.job.request import Exports
-    from vremove_cli.job.runner import Tally
+    from vremove_cli.job.working import Tally
     from vremove_cli.media.read import Clip
     from vremove_cli.option_types import EraseOptions, ExportOptions, MaskOptions, RequestOptions
 
@@ -64,7 +64,7 @@ _CLASSES = {
     "vremove_cli.job.events": ("Event", "Expected", "Note", "Progress", "TaskDone"),
     "vremove_cli.job.plan": ("Plan",),
     "vremove_cli.job.render": ("Output", "Summary"),
-    "vremove_cli.job.runner": ("Tally",),
+    "vremove_cli.job.working": ("Tally",),
     "vremove_cli.media.read": ("Clip",),
 }
 
@@ -160,7 +160,7 @@ def mask(
     """
     from vremove_cli.job.array_masks import stored_masks
     from vremove_cli.job.events import silent
-    from vremove_cli.job.runner import run_mask
+    from vremove_cli.job.mask_runner import run_mask
 
     request, exports = _request_and_exports(options, tracking=True)
     with stored_masks(request) as stored:

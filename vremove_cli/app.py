@@ -2,11 +2,9 @@
 
 import os
 import re
-import signal
 import sys
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -56,15 +54,8 @@ def _root(
     pass
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the `vremove` command."""
-    for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
     sys.argv[1:] = sys.argv[1:] or ["--help"]
     console = Console(as_json="--json" in sys.argv, progress="json" if _wants_json_progress() else "auto")
     try:
@@ -110,7 +101,3 @@ def _command_meant(word: str) -> str:
     if Path(word).exists() or Path(word).suffix:
         return f"did you mean `vremove erase {word}`?"
     return nearest(word, [*options_of_commands(), "models"])
-
-
-if __name__ == "__main__":
-    main()

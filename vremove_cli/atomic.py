@@ -5,15 +5,21 @@ The data is written under a hidden name on the same file system, flushed to the 
 
 Hidden names are `.NAME.PID.COUNT.part`, where COUNT is unique within the process, so that threads and processes may
 write the same target at the same time: the last rename wins.
+
+Several targets can appear together: within `together()` finished files wait under their hidden names, and the caller
+renames them with `put_in_place` once it has recorded, on disk, which they are.
 """
 
 import errno
 import glob
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 from vremove_cli.errors import UsageError
@@ -24,6 +30,65 @@ _count = itertools.count()
 _in_progress: set[Path] = set()
 # fsync of a file system that cannot flush, such as some network mounts.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A finished file or folder, and where it belongs.
+
+    Attributes:
+        hidden: Its absolute hidden path.
+        target: Absolute path that it gets.
+    """
+
+    hidden: str
+    target: str
+
+
+_waiting: ContextVar[list[Move] | None] = ContextVar("_waiting", default=None)
+
+
+@contextmanager
+def together() -> Iterator[list[Move]]:
+    """Let what the block writes wait under hidden names; a failed block leaves nothing.
+
+    Yields:
+        The files and folders that are finished, in order. What lies in a hidden folder is moved at once and not listed.
+    """
+    moves: list[Move] = []
+    token = _waiting.set(moves)
+    try:
+        yield moves
+    except BaseException:
+        abandon(moves)
+        raise
+    finally:
+        _waiting.reset(token)
+
+
+def put_in_place(move: Move) -> None:
+    """Rename a finished file or folder to its target; nothing happens if that was done before.
+
+    An existing target folder keeps its other files and takes the new ones one by one.
+
+    Raises:
+        OSError: A file cannot be moved.
+    """
+    hidden, target = Path(move.hidden), Path(move.target)
+    if hidden.is_dir() and target.exists():
+        for file in sorted(hidden.iterdir()):
+            os.replace(file, target / file.name)
+        hidden.rmdir()
+    elif hidden.exists():
+        os.replace(hidden, target)
+    _in_progress.discard(hidden)
+
+
+def abandon(moves: list[Move]) -> None:
+    """Delete files and folders that wait and will not be put in place."""
+    for move in moves:
+        _remove(Path(move.hidden))
+        _in_progress.discard(Path(move.hidden))
 
 
 @contextmanager
@@ -44,7 +109,7 @@ def replace_file(target: Path, *, keep_suffix: bool = False) -> Iterator[Path]:
     with _hidden(target.parent, *_ends(target, keep_suffix)) as hidden:
         yield hidden
         _flush(hidden)
-        os.replace(hidden, target)
+        _finish(hidden, target)
 
 
 @contextmanager
@@ -70,14 +135,9 @@ def replace_folder(target: Path) -> Iterator[Path]:
     with _hidden(parent, *_ends(target, False)) as hidden:
         hidden.mkdir()
         yield hidden
-        files = sorted(hidden.iterdir())
-        for file in files:
+        for file in sorted(hidden.iterdir()):
             _flush(file)
-        if not target.exists():
-            os.replace(hidden, target)
-            return
-        for file in files:
-            os.replace(file, target / file.name)
+        _finish(hidden, target)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -95,11 +155,30 @@ def remove_leftovers(target: Path, *, keep_suffix: bool = False) -> None:
     _remove_leftovers(target.parent, *_ends(target, keep_suffix))
 
 
+def leftovers(target: Path) -> list[Path]:
+    """Return hidden files and folders that processes of this machine left beside `target` when they were killed."""
+    return list(_leftovers(target.parent, *_ends(target, False)))
+
+
+@contextmanager
+def reserved(target: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `target` that is no leftover while the block lasts; the caller makes and moves it."""
+    path = target.parent.absolute() / f".{target.name}.{os.getpid()}.{next(_count)}.part"
+    _in_progress.add(path)
+    try:
+        yield path
+    finally:
+        _in_progress.discard(path)
+
+
 def process_lives(pid: int) -> bool:
     """Return whether a process of this machine has this number."""
     import psutil
 
-    return bool(psutil.pid_exists(pid))  # `os.kill(pid, 0)` would interrupt the process on Windows
+    try:
+        return bool(psutil.pid_exists(pid))  # `os.kill(pid, 0)` would interrupt the process on Windows
+    except OverflowError:
+        return False
 
 
 def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") -> None:
@@ -126,22 +205,46 @@ def _ends(target: Path, keep_suffix: bool) -> tuple[str, str]:
 
 @contextmanager
 def _hidden(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
-    path = folder / f"{prefix}{os.getpid()}.{next(_count)}{suffix}"
-    _in_progress.add(path.absolute())
+    path = folder.absolute() / f"{prefix}{os.getpid()}.{next(_count)}{suffix}"
+    if _defers(path):
+        _remove_leftovers(path.parent, prefix, suffix)
+    _in_progress.add(path)
     try:
         yield path
     finally:
-        _remove(path)
-        _in_progress.discard(path.absolute())
+        if path not in {Path(move.hidden) for move in _waiting.get() or ()}:
+            _remove(path)
+            _in_progress.discard(path)
+
+
+def _defers(hidden: Path) -> bool:
+    """Return whether a finished file waits: within `together`, unless it lies in a folder that will wait itself."""
+    return _waiting.get() is not None and _in_progress.isdisjoint(hidden.parents)
+
+
+def _finish(hidden: Path, target: Path) -> None:
+    """Rename a finished file or folder, or let it wait."""
+    move, waiting = Move(str(hidden), str(target.absolute())), _waiting.get()
+    if waiting is not None and _defers(hidden):
+        waiting.append(move)
+    else:
+        put_in_place(move)
 
 
 def _remove_leftovers(folder: Path, prefix: str, suffix: str) -> None:
-    for path in folder.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
-        pid = path.name.removeprefix(prefix).split(".")[0]
-        if not pid.isdigit() or path.absolute() in _in_progress:
+    for path in _leftovers(folder, prefix, suffix):
+        _remove(path)
+
+
+def _leftovers(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
+    """Yield hidden paths whose process has ended; a user's `.masks.part` is none, for it has no numbers."""
+    ours = re.compile(re.escape(prefix) + r"(\d+)\.\d+" + re.escape(suffix))
+    for path in folder.absolute().glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
+        match = ours.fullmatch(path.name)
+        if match is None or path in _in_progress or path.is_symlink():
             continue
-        if int(pid) == os.getpid() or not process_lives(int(pid)):
-            _remove(path)
+        if int(match[1]) == os.getpid() or not process_lives(int(match[1])):
+            yield path
 
 
 def _remove(path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vremove_cli.errors import ExitCode, VremoveError, explain
+from vremove_cli.errors import ExitCode, Interrupted, VremoveError, explain
 
 if TYPE_CHECKING:
     from vremove_cli.job.events import Event
@@ -139,7 +139,7 @@ class Console:
         from vremove_cli.job.report import error_of
 
         code, sentence = explain(error)
-        if self.debug or not isinstance(error, VremoveError | KeyboardInterrupt):
+        if self.debug or not isinstance(error, VremoveError | KeyboardInterrupt | Interrupted):
             self._trace(error)
         report = error_of(error, _absolute(source or self.input))
         named = f"{source}: " if source else ""

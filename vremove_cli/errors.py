@@ -6,6 +6,7 @@ Exception tree:
         UsageError          2
         MediaError          3
         NothingError        4
+        MemoryLimitError    5
         ModelError          6
         DoubtfulError       8
 
@@ -15,6 +16,9 @@ user sees a traceback with `--debug` only.
 
 import errno
 from enum import IntEnum
+
+# What Python's threads, the loader of libraries, OpenCV and torch say.
+_OUT_OF_MEMORY = ("can't start new thread", "failed to map segment", "Insufficient memory", "can't allocate memory")
 
 
 class ExitCode(IntEnum):
@@ -66,6 +70,10 @@ class VremoveError(Exception):
         return f"{self.problem}: {self.advice}" if self.advice else self.problem
 
 
+class Interrupted(BaseException):
+    """A signal asked the command to end. Unlike `KeyboardInterrupt`, no library catches it on its way."""
+
+
 class UsageError(VremoveError):
     """The command line, a prompt or a setting is wrong."""
 
@@ -84,6 +92,12 @@ class NothingError(VremoveError):
     code = ExitCode.NOTHING
 
 
+class MemoryLimitError(VremoveError):
+    """The memory or the address space that the process may use is too small."""
+
+    code = ExitCode.MEMORY
+
+
 class ModelError(VremoveError):
     """A model's weights are not available, or its licence is not accepted."""
 
@@ -100,9 +114,9 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
     """Return an exit code and one sentence for the user, for any exception."""
     if isinstance(error, VremoveError):
         return error.code, str(error)
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (Interrupted, KeyboardInterrupt)):
         return ExitCode.INTERRUPTED, "interrupted: run the same command again; what was finished is not repeated."
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return ExitCode.MEMORY, "out of memory: close other programs, or erase a shorter range with --start and --end."
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return ExitCode.MEMORY, (
@@ -114,6 +128,13 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
         ExitCode.ERROR,
         f"internal error ({type(error).__name__}: {error}): run again with --debug and report the traceback.",
     )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception of any library means that memory or address space is exhausted."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN):
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _explain_os(error: OSError) -> str:

@@ -240,9 +240,19 @@ def _text(opt: Option, value: Any) -> str | None:
         value = os.fspath(value)
     if not isinstance(value, str):
         raise UsageError(f"{opt.flag} {value!r} is not a text", f"give {opt.metavar or 'a text'}")
+    refuse_odd_name(value)
     if opt.path and value and value not in opt.words:
         return str(Path(value).absolute())
     return value
+
+
+def refuse_odd_name(name: str) -> None:
+    """Raise `UsageError` for a name whose bytes are not UTF-8: plans and reports could not hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="backslashreplace").decode()
+        raise UsageError(f"the name {shown} is not valid UTF-8", "rename it first") from None
 
 
 def values_from(kind: type, given: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,11 @@ def test_words(vremove: Vremove, clip: Path, name: str) -> None:
     assert_refused(vremove, clip.parent, 2, says, *arguments)
 
 
+def test_the_plate_cannot_but_recover(vremove: Vremove, clip: Path) -> None:
+    arguments = ("erase", clip, "--box", "4,24,20,40", "--recover", "off")
+    assert_refused(vremove, clip.parent, 2, "plate does nothing but recover", *arguments)
+
+
 def test_an_address_is_no_file(vremove: Vremove, clip: Path) -> None:
     says = "is an address, and these are not read: download the file"
     assert_refused(vremove, clip.parent, 3, says, "erase", "http://host/x.mp4", "--point", "1,1")

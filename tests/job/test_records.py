@@ -1,6 +1,7 @@
 """Results of stages and plans as JSON: they survive the way to a file and back; a damaged file gives one sentence."""
 
 import json
+import tempfile
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from vremove_cli.job.runner import run_plan
 from vremove_cli.job.stages.kinds import STAGES
 from vremove_cli.job.workdir.artifacts import CropTable
 from vremove_cli.job.workdir.folder import WorkFolder
-from vremove_cli.job.workdir.records import from_json, to_json
+from vremove_cli.job.workdir.records import from_json, to_json, write_record
 
 NUMBERS = st.integers(-(2**40), 2**40)
 PAIRS = st.tuples(NUMBERS, NUMBERS)
@@ -72,16 +73,23 @@ def test_a_result_survives_the_work_folder(tmp_path: Path, kind: type) -> None:
 
 def damaged(result: Any) -> list[bytes]:
     """Return a task's file with damages of many kinds."""
-    whole = {"seconds": 1.0, "result": to_json(result)}
-    text = json.dumps(whole).encode()
+    text = stored({"seconds": 1.0, "result": to_json(result)})
     values: dict[str, Any] = to_json(result)
     without = [{k: v for k, v in values.items() if k != name} for name in values]
     return [
         b"", b"{", text[: len(text) // 2], b"null", b"[]", b'"text"', b"7", b"{}", b'{"result": null}', b"\xff\xfe\x00",
-        b'{"result": [1, 2]}', b'{"result": "text"}',
-        *(json.dumps({"result": {**values, name: {"no": ["such"]}}}).encode() for name in values),
-        *(json.dumps({"result": part}).encode() for part in without if not can_miss(type(result), part)),
+        stored({}), stored({"result": [1, 2]}), stored({"result": "text"}), text.replace(b"1.0", b"1.1"),
+        b"[" * 100_000,
+        *(stored({"result": {**values, name: {"no": ["such"]}}}) for name in values),
+        *(stored({"result": part}) for part in without if not can_miss(type(result), part)),
     ]  # fmt: skip
+
+
+def stored(data: dict[str, Any]) -> bytes:
+    """Return an object as a file of the work folder holds it, with its digest."""
+    with tempfile.TemporaryDirectory() as place:
+        write_record(Path(place) / "x", data)
+        return (Path(place) / "x").read_bytes()
 
 
 def can_miss(kind: Any, part: dict[str, Any]) -> bool:
@@ -99,8 +107,9 @@ def test_a_damaged_result_gives_one_sentence(tmp_path: Path, kind: type) -> None
         with pytest.raises(VremoveError) as caught:
             folder.result("task", kind)
         assert f"the work file {path} is damaged" in caught.value.problem, data
-        assert caught.value.advice == "delete it and run again"
+        assert caught.value.advice == "run the command again: it makes that anew"
         assert "\n" not in str(caught.value)
+        assert not folder.finished("task")
 
 
 def test_a_wrong_field_is_named(tmp_path: Path) -> None:
@@ -136,7 +145,7 @@ WRONG: dict[str, Any] = {
 @pytest.mark.parametrize("field", WRONG)
 def test_a_plan_with_a_wrong_type_gives_one_sentence(made: tuple[Plan, Path], tmp_path: Path, field: str) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps({**made[0].to_json(), field: WRONG[field]}))
+    write_record(path, {"schema": SCHEMA, **made[0].to_json(), field: WRONG[field]})
     with pytest.raises(VremoveError) as caught:
         Plan.load(path)
     assert f"{path} is damaged ({field}" in caught.value.problem
@@ -155,7 +164,7 @@ def test_a_damaged_plan_gives_one_sentence(tmp_path: Path, data: bytes) -> None:
 
 def test_a_plan_of_another_version_is_named(made: tuple[Plan, Path], tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps({**made[0].to_json(), "schema": SCHEMA + 1, "version": "9.9"}))
+    write_record(path, {**made[0].to_json(), "schema": SCHEMA + 1, "version": "9.9"})
     with pytest.raises(VremoveError, match=r"was made by another version \(9\.9\): plan the work again"):
         Plan.load(path)
     with pytest.raises(UsageError, match="holds no plan"):

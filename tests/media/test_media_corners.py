@@ -272,7 +272,7 @@ def test_a_pattern_of_one_picture_keeps_its_number(tmp_path: Path) -> None:
 
 def test_a_picture_folder_left_by_a_killed_run_goes(tmp_path: Path) -> None:
     shot = write_sequence(tmp_path / "shot", frames=3)
-    (tmp_path / ".shot.clean.999999999.part").mkdir()
+    (tmp_path / ".shot.clean.999999999.0.part").mkdir()
     (tmp_path / f".shot.clean.{os.getpid()}.part").mkdir()
     erased(shot, tmp_path)
     assert not list(tmp_path.glob(".shot.clean.*"))
@@ -339,7 +339,7 @@ def test_streams_keep_their_order_and_their_roles(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_beside_the_target_goes(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
-    left = tmp_path / ".clip.clean.999999999.part.mp4"
+    left = tmp_path / ".clip.clean.999999999.0.part.mp4"
     left.write_bytes(b"half")
     erased(clip, tmp_path)
     assert not left.exists()

@@ -123,9 +123,12 @@ def _write_sound(container: Any, sound: Any, seconds: float) -> None:
     kind = sound.codec_context.format.name
     for start in range(0, max(size, int(seconds * 48000)), size):
         wave = rng.uniform(-0.2, 0.2, (2, size)).astype(np.float32)
-        if kind in ("s16", "flt"):
+        if not kind.endswith("p"):  # all channels in one plane
             wave = wave.T.reshape(1, -1)
-        samples = (wave * 32767).astype(np.int16) if "s16" in kind else wave
+        samples = wave
+        if kind.startswith("s"):
+            depth = np.int32 if "32" in kind else np.int16
+            samples = (wave * np.iinfo(depth).max).astype(depth)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), kind, "stereo")
         frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
         container.mux(sound.encode(frame))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +54,7 @@ class Hub:
     stall_after: int | None = None  # bytes of a large file after which nothing more comes
     corrupt: bool = False
     status: int | None = None  # answer every request with this
+    listing: Callable[[dict[str, Any]], None] | None = None  # changes what is said of a repository
 
     @property
     def elsewhere(self) -> str:
@@ -134,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             siblings = [{"rfilename": p, "size": len(c), "blobId": git_hash(c), **_lfs(c)} for p, c in files.items()]
             data = {"id": name, "modelId": name, "sha": commit, "gated": repo.gated, "siblings": siblings}
+            if self.state.listing:
+                self.state.listing(data)
         return self._send(200, json.dumps(data).encode(), {"Content-Type": "application/json"}, body=body)
 
     def _resolve(self, repo: Repo, revision: str, path: str, *, body: bool) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.disc import SIZE, centre, drawn, red_disc, truth, view
 from vremove_cli.arrays import iou
@@ -16,6 +18,7 @@ from vremove_cli.media.read import open_clip
 from vremove_cli.tracking import base
 from vremove_cli.tracking.base import ForegroundEvidence, ObjectPrompts, TrackerFrame, TrackerState
 from vremove_cli.tracking.flow.appearance_model import AppearanceModel
+from vremove_cli.tracking.flow.initial_mask import distance_to
 from vremove_cli.tracking.flow.tracker import FlowTracker
 
 POINT = ObjectPrompts(points=((60.0, 95.0),))
@@ -156,3 +159,9 @@ def test_a_box_is_not_left_to_a_mask_of_a_few_pixels() -> None:
         TrackerFrame(0, rgb, SIZE, SIZE), ObjectPrompts(boxes=((100.0, 60.0, 161.0, 121.0),))
     )
     assert np.count_nonzero(result.mask > 0.5) > 0.5 * 61 * 61
+
+
+@given(st.lists(st.tuples(st.floats(0, 39), st.floats(0, 29)), min_size=33, max_size=60))
+def test_many_points_are_as_near_as_few(points: list[tuple[float, float]]) -> None:
+    exact = np.minimum.reduce([distance_to((point,), (30, 40)) for point in points])
+    assert np.abs(distance_to(tuple(points), (30, 40)) - exact).max() <= 0.75  # half a pixel's diagonal

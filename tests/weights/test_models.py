@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -378,6 +378,41 @@ def test_a_damaged_lock_file_is_told(cli: Cli, text: str) -> None:
     lock.parent.mkdir(parents=True)
     lock.write_text(text)
     assert "models.lock.json cannot be read" in cli.fails("list")
+
+
+def _largest(data: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = max(data["siblings"], key=lambda s: s["size"])
+    return found
+
+
+EVIL: dict[str, Callable[[dict[str, Any]], None]] = {
+    "an absolute hash": lambda d: _largest(d)["lfs"].update(sha256="/tmp/vremove-evil"),
+    "a hash that climbs": lambda d: _largest(d)["lfs"].update(sha256="../../evil"),
+    "a name that climbs": lambda d: _largest(d).update(rfilename="../model.safetensors"),
+    "an absolute name": lambda d: _largest(d).update(rfilename="/model.safetensors"),
+    "a name with backslashes": lambda d: _largest(d).update(rfilename="..\\model.safetensors"),
+    "a size that is no number": lambda d: _largest(d).update(size="many"),
+    "a size below zero": lambda d: _largest(d).update(size=-5),
+    "a commit that climbs": lambda d: d.update(sha="../../evil"),
+    "no commit": lambda d: d.update(sha=None),
+}
+
+
+@pytest.mark.parametrize("how", EVIL)
+def test_a_listing_that_leaves_its_folder_is_refused(cli: Cli, hub: fake.Hub, tmp_path: Path, how: str) -> None:
+    hub.listing = EVIL[how]
+    sentence = cli.fails("pull", "sam2-tiny")
+    assert "choose another mirror" in sentence or "failed" in sentence
+    assert not list(tmp_path.rglob("*evil*")) + list(Path("/tmp").glob("vremove-evil*"))
+
+
+@pytest.mark.parametrize("fault", ["status", "down"])
+def test_a_password_in_the_address_of_the_hub_is_not_printed(cli: Cli, hub: fake.Hub, fault: str) -> None:
+    hub.status = 500
+    address = hub.url if fault == "status" else "http://127.0.0.1:1"
+    sentence = cli.fails("pull", "sam2-tiny", HF_ENDPOINT=address.replace("//", "//user:secret@"))
+    assert "secret" not in sentence
+    assert "127.0.0.1" in sentence
 
 
 def test_an_unknown_model_is_told(cli: Cli, hub: fake.Hub) -> None:

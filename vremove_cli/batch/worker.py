@@ -8,10 +8,11 @@ from types import FrameType
 from vremove_cli.batch.jobs import Job
 from vremove_cli.batch.run import run_job
 from vremove_cli.console import Console
+from vremove_cli.errors import Interrupted
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def main() -> int:

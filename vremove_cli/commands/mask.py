@@ -33,7 +33,7 @@ def mask(
     Run it again with one more prompt: only what that changes is done again.
     """
     with reporting(given, source) as console:
-        from vremove_cli.job.runner import run_mask
+        from vremove_cli.job.mask_runner import run_mask
 
         with console.watching(source) as event:
             summary = run_mask(

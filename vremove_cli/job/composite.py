@@ -65,7 +65,7 @@ def plate_patches(plan: Plan, folder: WorkFolder, start: int, stop: int) -> Iter
             continue
         result = folder.result(task.id, PlateResult)
         assert result is not None
-        path, names = folder.file("plate", f"{task.id}.mkv"), ["matte", "sure"]
+        path, names = folder.existing("plate", f"{task.id}.mkv"), ["matte", "sure"]
         found = load_patches(
             path, result.patches, plan.clip.layout, names, low - task.span.start, high - task.span.start
         )
@@ -110,7 +110,7 @@ def _shown_fills(plan: Plan, folder: WorkFolder, start: int, stop: int) -> dict[
 def _fill_patches(
     plan: Plan, folder: WorkFolder, task: Task, table: CropTable, start: int, stop: int
 ) -> Iterator[tuple[int, Patch | None]]:
-    path = folder.file("fill", f"{task.id}.mkv")
+    path = folder.existing("fill", f"{task.id}.mkv")
     low, high = start - task.span.start, stop - task.span.start
     for t, patch in enumerate(load_patches(path, table, plan.clip.layout, ["matte"], low, high), start):
         yield t, None if patch is None else Patch(patch[0], patch[1], patch[2][0])
@@ -135,7 +135,7 @@ def all_effects(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[int
     shown = _shown_fills(plan, folder, low, high)
     for (task, table), group in groupby(sorted(shown), shown.__getitem__):
         frames = list(group)
-        path = gray_path(folder.file("fill", f"{task.id}.mkv"), "changed")
+        path = gray_path(folder.existing("fill", f"{task.id}.mkv"), "changed")
         masks = load_masks(path, table, frames[0] - task.span.start, frames[-1] + 1 - task.span.start)
         for t, mask in enumerate(masks, frames[0]):
             if not mask.empty:

@@ -105,7 +105,7 @@ def union_of_masks(
         if not task.span.overlaps(span):
             continue
         first, last = max(span.start, task.span.start), min(span.stop, task.span.stop)
-        path = folder.file(subfolder, f"{task.id}.mkv")
+        path = folder.existing(subfolder, f"{task.id}.mkv")
         for t, mask in enumerate(load_masks(path, table, first - task.span.start, last - task.span.start), first):
             if not mask.empty:
                 out[t] = out[t].union(mask) if t in out else mask

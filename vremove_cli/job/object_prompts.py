@@ -62,9 +62,10 @@ def _check_names(request: Request, prompts: list[Prompt]) -> None:
         raise UsageError(
             f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
         )
+    named = {p.name for p in prompts if p.positive}
     for name in names:
         may_be_found = bool(request.text) and (not name or name.startswith("match"))
-        if not any(p.positive for p in prompts if p.name == name) and not may_be_found:
+        if name not in named and not may_be_found:
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
 
 
@@ -94,21 +95,20 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
         UsageError: A prompt lies outside the frame or the edited range, a key mask is not the only prompt of its object
             and frame, or a frame has a negative point before anything says what the object is.
     """
-    out: PromptsByObject = {}
-    for given in prompts:
-        prompt = given.in_pixels(*clip.shown_size)
+    prompts = [prompt.in_pixels(*clip.shown_size) for prompt in prompts]
+    first: dict[str, int] = {}  # frames on which objects have their first positive prompt
+    for prompt in (p for p in prompts if p.positive):
+        frame = _frame_for(prompt, clip, span.start)
+        first[prompt.name] = min(frame, first.get(prompt.name, frame))
+    grouped: dict[str, dict[int, list[Prompt]]] = {}
+    for prompt in prompts:
         if not prompt.mask:
             check_inside(prompt, *clip.shown_size)
-        frame = _frame_for(prompt, prompts, clip, span)
+        frame = _frame_for(prompt, clip, span.start if prompt.positive else first[prompt.name])
         if not span.holds(frame):
             raise UsageError(f"the prompt {prompt} lies outside the range that is edited", "move --start or --end")
-        known = out.setdefault(prompt.name, {}).get(frame, ObjectPrompts())
-        if known != ObjectPrompts() and (prompt.mask or known.mask):
-            raise UsageError(
-                f"{prompt.name or UNNAMED} has a key mask and another prompt on frame {frame}",
-                "leave out the other one, since the mask says all of it",
-            )
-        out[prompt.name][frame] = _with_prompt(known, prompt, clip)
+        grouped.setdefault(prompt.name, {}).setdefault(frame, []).append(prompt)
+    out = {name: {t: _together(p, t, clip) for t, p in by_frame.items()} for name, by_frame in grouped.items()}
     for name, by_frame in out.items():
         frame = min(by_frame)
         if not by_frame[frame].positive:
@@ -119,36 +119,37 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
     return out
 
 
-def _frame_for(prompt: Prompt, prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -> int:
-    """Return the frame of a prompt: as written, else the first that is edited.
-
-    A negative point without a frame belongs to the first frame on which its object has a positive prompt.
-    """
-    if prompt.when is not None:
-        return frame_of(prompt.when, clip.times, clip.file_numbers)
-    if prompt.positive:
-        return span.start
-    same = [p for p in prompts if p.positive and p.name == prompt.name]
-    return min(_frame_for(p, prompts, clip, span) for p in same)
+def _frame_for(prompt: Prompt, clip: ClipInfo, default: int) -> int:
+    """Return the frame of a prompt: as written, else the default."""
+    return default if prompt.when is None else frame_of(prompt.when, clip.times, clip.file_numbers)
 
 
-def _with_prompt(known: ObjectPrompts, prompt: Prompt, clip: ClipInfo) -> ObjectPrompts:
-    """Return an object's prompts on a frame with one more, turned from displayed to stored pixels."""
+def _together(prompts: list[Prompt], frame: int, clip: ClipInfo) -> ObjectPrompts:
+    """Return an object's prompts on a frame, turned from displayed to stored pixels."""
+    mask = next((p.mask for p in prompts if p.mask), None)
+    if mask and len(prompts) > 1:
+        raise UsageError(
+            f"{prompts[0].name or UNNAMED} has a key mask and another prompt on frame {frame}",
+            "leave out the other one, since the mask says all of it",
+        )
+    if mask:
+        return ObjectPrompts(mask=mask)
+    points = [p for p in prompts if not p.is_box]
+    return ObjectPrompts(
+        tuple(_stored(clip, *p.xy) for p in points if p.positive),
+        tuple(_stored(clip, *p.xy) for p in points if not p.positive),
+        tuple(_stored_box(clip, *p.xy) for p in prompts if p.is_box),
+    )
 
-    def stored(x: float, y: float) -> tuple[float, float]:
-        return clip.orientation.store_point(x, y, clip.width, clip.height)
 
-    if prompt.mask:
-        return ObjectPrompts(mask=prompt.mask)
-    if not prompt.is_box:
-        point = stored(*prompt.xy)
-        if prompt.positive:
-            return ObjectPrompts((*known.points, point), known.negative, known.boxes)
-        return ObjectPrompts(known.points, (*known.negative, point), known.boxes)
+def _stored(clip: ClipInfo, x: float, y: float) -> tuple[float, float]:
+    return clip.orientation.store_point(x, y, clip.width, clip.height)
+
+
+def _stored_box(clip: ClipInfo, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
     width, height = clip.shown_size
-    x0, y0, x1, y1 = prompt.xy
-    one = stored(x0, y0)
-    two = stored(min(x1, width) - 1, min(y1, height) - 1)
+    one = _stored(clip, x0, y0)
+    two = _stored(clip, min(x1, width) - 1, min(y1, height) - 1)
     left, right = sorted((one[0], two[0]))
     top, bottom = sorted((one[1], two[1]))
-    return ObjectPrompts(known.points, known.negative, (*known.boxes, (left, top, right + 1, bottom + 1)))
+    return left, top, right + 1, bottom + 1

@@ -12,15 +12,24 @@ from vremove_cli.job.exports import check_exports
 from vremove_cli.job.request import Exports, Request, request_from
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
-from vremove_cli.media.container import missing
+from vremove_cli.media.container import missing, open_input
 from vremove_cli.media.encoder_choice import CONTAINERS, container_of
 from vremove_cli.removers import registry
 
 
 def default_output(source: str) -> str:
-    """Return `clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs."""
+    """Return `clip.clean.mp4` for `clip.mp4`; for images a folder `NAME.clean` beside theirs.
+
+    Raises:
+        MediaError: The file cannot be opened as a video.
+        UsageError: No file with the clip's ending can be written.
+    """
     path = Path(source)
     if not sequence.is_sequence(source):
+        if path.suffix.lower() not in CONTAINERS:
+            open_input(source).close()
+            ending = f"'{path.suffix}' files cannot be written" if path.suffix else "the clip's name has no ending"
+            raise UsageError(ending, f"name the result with -o, for example -o {path.stem}.clean.mkv")
         return str(path.with_name(f"{path.stem}.clean{path.suffix}"))
     if path.is_dir():
         return str(path.with_name(f"{path.resolve().name}.clean"))
@@ -124,6 +133,8 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
     if target.resolve() in {Path(p).resolve() for p in request.given_files}:
         raise UsageError(f"{target} is a mask or a clean picture", "choose another output with -o")
     report = report_path(target)
+    if report.resolve() in {Path(p).resolve() for p in (request.input, *request.given_files)}:
+        raise UsageError(f"the report would replace {report}", "choose another output with -o")
     if not _is_report(report):
         refuse_existing(report, overwrite=overwrite)
     if container_of(request.output, images=sequence.is_sequence(request.input)) == SEQUENCE:
@@ -138,6 +149,7 @@ def check_targets(request: Request, exports: Exports, *, overwrite: bool) -> Non
 def _is_report(path: Path) -> bool:
     """Return whether a file is a report of ours, which a new one may replace."""
     try:
-        return "plan" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return {"request", "version", "tasks"} <= set(report["plan"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

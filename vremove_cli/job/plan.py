@@ -1,6 +1,8 @@
 """The plan: everything that is decided before any work, as one immutable JSON file."""
 
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveErro
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.request import Request
 from vremove_cli.job.task_graph import Task
-from vremove_cli.job.workdir.records import from_json, read_json, to_json
+from vremove_cli.job.workdir.records import from_json, read_record, to_json, write_record
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec
@@ -21,11 +23,12 @@ from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 10
+SCHEMA = 11
 EMPTY_MASK = "the mask is empty on every frame"
 FULL_MASK = "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
 SHRUNK_MASK = "nothing is left of the mask after --grow shrank it"
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
+_WATCH_EVERY = 10.0  # seconds between looks at the inputs while a stage runs
 _SMALL = 1 << 16  # bytes up to which a picture of a sequence is read whole
 
 
@@ -80,13 +83,23 @@ class Plan:
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
 
+    @property
+    def inputs(self) -> dict[str, ClipInfo]:
+        """All files that the job reads, by their role."""
+        return inputs_by_role(self.clip, self.mask, self.effects, self.affected, self.key_masks, self.references)
+
     def tasks_of(self, *kinds: str) -> Iterator[Task]:
         """Yield the tasks of some kinds, in order."""
         return (t for t in self.tasks if t.kind in kinds)
 
+    def save(self, path: Path) -> None:
+        """Write the plan so that a reader finds all of it or none."""
+        write_record(path, {"schema": SCHEMA, **self.to_json()})
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        return {"schema": SCHEMA, **to_json(self)}
+        data: dict[str, Any] = to_json(self)
+        return data
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
@@ -97,10 +110,13 @@ class Plan:
             VremoveError: It is damaged, or of another version of the tool.
         """
         try:
-            data = read_json(path)
+            data = read_record(path)
             if data["schema"] != SCHEMA:
                 raise VremoveError(f"{path} was made by another version ({data['version']})", "plan the work again")
-            return from_json(cls, data)
+            plan = from_json(cls, data)
+            if any(t.id != Path(t.id).name or t.id.startswith(".") for t in plan.tasks):  # they become names of files
+                raise ValueError("a task's id is no name")
+            return plan
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{path.parent} holds no plan", "make one with `vremove plan`") from error
         except (KeyError, ValueError, TypeError) as error:
@@ -153,14 +169,10 @@ def inputs_by_role(
     return named | {f"reference@{t}": info for t, info in references.items()}
 
 
-def _inputs(plan: Plan) -> dict[str, ClipInfo]:
-    return inputs_by_role(plan.clip, plan.mask, plan.effects, plan.affected, plan.key_masks, plan.references)
-
-
 def same_job(old: Plan, new: Request) -> bool:
     """Return whether a plan is for this request and this version, and its files and weights are unchanged."""
     try:
-        same = old.request == new and old.version == __version__ and old.fingerprints == fingerprints_of(_inputs(old))
+        same = old.request == new and old.version == __version__ and old.fingerprints == fingerprints_of(old.inputs)
         return same and old.weights == digests_of_weights(new)
     except OSError:
         return False
@@ -181,13 +193,52 @@ def digests_of_weights(request: Request) -> dict[str, str]:
 
 def check_input(plan: Plan) -> None:
     """Raise `MediaError` when an input is not the one that was planned for."""
-    what = " or ".join(f"{'its' if n else 'the'} input {i.path}" for n, i in enumerate(_inputs(plan).values()))
+    what = " or ".join(f"{'its' if n else 'the'} input {i.path}" for n, i in enumerate(plan.inputs.values()))
     try:
-        now = fingerprints_of(_inputs(plan))
+        now = fingerprints_of(plan.inputs)
     except OSError as error:
         raise MediaError(f"{what} is gone", "put it back, or plan again") from error
     if now != plan.fingerprints:
         raise MediaError(f"{what} has changed since it was planned", "plan the work again")
+
+
+class InputWatch:
+    """Notices that an input is replaced or changed while a job runs.
+
+    Args:
+        plan: The plan whose inputs are watched, from now on.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._states, self._at = plan, _states(plan), time.monotonic()
+
+    def check(self, *, always: bool = True) -> None:
+        """Raise `MediaError` when an input is not the one that was planned for.
+
+        Args:
+            always: Whether to look although the last look was a moment ago; a long sequence has many files.
+        """
+        if not always and time.monotonic() - self._at < _WATCH_EVERY:
+            return
+        now, self._at = _states(self._plan), time.monotonic()
+        if now != self._states:
+            check_input(self._plan)
+            self._states = now
+
+
+def _states(plan: Plan) -> list[tuple[int, ...]]:
+    """Return what the file system says of every file that is read."""
+    paths = {name for info in plan.inputs.values() for name in (info.path, *info.files)}
+    return [state for path in sorted(paths) for state in _state_of(path)]
+
+
+def _state_of(path: str) -> list[tuple[int, ...]]:
+    """Return what changes when a file is written or replaced; nothing for a pattern."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    return [(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)]
 
 
 def nothing_to_erase(what: str) -> NothingError:

@@ -35,9 +35,10 @@ from vremove_cli.job.text_prompts import text_prompts
 from vremove_cli.masks.io import MaskFile, check_shape
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import choose_encoder
+from vremove_cli.media.lost_side_data import lost_side_data
 from vremove_cli.media.provenance import TRACKED, mark_of
 from vremove_cli.media.read import open_clip
-from vremove_cli.media.streams import plan_streams
+from vremove_cli.media.stream_plan import plan_streams
 from vremove_cli.prompts import Prompt, frame_of, parse_when
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Remover
@@ -67,7 +68,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     if request.text:
         prompts = _with_text_prompts(prompts, request, clip, span, emit, fetch=fetch)
     encode = choose_encoder(clip, request.output, request.encoder_options, notes)
-    streams = plan_streams(clip, encode.container, drop=request.drop_streams, notes=notes)
+    notes += lost_side_data(clip, encode)
+    streams = plan_streams(clip, encode, drop=request.drop_streams, notes=notes)
     remover, reason = registry.resolve(request.remover)
     if remover == "plate" and request.recover == "off":
         raise UsageError("plate does nothing but recover", "leave out --recover off, or choose another --remover")

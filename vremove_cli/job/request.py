@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vremove_cli.errors import UsageError
-from vremove_cli.options import Panel, option, values_from
+from vremove_cli.options import Panel, option, refuse_odd_name, values_from
 
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
@@ -305,6 +305,8 @@ def request_from(input: str, output: str, options: dict[str, Any]) -> Request:
     Raises:
         UsageError: An option is unknown or its value is wrong, or two contradict each other.
     """
+    for name in (input, output):
+        refuse_odd_name(name)
     values = values_from(Request, options)
     if "key_mask" in values:
         from vremove_cli.prompts import parse_key_mask

@@ -7,7 +7,7 @@ from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.plan import Plan, same_job
 from vremove_cli.job.planner import make_plan, same_tracker
 from vremove_cli.job.request import Request
-from vremove_cli.job.workdir.folder import WorkFolder, write_json
+from vremove_cli.job.workdir.folder import WorkFolder
 
 PATIENCE = 0.25  # seconds between looks at what another process is doing
 
@@ -74,4 +74,4 @@ def _replace(folder: WorkFolder, former: Plan | None, plan: Plan, emit: Emit) ->
         else:
             emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
     folder.keep(kept)  # without a former plan, too: a run that was killed here may have left results
-    write_json(folder.plan, plan.to_json())
+    plan.save(folder.plan)

@@ -1,66 +1,27 @@
-"""Running a job: plan, work and finish; `erase` is the three in one process, `mask` the masks alone."""
+"""Running a job: plan, work and finish; `erase` is the three in one process."""
 
+import json
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import UsageError, VremoveError
-from vremove_cli.job.composite import PlateResult
-from vremove_cli.job.doubts import doubts
+from vremove_cli import atomic
+from vremove_cli.errors import UsageError
+from vremove_cli.job.delivery import complete, deliver, order_of
 from vremove_cli.job.estimate import check_resources, expected
-from vremove_cli.job.events import Emit, Note, TaskDone, silent
-from vremove_cli.job.exports import (
-    check_exports,
-    mask_frames,
-    object_paths,
-    write_cutout,
-    write_mask_sheet,
-    write_object_masks,
-)
-from vremove_cli.job.mask_store import mask_notes, mask_results
-from vremove_cli.job.object_prompts import object_prompts
+from vremove_cli.job.events import Emit, silent
 from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request, planned_folder, report_path
-from vremove_cli.job.plan import EMPTY_MASK, FULL_MASK, SHRUNK_MASK, Plan, check_input, nothing_to_erase
-from vremove_cli.job.render import Output, Summary, render, written
+from vremove_cli.job.plan import InputWatch, Plan, check_input
+from vremove_cli.job.render import Summary, render
 from vremove_cli.job.report import result_of
 from vremove_cli.job.request import Exports
-from vremove_cli.job.resume import PATIENCE, open_plan
-from vremove_cli.job.stages.kinds import MASK_STAGES, STAGES
-from vremove_cli.job.task_graph import Task
-from vremove_cli.job.workdir.folder import WorkFolder, write_json
-from vremove_cli.masks.io import write_masks
+from vremove_cli.job.resume import open_plan
+from vremove_cli.job.workdir.folder import WorkFolder
+from vremove_cli.job.working import Tally, check_masks, do_tasks
 from vremove_cli.media.encoder_choice import container_of
 from vremove_cli.media.write import check_output
-from vremove_cli.removers import registry
 from vremove_cli.threads import limited
-
-
-@dataclass
-class Tally:
-    """Which tasks were done.
-
-    Attributes:
-        done: Ids of the tasks that this process did.
-        reused: Ids of those that were done already.
-    """
-
-    done: list[str] = field(default_factory=list)
-    reused: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """The result of the last step, for a process that works on the same job.
-
-    Attributes:
-        summary: What was done.
-        at: When, in seconds since the epoch.
-    """
-
-    summary: Summary
-    at: float
 
 
 def run_plan(
@@ -95,14 +56,12 @@ def run_work(path: str, *, task: str | None = None, threads: int | None = None, 
         threads: Threads to use; default as planned.
         on_event: Gets notes and progress.
     """
-    folder = WorkFolder(Path(path))
-    plan = Plan.load(folder.plan)
-    check_input(plan)
+    folder, plan = _planned(path)
     if task is not None and task not in {t.id for t in plan.tasks}:
         raise UsageError(f"the plan has no task '{task}'", "`vremove work FOLDER --list` names them")
     with limited(threads or plan.request.threads):
         on_event(expected(plan, folder, "track", "background", "plate", "fill"))
-        return _work(plan, folder, task, on_event)
+        return do_tasks(plan, folder, task, on_event, InputWatch(plan))
 
 
 def run_finish(
@@ -115,13 +74,11 @@ def run_finish(
     on_event: Emit = silent,
 ) -> Summary:
     """Write the result of a job whose tasks are done; arguments as of `run_work` and `run_erase`."""
-    folder = WorkFolder(Path(path))
-    plan = Plan.load(folder.plan)
-    check_input(plan)
+    folder, plan = _planned(path)
     missing = [t.id for t in plan.tasks if not folder.finished(t.id)]
     if missing:
         raise UsageError(f"{len(missing)} task(s) are not done ({missing[0]} ...)", f"run `vremove work {path}` first")
-    _check_masks(plan, folder)
+    check_masks(plan, folder)
     if output:
         if not Path(output).absolute().parent.is_dir():
             raise UsageError(f"the folder {Path(output).absolute().parent} does not exist", "make it first")
@@ -129,12 +86,29 @@ def run_finish(
         if container_of(output, images=plan.clip.is_sequence) != plan.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
     exports = exports or Exports()
+    order, started, watch = order_of("finish", plan.request, exports), time.time(), InputWatch(plan)
+    completed = complete(folder, order, keep=True)
+    if completed:
+        return completed
     check_targets(plan.request, exports, overwrite=overwrite)
+
+    def write(again: bool) -> Summary:
+        summary = render(plan, folder, exports, overwrite=overwrite or again, emit=on_event)
+        _write_report(plan, summary)
+        return summary
+
     with limited(threads or plan.request.threads):
         on_event(expected(plan, folder, "write"))
-        summary = render(plan, folder, exports, overwrite=overwrite, emit=on_event)
-    _write_report(plan, summary)
-    return summary
+        return deliver(plan, folder, order, started, write, watch.check, keep=True)
+
+
+def _planned(path: str) -> tuple[WorkFolder, Plan]:
+    """Return a planned job whose inputs are unchanged."""
+    folder = WorkFolder(Path(path))
+    plan = Plan.load(folder.plan)
+    check_input(plan)
+    folder.forget_the_dead()
+    return folder, plan
 
 
 def run_erase(
@@ -168,210 +142,35 @@ def run_erase(
     started, clock = time.monotonic(), time.time()
     request = make_request(source, output, options)
     exports = exports or Exports()
-    check_targets(request, exports, overwrite=overwrite)
     folder = WorkFolder(Path(work) if work else default_work_folder(request.output))
+    order = order_of("erase", request, exports)
+    completed = complete(folder, order, keep=keep_work)
+    if completed:
+        return completed
+    check_targets(request, exports, overwrite=overwrite)
     with limited(request.threads), folder.occupied(keep=keep_work):
         plan = open_plan(folder, request, on_event)
+        watch = InputWatch(plan)
         check_output(request.output, plan.clip, plan.encode, overwrite=overwrite)
         check_resources(plan, folder.path)
         on_event(expected(plan, folder, "track", "background", "plate", "fill", "write"))
-        tally = _work(plan, folder, None, on_event)
-        _check_masks(plan, folder)
-        summary = _render_once(plan, folder, exports, overwrite, clock, on_event)
-    total = replace(
-        summary,
-        seconds=time.monotonic() - started,
-        done=len(tally.done),
-        reused=len(tally.reused),
-        notes=(*plan.notes, *summary.notes),
-    )
-    _write_report(plan, total)
-    return total
+        tally = do_tasks(plan, folder, None, on_event, watch)
+        check_masks(plan, folder)
 
+        def write(again: bool) -> Summary:
+            made = render(plan, folder, exports, overwrite=overwrite or again, emit=on_event)
+            total = replace(made, notes=(*plan.notes, *made.notes), **tally.counted(started))
+            _write_report(plan, total)
+            return total
 
-def run_mask(
-    source: str,
-    output: str,
-    *,
-    work: str | None = None,
-    keep_work: bool = True,
-    overwrite: bool = False,
-    per_object: bool = False,
-    grid: bool = False,
-    exports: Exports | None = None,
-    on_event: Emit = silent,
-    **options: Any,
-) -> Summary:
-    """Write the masks that `erase` would use, as .mkv or as a folder of PNG files.
-
-    The work folder stays, so that a call with one prompt more does only what that changes.
-
-    Args:
-        source: The clip.
-        output: The masks.
-        work: The work folder; default `mask.mkv.vremove` beside the masks.
-        keep_work: Whether the work folder stays.
-        overwrite: Whether existing files may be replaced.
-        per_object: Whether each object gets a mask of its own.
-        grid: Whether the preview has coordinates.
-        exports: What to write beside the masks: a preview, a cutout.
-        on_event: Gets notes and progress.
-        **options: Fields of `Request`.
-    """
-    started, exports = time.monotonic(), exports or Exports()
-    request = make_request(source, None, options)
-    if per_object and request.mask_file:
-        raise UsageError("a mask knows no objects", "leave out --per-object, or give points or boxes instead of --mask")
-    if grid and not exports.write_preview:
-        raise UsageError("--grid draws on the preview", "add --write-preview sheet.png")
-    names = [p.name for p in object_prompts(request)] + ([""] if request.text else [])  # more may be found by the text
-
-    def targets(names: Iterable[str]) -> tuple[str, ...]:
-        paths = tuple(object_paths(output, list(dict.fromkeys(names))).values()) if per_object else (output,)
-        for path in paths:
-            check_exports(replace(exports, write_mask=path), request, overwrite=overwrite)
-        return paths
-
-    targets(names)
-    folder = WorkFolder(Path(work) if work else default_work_folder(output))
-    with limited(request.threads), folder.occupied(keep=keep_work):
-        plan = open_plan(folder, request, on_event)
-        outputs = targets(plan.prompts)
-        on_event(expected(plan, folder, "track"))
-        tally = _work(plan, folder, None, on_event, kinds=MASK_STAGES)
-        _check_masks(plan, folder)
-        if per_object:
-            write_object_masks(plan, folder, output, overwrite=overwrite)
-        else:
-            write_masks(output, mask_frames(plan, folder), plan.clip, overwrite=overwrite, tracked=plan.tracked)
-        if exports.write_cutout:
-            write_cutout(plan, folder, exports.write_cutout)
-        if exports.write_preview:
-            write_mask_sheet(plan, folder, exports.write_preview, grid=grid)
-        notes = mask_notes(plan, folder)
-        for note in notes:
-            on_event(note)
-        made = _mask_summary(plan, tally, [str(Path(p).absolute()) for p in outputs], notes)
-        made = replace(made, doubts=doubts(plan, folder))
-    named = [Output("mask", p, n) for p, n in zip(outputs, plan.prompts, strict=False)] if per_object else []
-    rest = written("mask", made.output, exports)
-    return replace(made, seconds=time.monotonic() - started, outputs=(*named, *rest[bool(named) :]))
-
-
-def _mask_summary(plan: Plan, tally: Tally, outputs: list[str], notes: list[Note]) -> Summary:
-    """Return what was done when only masks were written."""
-    width, height = plan.clip.shown_size
-    return Summary(
-        input=plan.request.input,
-        output=outputs[0],
-        frames=plan.clip.frames,
-        width=width,
-        height=height,
-        encoder="ffv1" if Path(outputs[0]).suffix.lower() == ".mkv" else "png",
-        streams=(),
-        recovered=0.0,
-        doubtful=0.0,
-        unseen=0.0,
-        seconds=0.0,
-        notes=(*plan.notes, *(note.text for note in notes)),
-        done=len(tally.done),
-        reused=len(tally.reused),
-        warnings=tuple(notes),
-    )
-
-
-def _work(
-    plan: Plan, folder: WorkFolder, only: str | None, emit: Emit, kinds: tuple[str, ...] = tuple(STAGES)
-) -> Tally:
-    """Do every task that is left, in an order that its needs allow; wait for what another process is doing."""
-    tally = Tally()
-    left = [t for t in plan.tasks_of(*kinds) if only is None or t.id == only]
-    for task in [t for t in left if folder.finished(t.id)]:
-        tally.reused.append(task.id)
-        emit(TaskDone(task.id, reused=True))
-        left.remove(task)
-    if any(t.kind == "fill" for t in left):
-        registry.spec_of(plan.remover)  # before hours of work: the remover may not be installed here
-    checked = False
-    while left:
-        ready = [t for t in left if all(folder.finished(n) for n in t.needs)]
-        if not ready and only is not None:
-            raise UsageError(f"task {only} needs {', '.join(left[0].needs)} first", "run those tasks before")
-        if not checked and all(t.kind not in MASK_STAGES for t in left):
-            _check_masks(plan, folder)
-            checked = True
-        finished = _first_done(plan, ready, folder, tally, emit)
-        if finished is not None:
-            emit(TaskDone(finished.id))
-            left.remove(finished)
-        else:
-            if not folder.plan.exists():
-                raise VremoveError(f"the work folder {folder.path} has gone", "run the command again")
-            time.sleep(PATIENCE)
-    return tally
-
-
-def _first_done(plan: Plan, ready: list[Task], folder: WorkFolder, tally: Tally, emit: Emit) -> Task | None:
-    """Do the first task that no other process has; return it, or one that another process has just finished."""
-    for task in ready:
-        if _do(plan, task, folder, emit):
-            tally.done.append(task.id)
-            return task
-        if folder.finished(task.id):
-            tally.reused.append(task.id)
-            return task
-    return None
-
-
-def _do(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> bool:
-    """Do a task unless another process has it or has just finished it."""
-    with folder.lease(task.id) as acquired:
-        if not acquired or folder.finished(task.id):
-            return False
-        started = time.monotonic()
-        result = STAGES[task.kind].run(plan, task, folder, emit)
-        folder.finish(task.id, result, time.monotonic() - started)
-        return True
-
-
-def _check_masks(plan: Plan, folder: WorkFolder) -> None:
-    """Raise `NothingError` when nothing was found, or everything is masked."""
-    frames = found = full = 0
-    for task, result in mask_results(plan, folder):
-        frames += task.span.length
-        found += result.table.used
-        full += result.full
-    if not found:
-        what = EMPTY_MASK if plan.request.mask_file else "nothing was found at the prompt"
-        raise nothing_to_erase(what)
-    plates = [folder.result(t.id, PlateResult) for t in plan.tasks_of("plate")]
-    if plates and not any(r is None or r.recovered + r.doubtful + r.unseen for r in plates):
-        raise nothing_to_erase(SHRUNK_MASK)
-    if full == frames:
-        raise nothing_to_erase(FULL_MASK)
-
-
-def _render_once(
-    plan: Plan, folder: WorkFolder, exports: Exports, overwrite: bool, started: float, emit: Emit
-) -> Summary:
-    """Write the result unless a process that works on the same job has done it since this one began."""
-    while True:
-        with folder.lease("finish") as acquired:
-            done = folder.result("finish", _Finished)
-            if done is not None and done.at > started and Path(plan.request.output).exists():
-                if exports == Exports():
-                    return done.summary
-                overwrite = True  # the other process wrote the result, but not these exports
-            if acquired:
-                summary = render(plan, folder, exports, overwrite=overwrite, emit=emit)
-                folder.finish("finish", _Finished(summary, time.time()), summary.seconds)
-                return summary
-        time.sleep(PATIENCE)
+        summary = deliver(plan, folder, order, clock, write, watch.check, keep=keep_work or not folder.temporary)
+    return replace(summary, **tally.counted(started))
 
 
 def _write_report(plan: Plan, summary: Summary) -> None:
     """Write the report, `clip.clean.vremove.json` beside `clip.clean.mp4`: what was done, and what did it."""
-    write_json(report_path(Path(plan.request.output)), {**result_of(summary, "report"), "plan": _provenance(plan)})
+    report = {**result_of(summary, "report"), "plan": _provenance(plan)}
+    atomic.write_text(report_path(Path(plan.request.output)), json.dumps(report, indent=1))
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:

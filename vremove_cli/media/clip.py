@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from vremove_cli.geometry import Orientation
 from vremove_cli.media.colour import Colour
+from vremove_cli.media.packet_times import Restart
 from vremove_cli.media.pixel_format import Layout, layout_of
 from vremove_cli.media.timing import FrameTimes
 
@@ -21,6 +22,8 @@ class StreamInfo:
         codec: FFmpeg's name of the codec; the MIME type of an attachment.
         language: ISO 639-2 code; empty where the file has none.
         picture: Whether it is cover art.
+        empty: Whether the file announces it and has no packet of it.
+        encrypted: Whether its packets are encrypted: a copy would lack the key's name.
     """
 
     index: int
@@ -28,6 +31,8 @@ class StreamInfo:
     codec: str
     language: str = ""
     picture: bool = False
+    empty: bool = False
+    encrypted: bool = False
 
     def __str__(self) -> str:
         language = f" ({self.language})" if self.language else ""
@@ -53,9 +58,10 @@ class ClipInfo:
         aspect: Aspect ratio of a pixel; 0 where the file does not say.
         hdr: Static HDR metadata in x265's notation, by option name ("master-display", "max-cll").
         dynamic_hdr: Whether frames carry dynamic HDR metadata (HDR10+, Dolby Vision, HDR Vivid).
+        side_data: Names of all kinds of side data that a frame carries.
         stream: Index of the edited stream in the file.
         streams: The other streams.
-        rich_tags: Whether the file has tags with reverse domain names, as QuickTime writes them.
+        restarts: Where the file's times start again; `times` goes on there.
         chapters: Number of chapters.
         times: Presentation times of all frames.
         cuts: Indices of the first frames of new shots.
@@ -80,9 +86,10 @@ class ClipInfo:
     aspect: Fraction
     hdr: dict[str, str]
     dynamic_hdr: bool
+    side_data: tuple[str, ...]
     stream: int
     streams: tuple[StreamInfo, ...]
-    rich_tags: bool
+    restarts: tuple[Restart, ...]
     chapters: int
     times: FrameTimes
     cuts: tuple[int, ...]

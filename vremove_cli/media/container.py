@@ -5,8 +5,10 @@ it opens the named file and nothing else.
 """
 
 import contextlib
+import io
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,9 +16,11 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
-from vremove_cli.errors import MediaError
+from vremove_cli.errors import MediaError, is_out_of_memory
+from vremove_cli.media.limits import max_pixels, refuse_too_large
 from vremove_cli.media.sequence import IMAGES
 
 # Demuxers that open other files, addresses or devices. That of images reads patterns unless it is told not to.
@@ -25,19 +29,41 @@ _OPENS_OTHERS |= {"tedcaptions", "webm_dash_manifest"}
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0\n", b"v=0\r\n")  # how files begin that name others
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 _HEAD = 512  # bytes in which a playlist shows
+# Options of a decoder. Damage must raise an error: by default FFmpeg conceals it and goes on.
+STRICT = {"err_detect": "explode", "max_pixels": str(max_pixels())}
 
 
 def open_alone(path: str) -> InputContainer:
     """Open a file, and no other one, for reading.
 
     Raises:
+        MediaError: It is a pipe or a device, or its pictures are too large.
         av.error.FFmpegError: FFmpeg does not know the file or may not read it.
         ValueError: It is no media file.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise MediaError(f"{path} is a pipe or a device, and it is read more than once", "write it to a file first")
+    options = {"protocol_whitelist": "file", "format_whitelist": _formats(), "max_pixels": str(max_pixels())}
     if Path(path).suffix.lower() in IMAGES:
         options["pattern_type"] = "none"
-    return av.open(os.path.abspath(path), metadata_errors="replace", options=options)
+    container = av.open(os.path.abspath(path), metadata_errors="replace", options=options)
+    for stream in container.streams.video:
+        width, height = (stream.width, stream.height) if stream.codec_context else (0, 0)
+        refuse_too_large(path, width * height or _stated_pixels(path))
+    return container
+
+
+def _stated_pixels(path: str) -> int:
+    """Return how many pixels an image file says it has, of one that FFmpeg found too large or did not understand."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            return picture.width * picture.height
+    except Image.DecompressionBombError as error:
+        return int(next(iter(re.findall(r"(\d+) pixels", str(error))), max_pixels() + 1))
+    except (OSError, ValueError, SyntaxError):
+        return 0
 
 
 @cache
@@ -52,22 +78,24 @@ def open_input(path: str) -> InputContainer:
     Raises:
         MediaError: It names other files, or FFmpeg does not know it or may not read it.
     """
-    if _is_playlist(path):
-        raise MediaError(f"{path} is a playlist: it names other files", "give the video file itself")
     try:
         return open_alone(path)
     except av.error.FFmpegError as error:
+        if _is_playlist(path):
+            raise MediaError(f"{path} is a playlist: it names other files", "give the video file itself") from error
         raise unreadable(path, error) from error
     except ValueError as error:
         raise MediaError(f"{path} cannot be opened ({error})", "check that it is a video file") from error
 
 
 @contextmanager
-def open_output(path: Path, container: str, options: dict[str, str] | None = None) -> Iterator[OutputContainer]:
+def open_output(
+    target: Path | io.BytesIO, container: str, options: dict[str, str] | None = None
+) -> Iterator[OutputContainer]:
     """Open a file for writing; it is closed when the block ends.
 
     Args:
-        path: Path of the file.
+        target: Path of the file, or memory.
         container: FFmpeg's name of the muxer.
         options: Options of the muxer.
 
@@ -75,7 +103,7 @@ def open_output(path: Path, container: str, options: dict[str, str] | None = Non
         av.error.FFmpegError: If the muxer cannot write the file. After an error of the block, errors of closing the
             unfinished file are dropped.
     """
-    output = av.open(str(path), "w", format=container, options=options or {})
+    output = av.open(str(target) if isinstance(target, Path) else target, "w", format=container, options=options or {})
     try:
         yield output
     except BaseException:
@@ -103,7 +131,13 @@ def missing(path: str) -> MediaError:
 
 
 def unreadable(path: str, error: Exception) -> MediaError:
-    """Return the error for a file that FFmpeg cannot read."""
+    """Return the error for a file that FFmpeg cannot read.
+
+    Raises:
+        MemoryError: The file is not to blame.
+    """
+    if is_out_of_memory(error):
+        raise MemoryError from error
     if isinstance(error, PermissionError) and not os.access(path, os.R_OK):
         return MediaError(f"no permission to read {path}", "change its permissions, or copy it")
     reason = getattr(error, "strerror", None) or str(error)
@@ -111,6 +145,23 @@ def unreadable(path: str, error: Exception) -> MediaError:
         f"{path} cannot be read as a video ({reason})",
         "it may be damaged or cut off: play it to the end, or copy it again from its source",
     )
+
+
+def codec_name(stream: Stream) -> str:
+    """Return FFmpeg's name of a stream's codec, or an attachment's MIME type; empty where FFmpeg knows neither."""
+    if isinstance(stream, AttachmentStream):
+        return stream.mimetype or ""
+    if stream.codec_context is not None:
+        return str(stream.codec_context.name)
+    return (stream.name or "") if stream.type == "data" else ""
+
+
+def codec_tag(context: av.CodecContext) -> str:
+    """Return a codec's four-character code; empty where it is no text, such as a stream type in MPEG-TS."""
+    try:
+        return str(context.codec_tag).strip("\0 ")
+    except UnicodeDecodeError:
+        return ""
 
 
 def read_image(path: Path) -> av.VideoFrame:
@@ -121,6 +172,9 @@ def read_image(path: Path) -> av.VideoFrame:
     """
     try:
         with open_alone(str(path)) as container:
+            context = container.streams.video[0].codec_context
+            if context.name == "mjpeg":  # the others refuse half a picture anyway, and TIFF for less
+                context.options = STRICT
             for frame in container.decode(video=0):
                 return frame
     except (av.error.FFmpegError, ValueError, IndexError) as error:

@@ -104,6 +104,8 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         return {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
     if encoder == "libvpx":
         return {"b": "60M", "deadline": "good", "cpu-used": "2"}
+    if encoder in ("libx264", "libx264rgb"):
+        return {"a53cc": "0"}  # closed captions are written by `captions`
     if encoder == "ffv1":
         return {"level": "3", "slicecrc": "1"}
     if encoder in _QSCALE_ENCODERS:

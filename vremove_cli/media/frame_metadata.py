@@ -17,6 +17,7 @@ _ONE_16_16, _ONE_2_30 = 1 << 16, 1 << 30
 CHROMATICITY_STEPS, LUMINANCE_STEPS = 50000, 10000
 # Codecs whose side data must not be listed: a colour profile with a name crashes PyAV 18 when the frame is freed.
 _UNLISTED = ("png", "apng")
+UNNAMED_KIND = "KIND_{}"  # name of a kind of side data that PyAV has no name for, with FFmpeg's number
 _DYNAMIC_HDR = (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA, Type.DOVI_RPU_BUFFER, Type.DYNAMIC_HDR_VIVID)
 
 
@@ -40,7 +41,7 @@ def display_matrix(frame: av.VideoFrame, path: str, codec: str) -> tuple[int, ..
     Raises:
         MediaError: The rotation is not a multiple of 90 degrees.
     """
-    data = _side_data(frame, Type.DISPLAYMATRIX, codec)
+    data = side_data(frame, Type.DISPLAYMATRIX, codec)
     if data is not None:
         matrix = struct.unpack("<9i", data[:36])
     elif frame.rotation:
@@ -60,7 +61,7 @@ def display_matrix(frame: av.VideoFrame, path: str, codec: str) -> tuple[int, ..
 def static_hdr(frame: av.VideoFrame, codec: str) -> dict[str, str]:
     """Return static HDR metadata (SMPTE ST 2086, CTA-861.3) in x265's notation, by the name of x265's option."""
     options = {}
-    mastering = _side_data(frame, Type.MASTERING_DISPLAY_METADATA, codec)
+    mastering = side_data(frame, Type.MASTERING_DISPLAY_METADATA, codec)
     if mastering is not None:
         # AVMasteringDisplayMetadata: red, green, blue and white as (x, y), then least and largest luminance.
         numbers = struct.unpack("<20i", mastering[:80])
@@ -71,7 +72,7 @@ def static_hdr(frame: av.VideoFrame, codec: str) -> dict[str, str]:
         least, largest = (round(v * LUMINANCE_STEPS) for v in values[8:10])
         pairs = [f"{k}({x},{y})" for k, (x, y) in (("G", green), ("B", blue), ("R", red), ("WP", white))]
         options["master-display"] = "".join(pairs) + f"L({largest},{least})"
-    light = _side_data(frame, Type.CONTENT_LIGHT_LEVEL, codec)
+    light = side_data(frame, Type.CONTENT_LIGHT_LEVEL, codec)
     if light is not None:
         options["max-cll"] = "{},{}".format(*struct.unpack("<2I", light[:8]))
     return options
@@ -79,15 +80,29 @@ def static_hdr(frame: av.VideoFrame, codec: str) -> dict[str, str]:
 
 def has_dynamic_hdr(frame: av.VideoFrame, codec: str) -> bool:
     """Return whether a frame carries dynamic HDR metadata, which no bundled encoder writes."""
-    return any(_side_data(frame, kind, codec) is not None for kind in _DYNAMIC_HDR)
+    return any(side_data(frame, kind, codec) is not None for kind in _DYNAMIC_HDR)
 
 
-def _side_data(frame: av.VideoFrame, kind: Type, codec: str) -> bytes | None:
-    """Return side data of a frame; None as well where PyAV cannot list it because of a kind that it does not know."""
+def side_data_kinds(frame: av.VideoFrame, codec: str) -> set[str]:
+    """Return the names of the kinds of side data that a frame has."""
+    return set() if codec in _UNLISTED else {str(data.type.name) for data in frame.side_data}
+
+
+def side_data(frame: av.VideoFrame, kind: Type, codec: str) -> bytes | None:
+    """Return side data of a frame; None if it has none of that kind."""
     if codec in _UNLISTED:
         return None
-    try:
-        data = frame.side_data.get(kind)
-    except ValueError:
-        return None
+    data = frame.side_data.get(kind)
     return None if data is None else bytes(data)
+
+
+def _unnamed(cls: type[Type], number: int) -> Type:
+    """Return a member for a kind of side data that FFmpeg has and PyAV does not name."""
+    member = object.__new__(cls)
+    member._name_ = UNNAMED_KIND.format(number)
+    member._value_ = number  # type: ignore[assignment]
+    return member
+
+
+# PyAV lists all side data of a frame at once, and a kind without a name raises an error: one would hide all others.
+Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment, method-assign]

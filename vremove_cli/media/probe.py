@@ -16,20 +16,23 @@ from av.video.stream import VideoStream
 from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
-from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
-from vremove_cli.media.container import missing, open_alone, open_input, read_image, unreadable, video_stream
-from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, static_hdr
+from vremove_cli.media.clip import ClipInfo, StreamInfo
+from vremove_cli.media.container import STRICT, codec_name, codec_tag, missing, open_input, unreadable, video_stream
+from vremove_cli.media.encryption import encrypted, has_key, is_encrypted, is_scrambled
+from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, side_data_kinds, static_hdr
+from vremove_cli.media.image_probe import scan_sequence
+from vremove_cli.media.limits import refuse_small_address_space
+from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
+from vremove_cli.media.shown_pictures import shows_picture
 from vremove_cli.media.timing import FrameTimes, repaired
 from vremove_cli.media.truncation import is_truncated
 
 Progress = Callable[[int, int], None]  # frames done, frames expected (0 where the file does not say)
-SEQUENCE_RATE = 24  # frames a second of an image sequence
+_UNKNOWN_DATA = "bin_data"  # FFmpeg's name of any data
 _UNKNOWN_RATE = Fraction(25)  # frames a second where neither the frames nor the stream say
 _DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4"
-# Damage must raise an error: by default FFmpeg conceals it and goes on.
-STRICT = {"err_detect": "explode"}
 
 
 def scan(
@@ -46,8 +49,9 @@ def scan(
     Raises:
         MediaError: The clip cannot be read or edited.
     """
+    refuse_small_address_space()
     if sequence.is_sequence(path):
-        return _scan_sequence(path, progress)
+        return scan_sequence(path, progress)
     if not Path(path).exists():
         raise missing(path)
     try:
@@ -66,28 +70,39 @@ class _Scan:
         keyframes: Indices of frames at which decoding may start.
         packet_pts: Presentation times of all packets that should give a frame.
         packet_dts: Decoding times of all packets.
+        hidden_dts: Decoding times of those that show no picture.
         errors: Packets that could not be decoded.
         corrupt: Frames that the decoder marked as corrupt.
         first: The first frame.
         duration: Ticks of the last frame that states its length; 0 if none does.
         interlaced: Whether a frame is interlaced.
         detector: Finds the cuts.
+        clock: Moves the packets' times where they start again.
+        others: Indices of other streams that have a packet.
+        encrypted: Indices of streams that have an encrypted packet.
+        side_data: Kinds of side data that a frame has.
     """
 
     pts: list[int | None] = field(default_factory=list)
     keyframes: list[int] = field(default_factory=list)
     packet_pts: set[int] = field(default_factory=set)
     packet_dts: list[int] = field(default_factory=list)
+    hidden_dts: list[int] = field(default_factory=list)
     errors: int = 0
     corrupt: int = 0
     first: av.VideoFrame | None = None
     duration: int = 0
     interlaced: bool = False
     detector: CutDetector = field(default_factory=CutDetector)
+    clock: VideoTimes = field(default_factory=VideoTimes)
+    others: set[int] = field(default_factory=set)
+    encrypted: set[int] = field(default_factory=set)
+    side_data: set[str] = field(default_factory=set)
 
-    def add(self, frame: av.VideoFrame) -> None:
+    def add(self, frame: av.VideoFrame, codec: str) -> None:
         """Record a decoded frame."""
         self.detector.add(frame)
+        self.side_data |= side_data_kinds(frame, codec)
         if frame.key_frame:
             self.keyframes.append(len(self.pts))
         self.pts.append(frame.pts)
@@ -110,14 +125,18 @@ def _scan_video(
     stream.codec_context.thread_count = threads.count()
     stream.codec_context.options = STRICT
     found = _decode_all(path, container, stream, progress, allow_interlaced)
+    if (found.first is None or _is_damaged(found)) and _is_protected(path, container, stream, found):
+        raise encrypted(path)
     if found.first is None:
-        problem = "is cut off: it has" if is_truncated(path, container.format.name, stream) else "has"
+        problem = "is cut off: it has" if is_truncated(path, container) else "has"
         raise MediaError(f"{path} {problem} no frame that can be decoded", "play it to check it, or copy it again")
-    if skip_errors and not one_thread and _is_damaged(found, stream):
+    if skip_errors and not one_thread and _is_damaged(found):
         with open_input(path) as again:
             return _scan_video(path, again, True, progress, one_thread=True, allow_interlaced=allow_interlaced)
     notes = [f"interlaced: {_DEINTERLACE}"] if found.interlaced else []
-    _check_whole(path, container, stream, found, skip_errors, notes)
+    _check_whole(path, container, found, skip_errors, notes)
+    if found.clock.restarts:
+        notes.append(f"the times in the file start again {len(found.clock.restarts)} time(s): they go on instead")
     if container.format.name == "avi" and len(found.packet_dts) >= len(found.pts):
         _use_avi_order(found, notes)
     times, repeats = _times(stream, found, skip_errors, notes)
@@ -131,6 +150,10 @@ def _check_stream(path: str, stream: VideoStream) -> None:
         raise MediaError(f"{path} has an alpha channel that would be lost", "convert it to ProRes 4444 or PNG first")
 
 
+def _is_protected(path: str, container: InputContainer, stream: VideoStream, found: _Scan) -> bool:
+    return stream.index in found.encrypted or has_key(stream) or is_scrambled(path, container.format.name)
+
+
 def _decode_all(
     path: str, container: InputContainer, stream: VideoStream, progress: Progress | None, allow_interlaced: bool
 ) -> _Scan:
@@ -140,7 +163,7 @@ def _decode_all(
         found.interlaced = found.interlaced or frame.interlaced_frame
         if found.interlaced and not allow_interlaced:
             raise MediaError(f"{path} is interlaced", _DEINTERLACE)
-        found.add(frame)
+        found.add(frame, stream.codec_context.codec.canonical_name)
         if progress:
             progress(len(found.pts), stream.frames)
     return found
@@ -152,6 +175,8 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
     The order is all that the container stores, so a lost frame cannot be placed.
     """
     lost = len(found.packet_dts) - len(found.pts)
+    if lost and lost == len(found.hidden_dts):
+        found.packet_dts, lost = [d for d in found.packet_dts if d not in found.hidden_dts], 0
     if lost:
         notes.append(f"{lost} frame(s) are missing: AVI does not say which")
     ordered: list[int | None] = [*sorted(found.packet_dts)[: len(found.pts)]]
@@ -160,11 +185,23 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
 
 def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Iterator[av.VideoFrame]:
     """Decode all frames; record the packets' times and errors in `found`."""
-    for packet in container.demux(stream):
-        if packet.size and packet.pts is not None and not packet.is_discard:
+    codec = stream.codec_context.codec.canonical_name
+    for packet in container.demux():
+        if is_encrypted(packet):
+            found.encrypted.add(packet.stream.index)
+        if packet.stream.index != stream.index:
+            if packet.size:
+                found.others.add(packet.stream.index)
+                if packet.stream.type == "audio":
+                    found.clock.hear(packet)
+            continue
+        found.clock.move(packet)
+        shows = bool(packet.size) and shows_picture(codec, packet)
+        if shows and packet.pts is not None and not packet.is_discard:
             found.packet_pts.add(packet.pts)
         if packet.size and packet.dts is not None:
             found.packet_dts.append(packet.dts)
+            found.hidden_dts += [] if shows else [packet.dts]
         try:
             yield from packet.decode()
         except av.error.EOFError:
@@ -192,14 +229,12 @@ def _shape(frame: av.VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
 
 
-def _check_whole(
-    path: str, container: InputContainer, stream: VideoStream, found: _Scan, skip_errors: bool, notes: list[str]
-) -> None:
+def _check_whole(path: str, container: InputContainer, found: _Scan, skip_errors: bool, notes: list[str]) -> None:
     """Refuse a file that ends early or has frames that cannot be decoded; note it if they are to be skipped."""
     advice = "copy it again, or add --skip-errors to use the frames that can be decoded"
-    if is_truncated(path, container.format.name, stream):
+    if is_truncated(path, container):
         problem = f"{path} is cut off: it ends after {len(found.pts)} frames, before its header says it does"
-    elif _is_damaged(found, stream):
+    elif _is_damaged(found):
         problem = f"{path} has {max(found.errors, len(_lost(found)), found.corrupt)} damaged frame(s)"
     else:
         return
@@ -218,10 +253,9 @@ def _lost(found: _Scan) -> list[int]:
     return sorted(p for p in found.packet_pts - seen if p > min(seen, default=0))
 
 
-def _is_damaged(found: _Scan, stream: VideoStream) -> bool:
-    """Return whether frames are missing or broken. VP8 has packets without a frame, so only its errors count."""
-    has_hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
-    return bool(found.errors or found.corrupt or (not has_hidden_frames and _lost(found)))
+def _is_damaged(found: _Scan) -> bool:
+    """Return whether frames are missing or broken."""
+    return bool(found.errors or found.corrupt or _lost(found))
 
 
 def _times(
@@ -234,7 +268,7 @@ def _times(
         rate = stream.average_rate or _UNKNOWN_RATE
         step = max(1, round(1 / (rate * stream.time_base)))
     seen = {p for p in found.pts if p is not None}
-    lost = _lost(found) if skip_errors and _is_damaged(found, stream) else []
+    lost = _lost(found) if skip_errors and _is_damaged(found) else []
     raw: list[int | None] = list(found.pts)
     pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
     if not lost and pts != raw:
@@ -256,13 +290,14 @@ def _video_info(
     frame, context = found.first, stream.codec_context
     assert frame is not None
     # A seek uses the container's own times: where they were repaired or frames inserted, reading starts at frame 0.
-    keyframes = tuple(found.keyframes) if list(times.pts) == found.pts else (0,)
+    seekable = list(times.pts) == found.pts and not found.clock.restarts
+    keyframes = tuple(found.keyframes) if seekable else (0,)
     return ClipInfo(
         path=str(path),
         container=container.format.name,
         codec=context.codec.canonical_name,
         profile=str(context.profile or ""),
-        tag=context.codec_tag.strip("\0 "),
+        tag=codec_tag(context),
         width=frame.width,
         height=frame.height,
         pix_fmt=frame.format.name,
@@ -272,9 +307,14 @@ def _video_info(
         aspect=stream.sample_aspect_ratio or Fraction(0),
         hdr=static_hdr(frame, context.codec.canonical_name),
         dynamic_hdr=has_dynamic_hdr(frame, context.codec.canonical_name),
+        side_data=tuple(sorted(found.side_data)),
         stream=stream.index,
-        streams=tuple(_stream_info(s) for s in container.streams if s.index != stream.index),
-        rich_tags=any(k.startswith("com.") for k in container.metadata),
+        streams=tuple(
+            _stream_info(s, empty=s.index not in found.others, encrypted=s.index in found.encrypted or has_key(s))
+            for s in container.streams
+            if s.index != stream.index
+        ),
+        restarts=tuple(found.clock.restarts),
         chapters=len(container.chapters()),
         times=times,
         cuts=found.detector.cuts,
@@ -286,63 +326,22 @@ def _video_info(
     )
 
 
-def _stream_info(stream: Stream) -> StreamInfo:
-    if stream.type == "attachment" or stream.codec_context is None:
-        codec = getattr(stream, "mimetype", None) or "unknown"
-    else:
-        codec = stream.codec_context.name
+def _kind_of(stream: Stream) -> str:
+    """Return the name of a stream's codec; of timed data without one, such as telemetry, what its writer called it."""
+    name = codec_name(stream)
+    if stream.type == "data" and name in ("", _UNKNOWN_DATA):
+        name = stream.metadata.get("handler_name", "").strip()
+    return name or "unknown"
+
+
+def _stream_info(stream: Stream, *, empty: bool, encrypted: bool) -> StreamInfo:
     picture = stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
-    return StreamInfo(stream.index, stream.type, codec, stream.metadata.get("language", ""), picture)
-
-
-def _scan_sequence(path: str, progress: Progress | None) -> ClipInfo:
-    found = sequence.find(path)
-    detector = CutDetector()
-    first = None
-    for i, file in enumerate(found.files):
-        frame = read_image(file)
-        first = first or frame
-        if _shape(frame) != _shape(first):
-            raise MediaError(
-                f"{file} differs from {found.files[0]} in size or pixel format",
-                "convert the files to one size and pixel format first",
-            )
-        detector.add(frame)
-        if progress:
-            progress(i + 1, len(found.files))
-    assert first is not None
-    edit_fmt = SIBLINGS.get(first.format.name, first.format.name)
-    layout_of(edit_fmt)  # raises for a format that cannot be edited
-    count, codec = len(found.files), _image_codec(found.files[0])
-    return ClipInfo(
-        path=str(path),
-        container=SEQUENCE,
-        codec=codec,
-        profile="",
-        tag="",
-        width=first.width,
-        height=first.height,
-        pix_fmt=first.format.name,
-        edit_fmt=edit_fmt,
-        colour=colour_of(first),
-        matrix=display_matrix(first, path, codec),
-        aspect=Fraction(0),
-        hdr={},
-        dynamic_hdr=False,
-        stream=0,
-        streams=(),
-        rich_tags=False,
-        chapters=0,
-        times=FrameTimes(tuple(range(count)), Fraction(1, SEQUENCE_RATE), 1),
-        cuts=detector.cuts,
-        keyframes=tuple(range(count)),
-        repeated=(),
-        files=tuple(str(f) for f in found.files),
-        file_numbers=found.numbers,
-        notes=(f"the sequence skips {found.gaps} number(s); the files keep their numbers",) if found.gaps else (),
+    return StreamInfo(
+        index=stream.index,
+        type=stream.type,
+        codec=_kind_of(stream),
+        language=stream.metadata.get("language", ""),
+        picture=picture,
+        empty=empty and stream.type != "attachment" and not picture,
+        encrypted=encrypted,
     )
-
-
-def _image_codec(path: Path) -> str:
-    with open_alone(str(path)) as container:
-        return str(container.streams.video[0].codec_context.codec.canonical_name)

@@ -14,10 +14,12 @@ from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.geometry import Array, Box, take
 from vremove_cli.media import colour
+from vremove_cli.media.captions import captions_of
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.container import open_input, read_image, unreadable
+from vremove_cli.media.container import STRICT, open_input, read_image, unreadable
+from vremove_cli.media.packet_times import Restart, VideoTimes
 from vremove_cli.media.pixel_format import Layout, views
-from vremove_cli.media.probe import STRICT, Progress, scan
+from vremove_cli.media.probe import Progress, scan
 
 
 @dataclass
@@ -29,12 +31,14 @@ class Frame:
         raw: PyAV's frame, for this package only.
         layout: Layout of the edit format.
         tags: Colour tags of the clip.
+        captions: Closed caption triplets of the picture.
     """
 
     index: int
     raw: av.VideoFrame
     layout: Layout
     tags: colour.Colour
+    captions: bytes = b""
 
     def planes(self) -> tuple[Array, ...]:
         """Return the components, each (H', W') in the layout's dtype, as views into the decoder's memory.
@@ -149,7 +153,7 @@ class Clip:
                 stream.codec_context.options = STRICT
                 if begin:
                     container.seek(self.info.times.pts[begin], stream=stream, backward=True)
-                for index, raw in self._numbered(_decode(container, stream), begin):
+                for index, raw in self._numbered(_decode(container, stream, self.info.restarts), begin):
                     if index >= start:
                         yield self._wrap(index, raw)
                     if index + 1 >= stop:
@@ -192,21 +196,24 @@ class Clip:
 
     def _wrap(self, index: int, raw: av.VideoFrame) -> Frame:
         """Return a `Frame` in the edit format, top row first, at its own time."""
+        captions = captions_of(raw, self.info.codec)
         if raw.format.name != self.info.edit_fmt:
             raw = _reformat(raw, self.info.edit_fmt)
         if any(p.line_size < 0 for p in raw.planes):  # bottom-up rows: two conversions by swscale turn them
             raw = _reformat(_reformat(raw, "gbrp"), self.info.edit_fmt)
         raw.pts, raw.time_base = self.info.times.pts[index], self.info.times.time_base
-        return Frame(index, raw, self.info.layout, self.info.colour)
+        return Frame(index, raw, self.info.layout, self.info.colour, captions)
 
 
 class _SeekError(Exception):
     """A seek did not reach the frame that the scan found there."""
 
 
-def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream, restarts: tuple[Restart, ...]) -> Iterator[av.VideoFrame]:
     """Decode all frames from where the container stands; packets that cannot be decoded are skipped."""
+    clock = VideoTimes(restarts)
     for packet in container.demux(stream):
+        clock.move(packet)
         try:
             yield from packet.decode()
         except av.error.EOFError:

@@ -1,6 +1,5 @@
-"""Copy the streams beside the edited one packet by packet, and report the ones that the container cannot hold."""
+"""Copy the streams beside the edited one packet by packet."""
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,31 +8,22 @@ from typing import Literal
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.rational import AVRational
 from av.stream import AttachmentStream, Stream
 
 from vremove_cli.errors import MediaError
-from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
+from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.container import open_input
+from vremove_cli.media.packet_times import CopiedTimes, IncreasingTimes, unclocked_sound
+from vremove_cli.media.tags import stream_tags
 
 AddVideo = Callable[[], None]
-Action = Literal["copy", "text", "drop"]
-# Codecs that mpegts holds. Its muxer accepts others as well and marks them as private data.
-_MPEGTS_CODECS = ("aac", "mp3", "mp3float", "mp2", "ac3", "eac3", "opus", "dca", "truehd", "dvbsub")
+Action = Literal["copy", "text", "attach", "drop"]
+_COVERS = {"mjpeg": ("jpg", "image/jpeg")}  # suffix and MIME type by codec, where they are not the codec's name
+_TS_NONSTRICT = 0x20000  # AVFMT_TS_NONSTRICT of libavformat/avformat.h: two packets may have the same time
+_MAY_COINCIDE = ("subtitle", "data")  # may have them in any container
 _EMPTY_MOV_TEXT = b"\0\0"  # a text of length 0
 _TEXT_TIME_BASE = Fraction(1, 1000)  # seconds
-_TEXT_CODECS = ("subrip", "srt", "text")  # subtitles that are rewritten as mov_text
-# Tags that describe the source's encoding and not its content.
-_ENCODING_TAGS = (
-    "encoder",
-    "duration",
-    "number_of_frames",
-    "number_of_bytes",
-    "bps",
-    "vendor_id",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-)
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class StreamPlan:
 
     Attributes:
         index: Index of the stream in the source.
-        action: "copy" its packets, rewrite them as mov_text ("text"), or "drop" them.
+        action: "copy" its packets, rewrite them as mov_text ("text"), "attach" cover art as a file, or "drop" it.
         label: The stream's description for the user.
         start: Seconds at which it starts, as a fraction such as "-1/48"; empty where it is unknown.
     """
@@ -53,76 +43,23 @@ class StreamPlan:
     start: str = ""
 
 
-def plan_streams(info: ClipInfo, container: str, *, drop: bool, notes: list[str]) -> tuple[StreamPlan, ...]:
-    """Decide what happens to every stream beside the edited one.
-
-    Args:
-        info: The clip.
-        container: FFmpeg's name of the output's muxer, or `SEQUENCE`.
-        drop: Whether a stream that the container cannot hold is dropped instead of raising an error.
-        notes: Takes a sentence for every stream that is lost.
-
-    Raises:
-        MediaError: The container cannot hold a stream; the message names it.
-    """
-    if container == SEQUENCE or info.is_sequence:
-        if info.streams:
-            notes.append("images hold no other streams: " + ", ".join(map(str, info.streams)) + " not written")
-        return ()
-    plans = []
-    with open_input(info.path) as source:
-        for stream in info.streams:
-            action = _action(source, stream, container, drop, notes)
-            start, time_base = source.streams[stream.index].start_time, source.streams[stream.index].time_base
-            seconds = "" if start is None or time_base is None else str(start * time_base)
-            plans.append(StreamPlan(stream.index, action, str(stream), seconds))
-    return tuple(plans)
-
-
-def _action(source: InputContainer, stream: StreamInfo, container: str, drop: bool, notes: list[str]) -> Action:
-    if stream.type == "data":
-        timecode = source.streams[stream.index].metadata.get("timecode")
-        kept = f": its timecode {timecode} is kept as a tag" if timecode else ""
-        notes.append(f"{stream} cannot be copied{kept}")
-        return "drop"
-    if stream.type == "subtitle" and stream.codec in _TEXT_CODECS and container in ("mp4", "mov"):
-        return "text"
-    if _fits(source.streams[stream.index], container):
-        return "copy"
-    if drop:
-        notes.append(f"{stream} does not fit into {container} and is dropped")
-        return "drop"
-    raise MediaError(f"{stream} does not fit into {container}", "write to .mkv, or add --drop-streams to lose it")
-
-
-def _fits(template: Stream, container: str) -> bool:
-    """Return whether a muxer accepts a copy of a stream, by writing a header with it."""
-    if template.type == "attachment":
-        return container == "matroska"
-    if container == "mpegts" and template.codec_context is not None:
-        return template.codec_context.name in _MPEGTS_CODECS
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            _add_copy(trial, template)
-            trial.start_encoding()
-    except (ValueError, av.error.FFmpegError, AttributeError):
-        return False
-    return True
-
-
 def _add_copy(target: OutputContainer, template: Stream) -> Stream:
     if isinstance(template, AttachmentStream):
         name = template.metadata.get("filename", "attachment")
         return target.add_attachment(name, template.mimetype or "application/octet-stream", template.data)
     out = target.add_stream_from_template(template)
-    out.metadata.update(clean_tags(template.metadata))
+    out.metadata.update(stream_tags(template))
     out.disposition = template.disposition
     return out
 
 
-def clean_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Return metadata without the tags that describe the source's encoding."""
-    return {k: v for k, v in tags.items() if k.lower() not in _ENCODING_TAGS and not k.startswith("_STATISTICS")}
+def _attach_cover(target: OutputContainer, template: Stream) -> None:
+    """Add cover art as Matroska holds it: as a file with a certain name."""
+    with open_input(template.container.name) as source:
+        picture = next(p for p in source.demux(source.streams[template.index]) if p.size)
+    kind = template.codec_context.name
+    suffix, mimetype = _COVERS.get(kind, (kind, f"image/{kind}"))
+    target.add_attachment(template.metadata.get("filename", f"cover.{suffix}"), mimetype, bytes(picture))
 
 
 class PacketCopier:
@@ -131,9 +68,9 @@ class PacketCopier:
     Args:
         source: Container of the clip; None if there is nothing to copy.
         target: The output, before its first packet.
+        info: The clip.
         plans: What happens to each stream.
         shift: Seconds that are added to all times.
-        video: Index of the edited stream in the source.
         add_video: Adds the edited stream to the output. It is called at the stream's place in the source's order.
     """
 
@@ -141,13 +78,15 @@ class PacketCopier:
         self,
         source: InputContainer | None,
         target: OutputContainer,
+        info: ClipInfo,
         plans: tuple[StreamPlan, ...],
         shift: Fraction,
-        video: int,
         add_video: AddVideo,
     ) -> None:
         self._shift = shift
         self._target = target
+        self._empty = {s.index for s in info.streams if s.empty}
+        self._labels = {p.index: p.label for p in plans}
         self._outputs: dict[int, Stream] = {}
         self._text: set[int] = set()
         templates = {p.index: source.streams[p.index] for p in plans} if source is not None else {}
@@ -156,21 +95,34 @@ class PacketCopier:
         # The muxer itself fills the time between two mov_text samples with empty ones.
         self._mov_text = {i for i, stream in copied.items() if _is_mov_text(stream)}
         for plan in plans:
-            if plan.index < video:
+            if plan.index < info.stream:
                 self._add_stream(plan, templates[plan.index])
         add_video()
         for plan in plans:
-            if plan.index > video:
+            if plan.index > info.stream:
                 self._add_stream(plan, templates[plan.index])
         read = [templates[i] for i in self._outputs]
-        self._packets: Iterator[av.Packet] = source.demux(read) if source is not None and read else iter(())
+        self._source_times = {s.index: CopiedTimes(info.restarts, unclocked_sound(info.container, s)) for s in read}
+        loose = bool(target.format.flags & _TS_NONSTRICT)
+        self._output_times = {
+            s.index: IncreasingTimes(0 if loose or s.type in _MAY_COINCIDE else 1, sound=s.type == "audio")
+            for s in read
+        }
+        packets: Iterator[av.Packet] = source.demux(read) if source is not None and read else iter(())
+        self._packets = (self._timed(p) for p in packets)
         self._next: av.Packet | None = None
+
+    def _timed(self, packet: av.Packet) -> av.Packet:
+        self._source_times[packet.stream.index].move(packet)
+        return packet
 
     def _add_stream(self, plan: StreamPlan, template: Stream) -> None:
         if plan.action == "copy":
             out = _add_copy(self._target, template)
             if template.type != "attachment":
                 self._outputs[plan.index] = out
+        elif plan.action == "attach":
+            _attach_cover(self._target, template)
         elif plan.action == "text":
             self._outputs[plan.index] = _add_text(self._target, template)
             self._text.add(plan.index)
@@ -194,6 +146,7 @@ class PacketCopier:
             self._mux(packet)
 
     def _mux(self, packet: av.Packet) -> None:
+        """Write a packet of the source; raise `MediaError` where the muxer refuses it."""
         index = packet.stream.index
         if index in self._mov_text and bytes(packet) == _EMPTY_MOV_TEXT:
             return
@@ -204,7 +157,25 @@ class PacketCopier:
             ticks = round(self._shift / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
-        self._target.mux(packet)
+        self._target.start_encoding()  # from here on the output has its own ticks
+        packet.rescale_ts(AVRational(packet.stream.time_base))
+        self._output_times[index].move(packet)
+        try:
+            self._target.mux(packet)
+        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+            raise MediaError(
+                f"{self._labels[index]} cannot be copied as it is ({error.strerror})",
+                "write to another kind of file with -o, or take the stream out of the source first",
+            ) from error
+
+    def copy_first(self, seconds: Fraction) -> None:
+        """Copy the first packet of every stream that has one, at `seconds` in the source's time."""
+        missing = self._outputs.keys() - self._empty
+        while missing and (packet := next(self._packets, None)) is not None:
+            if packet.size and packet.stream.index in missing:
+                missing.remove(packet.stream.index)
+                packet.pts = packet.dts = round(seconds / packet.time_base)
+                self._mux(packet)
 
 
 def _is_mov_text(stream: Stream) -> bool:
@@ -214,7 +185,7 @@ def _is_mov_text(stream: Stream) -> bool:
 def _add_text(target: OutputContainer, template: Stream) -> Stream:
     out = target.add_mux_stream("mov_text")
     out.time_base = _TEXT_TIME_BASE
-    out.metadata.update(clean_tags(template.metadata))
+    out.metadata.update(stream_tags(template))
     out.disposition = template.disposition
     return out
 
@@ -241,7 +212,7 @@ def open_copier(
         add_video: Adds the edited stream to the output.
     """
     if not plans:
-        yield PacketCopier(None, target, (), shift, info.stream, add_video)
+        yield PacketCopier(None, target, info, (), shift, add_video)
         return
     with open_input(info.path) as source:
-        yield PacketCopier(source, target, plans, shift, info.stream, add_video)
+        yield PacketCopier(source, target, info, plans, shift, add_video)

@@ -1,9 +1,12 @@
 """Write the edited clip with the source's frame times, tags, chapters and other streams, whole or not at all."""
 
+import contextlib
+import io
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,19 +17,23 @@ from av.video.stream import VideoStream
 
 from vremove_cli import atomic
 from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.media.captions import CODECS, with_captions
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
+from vremove_cli.media.completion import languages_of, write_chapter_languages, write_gif_comment
 from vremove_cli.media.container import open_input, open_output
 from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
 from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
 from vremove_cli.media.read import Frame
-from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open_copier
+from vremove_cli.media.streams import PacketCopier, StreamPlan, open_copier
+from vremove_cli.media.tags import file_tags, needs_keys, stream_tags
 
 # Containers without negative times.
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
 # Containers whose edit list hides negative times of audio, but not of the video stream.
 _EDIT_LISTS = ("mp4", "mov")
+_MATROSKA = ("matroska", "webm")
 
 
 class Writer(Protocol):
@@ -36,30 +43,38 @@ class Writer(Protocol):
         """Encode the next frame at its own time."""
 
 
-class VideoWriter:
-    """Encodes into one file and copies the other streams in step.
+@dataclass(frozen=True)
+class VideoFile:
+    """An output that is open for writing.
 
-    Args:
-        container: Open container.
-        stream: Its video stream.
-        info: The clip.
-        spec: The encoder's specification.
+    Attributes:
+        container: The open container.
+        video: Its edited stream.
         copier: Copies the other streams.
         shift: Ticks that are added to all times.
     """
 
-    def __init__(
-        self,
-        container: OutputContainer,
-        stream: VideoStream,
-        info: ClipInfo,
-        spec: EncodeSpec,
-        copier: PacketCopier,
-        shift: int,
-    ) -> None:
-        self._container, self._stream, self._info, self._spec = container, stream, info, spec
-        self._copier, self._shift = copier, shift
-        self._durations = {p + shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
+    container: OutputContainer
+    video: VideoStream
+    copier: PacketCopier
+    shift: int
+
+
+class VideoWriter:
+    """Encodes into one file and copies the other streams in step.
+
+    Args:
+        file: The open output.
+        info: The clip.
+        spec: The encoder's specification.
+    """
+
+    def __init__(self, file: VideoFile, info: ClipInfo, spec: EncodeSpec) -> None:
+        self._container, self._stream, self._info, self._spec = file.container, file.video, info, spec
+        self._codec = file.video.codec_context.codec.canonical_name
+        self._copier, self._shift = file.copier, file.shift
+        self._durations = {p + file.shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
+        self._captions: dict[int, bytes] = {}
         self._palette = _PaletteGraph(info) if spec.encoder == "gif" else None
 
     def write(self, frame: Frame) -> None:
@@ -72,6 +87,8 @@ class VideoWriter:
             raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
         raw.pts, raw.time_base = times.pts[frame.index] + self._shift, times.time_base
         raw.pict_type = 0
+        if frame.captions:
+            self._captions[raw.pts] = frame.captions
         self._mux(self._stream.encode(raw))
 
     def close(self) -> None:
@@ -85,7 +102,9 @@ class VideoWriter:
                 packet.duration = self._durations.get(packet.pts, packet.duration)
             if self._spec.encoder == "libx265" and len(self._durations) <= FEW_FRAMES:
                 packet.dts = packet.pts  # such clips have no B-frames
-            self._container.mux(packet)
+            captions = self._captions.pop(packet.pts, b"")
+            told = with_captions(packet, captions, self._codec) if captions and self._codec in CODECS else packet
+            self._container.mux(told)
 
 
 @contextmanager
@@ -159,19 +178,54 @@ def _time_shift(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -
 def _open_video_writer(
     path: Path, info: ClipInfo, spec: EncodeSpec, plans: tuple[StreamPlan, ...]
 ) -> Iterator[VideoWriter]:
+    with open_video_file(path, info, spec, plans) as file:
+        writer = VideoWriter(file, info, spec)
+        yield writer
+        writer.close()
+
+
+@contextmanager
+def open_video_file(
+    target: Path | io.BytesIO, info: ClipInfo, spec: EncodeSpec, plans: tuple[StreamPlan, ...]
+) -> Iterator[VideoFile]:
+    """Yield an output with all its streams and tags, before its first packet; it is closed when the block ends.
+
+    Args:
+        target: Path of a file, or memory.
+        info: The clip.
+        spec: The encoder's specification.
+        plans: What happens to the other streams.
+
+    Raises:
+        av.error.FFmpegError: The muxer or the encoder refuses.
+    """
     shift = _time_shift(info, spec.container, plans)
     seconds = shift * info.times.time_base
     streams: list[VideoStream] = []
     with (
-        open_output(path, spec.container, _mux_options(info, spec.container)) as container,
+        open_output(target, spec.container, _mux_options(info, spec.container)) as container,
         open_copier(
             info, container, plans, seconds, lambda: streams.append(_add_video(container, info, spec))
         ) as copier,
     ):
-        writer = VideoWriter(container, streams[0], info, spec, copier, shift)
         _copy_tags(info, container, streams[0], seconds)
-        yield writer
-        writer.close()
+        yield VideoFile(container, streams[0], copier, shift)
+    if not info.is_sequence:
+        _complete(target, info, spec.container)
+
+
+def _complete(target: Path | io.BytesIO, info: ClipInfo, container: str) -> None:
+    """Write what the muxer has left out of a finished file."""
+    with open_input(info.path) as source:
+        comment = source.metadata.get("comment", "") if container == "gif" else ""
+        languages = languages_of(source)
+    if not comment and not (any(languages) and container in _MATROSKA):
+        return
+    with target.open("r+b") if isinstance(target, Path) else contextlib.nullcontext(target) as file:
+        if comment:
+            write_gif_comment(file, comment)
+        else:
+            write_chapter_languages(file, languages)
 
 
 def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
@@ -180,8 +234,8 @@ def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
         # The track's clock keeps every tick. The movie's clock would round an initial gap, so it gets the same rate.
         ticks = str(info.times.time_base.denominator)
         options = {"video_track_timescale": ticks, "movie_timescale": ticks}
-        # Tags such as com.apple.quicktime.location need an mdta list of tags, which cannot hold cover art.
-        if info.rich_tags and not any(s.picture for s in info.streams):
+        # A list of QuickTime keys holds any tag, and no cover art.
+        if not any(s.picture for s in info.streams) and not info.is_sequence and needs_keys(container, _tags(info)):
             options["movflags"] = "+use_metadata_tags"
         return options
     if container == "mpegts":
@@ -208,6 +262,12 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
     return stream
 
 
+def _tags(info: ClipInfo) -> dict[str, str]:
+    """Return the tags of the source file."""
+    with open_input(info.path) as source:
+        return file_tags(source)
+
+
 def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, shift: Fraction) -> None:
     """Copy the source's metadata, its chapters, and the video stream's tags, a timecode of a data stream included.
 
@@ -220,9 +280,9 @@ def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, s
     if info.is_sequence:
         return
     with open_input(info.path) as source:
-        container.metadata.update(clean_tags(source.metadata))
+        container.metadata.update(file_tags(source))
         own = source.streams[info.stream]
-        tags = clean_tags(own.metadata)
+        tags = stream_tags(own)
         for stream in source.streams:
             if stream.type == "data" and "timecode" in stream.metadata:
                 tags.setdefault("timecode", stream.metadata["timecode"])

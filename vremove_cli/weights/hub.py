@@ -7,16 +7,18 @@ hash. (The library's own download starts a file again in each process.)
 
 import errno
 import hashlib
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from vremove_cli.errors import ModelError
 
 _BLOCK = 1 << 20  # bytes hashed at once
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # SHA-1 and SHA-256; they become names in the cache
 _DISK_RESERVE = 64 << 20  # bytes of the disk that stay free
 
 
@@ -128,11 +130,29 @@ def snapshot(repo: str, revision: str) -> RepoSnapshot:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=30)
     except Exception as error:
         raise hub_error(error, repo, revision) from error
-    files = {
-        s.rfilename: RepoFile(int(s.size or 0), s.lfs.sha256 if s.lfs else None, str(s.blob_id))
+    listed = [
+        (s.rfilename, RepoFile(s.size or 0, s.lfs.sha256 if s.lfs else None, str(s.blob_id)))
         for s in info.siblings or ()
-    }
-    return RepoSnapshot(repo, str(info.sha), files)
+    ]
+    for name, file in listed:
+        if not (_is_inside(name) and _HASH.fullmatch(str(file.etag)) and isinstance(file.size, int) and file.size >= 0):
+            raise ModelError(f"{_endpoint()} lists a file of {repo} that cannot be: {name!r}", "choose another mirror")
+    if not _HASH.fullmatch(str(info.sha)):
+        raise ModelError(f"{_endpoint()} gives no commit for {repo}", "choose another mirror")
+    return RepoSnapshot(repo, str(info.sha), dict(listed))
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a listed name is the path of a file below its folder: it becomes one in the cache."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and not {"..", "."} & set(name.split("/")) and "\\" not in name
+
+
+def _endpoint() -> str:
+    """Return the Hub's address, without the user and the password that it may hold."""
+    from huggingface_hub import constants
+
+    return re.sub(r"//[^/@]*@", "//", constants.ENDPOINT)
 
 
 def cached(repo: str, commit: str, path: str) -> Path | None:
@@ -271,7 +291,7 @@ def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
     if isinstance(error, OSError) and error.errno is not None and error.filename:
         return ModelError(f"{error.filename} cannot be written ({error.strerror})", "set HF_HOME to a folder of yours")
     if isinstance(error, hub.GatedRepoError):
-        page = f"{constants.ENDPOINT}/{repo}"
+        page = f"{_endpoint()}/{repo}"
         return ModelError(f"{repo} is gated", f"accept its terms at {page}, then set HF_TOKEN or run `hf auth login`")
     if isinstance(error, hub.RevisionNotFoundError):
         return ModelError(f"{repo} has no revision {revision}", "`vremove models lock NAME` takes what it has now")
@@ -280,14 +300,12 @@ def hub_error(error: Exception, repo: str, revision: str) -> ModelError:
             f"{repo} does not exist, or is private", "check `repo` in models.toml; set HF_TOKEN if private"
         )
     if isinstance(error, hub.EntryNotFoundError) and not isinstance(error, hub.LocalEntryNotFoundError):
-        return ModelError(f"{repo} lacks a file that it lists ({error})", "try again later")
+        return ModelError(f"{repo} lacks a file that it lists", "try again later")
     if isinstance(error, hub.HfHubHTTPError):
         status = error.response.status_code
-        return ModelError(
-            f"{constants.ENDPOINT} answers with an error ({status})", "try again later: received data is kept"
-        )
+        return ModelError(f"{_endpoint()} answers with an error ({status})", "try again later: received data is kept")
     return ModelError(
-        f"the connection to {constants.ENDPOINT} failed ({type(error).__name__})",
+        f"the connection to {_endpoint()} failed ({type(error).__name__})",
         "check the network and try again: received data is kept",
     )
 

@@ -52,9 +52,9 @@ def run_background(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> Ba
 
 def load_model(plan: Plan, folder: WorkFolder, task: Task, reach: FrameRange) -> SceneModel:
     """Return what a finished task of this stage knows of the frames in its reach."""
-    with np.load(folder.file("background", f"{task.id}.camera.npz")) as stored:
+    with np.load(folder.existing("background", f"{task.id}.camera.npz")) as stored:
         registration = Registration(stored["homographies"], stored["gains"], bool(stored["still"]), stored["explained"])
-    codes = np.stack(list(read_gray(folder.file("background", f"{task.id}.scene.mkv"))))
+    codes = np.stack(list(read_gray(folder.existing("background", f"{task.id}.scene.mkv"))))
     return SceneModel(plan.clip, registration, reach, codes % _TOLD, codes // _TOLD)
 
 

@@ -32,7 +32,7 @@ def run_backward_correction(plan: Plan, task: Task, folder: WorkFolder, emit: Em
     segment = open_segment(plan, task, folder, emit, state)
     tracked = folder.result(own, MaskResult)
     assert tracked is not None
-    masks = dict(enumerate(load_masks(folder.file("masks", f"{own}.mkv"), tracked.table), task.span.start))
+    masks = dict(enumerate(load_masks(folder.existing("masks", f"{own}.mkv"), tracked.table), task.span.start))
     before = {
         t: TrackResult(small_mask(segment, masks[t]), confidence, tracked.remark(t))
         for t, confidence in enumerate(tracked.confidence, task.span.start)

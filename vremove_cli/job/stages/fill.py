@@ -198,7 +198,7 @@ def _keep_fill(folder: WorkFolder, stage: Stage, fill: Fill, stages: list[Stage]
 
 def _load_fill(folder: WorkFolder, stage: Stage) -> Fill:
     """Return what was stored of a fill; black where no stage needs it."""
-    with np.load(folder.file("fill", f"fill-{stage.id}.npz")) as kept:
+    with np.load(folder.existing("fill", f"fill-{stage.id}.npz")) as kept:
         frames = np.zeros((len(stage.frames), *kept["frames"].shape[1:]), np.float32)
         frames[kept["indices"]] = kept["frames"]
     return Fill(frames)

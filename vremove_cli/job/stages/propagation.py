@@ -122,7 +122,7 @@ def has_state(folder: WorkFolder, task: str, way: str) -> bool:
 
 def load_state(folder: WorkFolder, task: str, way: str) -> TrackerState:
     """Return a state that a task left."""
-    with np.load(_state_path(folder, task, way)) as found:
+    with np.load(folder.existing("states", f"{task}.{way}.npz")) as found:
         return TrackerState({k: found[k] for k in found.files})
 
 

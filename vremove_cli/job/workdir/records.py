@@ -1,8 +1,16 @@
-"""Dataclasses as JSON and back. A value that is read is validated against the dataclass's own annotations."""
+"""Dataclasses as JSON files and back.
+
+A file carries a digest of itself: one that was damaged or changed by hand is refused as a whole. A value that is read
+is validated against its dataclass's own annotations.
+"""
 
 import json
+from functools import partial
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, TypeVar
+
+from vremove_cli import atomic
 
 T = TypeVar("T")
 
@@ -45,11 +53,32 @@ def from_json(kind: type[T], data: object) -> T:
         raise ValueError(f"{place or 'it'}: {first['msg'].lower()}") from error
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON values of a file.
+def write_record(path: Path, data: dict[str, Any]) -> None:
+    """Write a JSON object with a digest of itself, so that a reader finds all of it or none."""
+    atomic.write_text(path, json.dumps({"digest": _digest(data), **data}, indent=1))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what `write_record` wrote.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no JSON.
+        ValueError: It is damaged, or something else wrote it.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    if not isinstance(data, dict) or data.pop("digest", None) != _digest(data):
+        raise ValueError("it is not as it was written")
+    return data
+
+
+def _digest(data: dict[str, Any]) -> str:
+    return blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    with path.open("rb") as file:
+        return file_digest(file, partial(blake2b, digest_size=16)).hexdigest()

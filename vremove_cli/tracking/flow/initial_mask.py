@@ -23,6 +23,7 @@ _SILHOUETTE_ROUNDS = 3
 _SILHOUETTE_MALUS = 0.05  # of the silhouette's score: a shadow that was taken for motion goes along
 _MIRRORED, _FAINTER = 0.6, 0.7  # overlap of a reflection with what it mirrors, and its share of the difference
 _RIM = 3  # pixels round a trial in which foreground is a part that it leaves out
+_FEW_POINTS = 32  # points of a frame, as many as a person clicks
 POINT_RADIUS = 0.012  # frame heights round a point that certainly have its label
 NEGATIVE_RADIUS = 0.04  # frame heights round a negative point that are taken out
 MIN_AGREEMENT = 0.8  # of the trials, below which the outline is doubtful
@@ -331,7 +332,15 @@ def _ellipse(shape: tuple[int, ...], box: BoxCorners) -> Array:
 
 
 def distance_to(points: tuple[tuple[float, float], ...], shape: tuple[int, ...]) -> Array:
-    """Return the distance (H, W) float32 in pixels of every pixel to the nearest point (x, y)."""
+    """Return the distance (H, W) float32 in pixels of every pixel to the nearest point (x, y).
+
+    Of more than `_FEW_POINTS` points, each counts at its pixel's centre: the time no longer grows with their number.
+    """
+    if len(points) > _FEW_POINTS:
+        free = np.ones(shape[:2], np.uint8)
+        columns, rows = np.rint(np.array(points)).astype(int).T
+        free[rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)] = 0
+        return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return np.min([np.hypot(x - px, y - py) for px, py in points], axis=0).astype(np.float32)
 
