@@ -21,6 +21,7 @@ from vremove_cli import (
     Estimate,
     Event,
     ExitCode,
+    Expected,
     MediaError,
     ModelError,
     Note,
@@ -40,7 +41,7 @@ from vremove_cli import (
     plan,
     work,
 )
-from vremove_cli.commands.signature import FileOptions
+from vremove_cli.job.file_options import FileOptions
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.options import options_of
 
@@ -116,7 +117,7 @@ def test_erase_from_a_clip_to_a_clip(clip: Path, masks: Path, tmp_path: Path) ->
         error = np.abs(frame.rgb8().astype(int) - empty_scene(frame.index, *SIZE)).max(axis=2)
         assert np.percentile(error, 99) < 20
     assert all((m == MASKS[t]).all() for t, m in enumerate(read_gray(tmp_path / "m.mkv")))
-    assert {type(e) for e in events} == {Note, Progress, TaskDone}
+    assert {type(e) for e in events} == {Expected, Note, Progress, TaskDone}
     assert {e.id for e in events if isinstance(e, TaskDone)} >= {"mask-0000", "plate-0000"}
     written = [e for e in events if isinstance(e, Progress) and e.stage == "write"]
     assert (written[-1].done, written[-1].total) == (FRAMES, FRAMES)
@@ -144,7 +145,7 @@ def test_mask_writes_what_the_command_writes(vremove: Vremove, clip: Path, tmp_p
     assert np.array_equal(found, np.stack(list(read_gray(tmp_path / "typed.mkv"))))
     assert (tmp_path / "sheet.png").exists()
     each = mask(clip, tmp_path / "each.mkv", box=f"ball={box}", per_object=True)
-    assert [Path(p).name for p in each.outputs] == ["each.ball.mkv"]
+    assert [(Path(o.path).name, o.object) for o in each.outputs] == [("each.ball.mkv", "ball")]
 
 
 def test_plan_work_and_finish(clip: Path, masks: Path, tmp_path: Path) -> None:
@@ -176,6 +177,7 @@ def test_estimate_does_nothing(clip: Path, tmp_path: Path) -> None:
     need = estimate(clip, mask=MASKS, crf=None)
     assert isinstance(need, Estimate)
     assert need.memory > 0
+    assert need.seconds is not None
     assert need.seconds > 0
     assert need.downloads == ()
     assert "plate-0000" in need.tasks
@@ -194,13 +196,13 @@ def test_options_have_the_names_and_checks_of_the_command_line(
     vremove: Vremove, clip: Path, masks: Path, tmp_path: Path
 ) -> None:
     flags = (
-        "--mask", masks, "--start", "2", "--end", "0.3s", "--grow", "3", "--feather", "1.5", "--recover", "off",
+        "--mask", masks, "--start", "2", "--end", "0.3s", "--grow", "3", "--feather", "1.5", "--recover", "on",
         "--crf", "12", "--codec", "h264", "--seed", "4", "--drop-streams", "--effects", "off",
     )  # fmt: skip
     assert vremove("plan", clip, *flags, "--work", tmp_path / "a", "-o", tmp_path / "out.mkv").status == 0
     made, _ = plan(
         clip, tmp_path / "out.mkv", work=tmp_path / "b", mask=masks, start=2, end=0.3, grow=3, feather=1.5,
-        recover=False, crf=12, codec="h264", seed=4, drop_streams=True, effects="off",
+        recover=True, crf=12, codec="h264", seed=4, drop_streams=True, effects="off",
     )  # fmt: skip
     typed = Plan.load(tmp_path / "a" / "plan.json")
     assert typed.request == made.request
@@ -212,7 +214,7 @@ def test_python_values_mean_the_same_as_their_text(clip: Path, masks: Path, tmp_
         return plan(clip, work=tmp_path / f"w{k}", **options)[0].request
 
     pairs: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
-        ({"mask": masks, "recover": False}, {"mask": masks, "recover": "off"}),
+        ({"mask": masks, "recover": True}, {"mask": masks, "recover": "on"}),
         ({"mask": masks, "grow": "auto"}, {"mask": str(masks)}),
         ({"point": (12, 32)}, {"point": "12,32"}),
         ({"point": [(12, 32), (20, 32, 1)]}, {"point": ["12,32", "@1:20,32"]}),
@@ -331,13 +333,11 @@ def test_no_file_of_an_array_is_left(clip: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_errors_say_what_is_wrong_what_to_do_and_how_to_exit(clip: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own.pt"
-    own.write_bytes(b"x")
     cases: tuple[tuple[type[VremoveError], ExitCode, dict[str, Any]], ...] = (
         (UsageError, ExitCode.USAGE, {}),
         (MediaError, ExitCode.MEDIA, {"mask": tmp_path / "none.mkv"}),
         (NothingError, ExitCode.NOTHING, {"mask": np.zeros_like(MASKS)}),
-        (ModelError, ExitCode.MODEL, {"point": (12, 32), "weights": f"nothing={own}"}),
+        (ModelError, ExitCode.MODEL, {"point": (12, 32), "remover": "minimax"}),
     )
     for kind, code, options in cases:
         with pytest.raises(kind) as caught:

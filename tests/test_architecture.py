@@ -25,7 +25,9 @@ ORDER = (
     ("detection",),
     ("job",),
     (PACKAGE,),  # the package's own `__init__`: the public functions
+    ("live_bars", "logbook"),
     ("console",),
+    ("batch",),
     ("commands",),
     ("app",),
     ("__main__",),

@@ -2,21 +2,112 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from support.clips import planes_of, square, write_clip
 from support.command import Vremove
+from vremove_cli import app
+from vremove_cli.commands.signature import options_of_commands
+from vremove_cli.job.speeds import measured
 from vremove_cli.media.ffv1 import read_gray
 from vremove_cli.media.read import open_clip
+from vremove_cli.options import checked
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted(p for p in (ROOT / "examples").iterdir() if p.suffix in (".sh", ".yml"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *EXAMPLES]
+OTHERS = ("--dist", "--check", "--loadscope")  # options of other programs
 SIZE, FRAMES = (96, 64), 10
 RED, GREY = (230, 30, 40), 120.0
+
+
+def commands_of(page: Path) -> list[str]:
+    """Every `vremove` command of a page: in its blocks, in its text, and in the examples' scripts."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^ *(?:- run: .*?)?(vremove [a-z].*)$", text, re.MULTILINE)
+    spans = re.findall(r"`(vremove [a-z][^`]*)`", text.replace("\n", " "))
+    found = (re.split(r" \|\| | && |; |\)$", line)[0] for line in [*lines, *spans])
+    return [re.sub(r"\$?\{\{.*?\}\}|\"\$\w+\"", "x", line) for line in found]
+
+
+def is_prose(words: list[str]) -> bool:
+    """Whether a line only begins with a command's name, as a sentence does."""
+    return len(words) > 1 and words[1] not in typer_commands()
+
+
+@cache
+def typer_commands() -> dict[str, Any]:
+    root: Any = typer.main.get_command(app.app)
+    return dict(root.commands)
+
+
+@cache
+def known_flags() -> str:
+    """All options of all commands, and of the scripts of this project, as text."""
+    commands = [*typer_commands().values(), *typer_commands()["models"].commands.values()]
+    flags = {flag for c in commands for p in c.params for flag in (*p.opts, *p.secondary_opts)}
+    scripts = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "examples").glob("*.py")]
+    quoted = re.findall(r'"(--[a-z-]+)"', "".join(p.read_text(encoding="utf-8") for p in scripts))
+    return " ".join({*flags, *quoted, *OTHERS})
+
+
+def parsed(words: list[str]) -> None:
+    """Parse a command, and check the values of its options as a run does."""
+    name, rest = words[1], [w for w in words[2:] if w != "..."]
+    target = typer_commands()[name]
+    if not rest:
+        return
+    if hasattr(target, "commands"):
+        target, rest = target.commands[rest[0]], rest[1:]
+    context = target.make_context(name, rest)
+    for key, value in context.params.items():
+        known = options_of_commands().get(name, {}).get(key)
+        if known is not None and value not in (None, [], False) and not known.path:
+            checked(known, value)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_parses(page: Path) -> None:
+    for line in commands_of(page):
+        words = shlex.split(line, comments=True)
+        if not is_prose(words):
+            parsed(words)
+
+
+def test_the_pages_have_commands() -> None:
+    assert sum(len(commands_of(page)) for page in PAGES) > 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_option_of_a_page_exists(page: Path) -> None:
+    for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", page.read_text(encoding="utf-8")):
+        assert flag in known_flags(), f"{page.name}: {flag}"
+
+
+def test_scripts_that_the_pages_run_exist() -> None:
+    for page in PAGES:
+        for path in re.findall(r"python ((?:tests|examples)/[\w/.]+\.py)", page.read_text(encoding="utf-8")):
+            assert (ROOT / path).is_file(), f"{page.name}: {path}"
+
+
+def test_the_readme_quotes_the_measured_speeds() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    found = re.search(
+        r"Tracking runs at (\d+) frames/s, modelling the background at (\d+), recovery at (\d+), writing at (\d+)", text
+    )
+    assert found is not None
+    speeds = measured().frames_per_second
+    assert [int(n) for n in found.groups()] == [speeds[s] for s in ("track", "background", "plate", "write")]
+    assert f"{measured().networks['sam2-tiny', 'cpu']:.0f} s for tiny" in text
 
 
 @pytest.mark.slow
@@ -38,7 +129,7 @@ def test_the_session_of_the_page_on_masks(tmp_path: Path, monkeypatch: pytest.Mo
         pairs = [(a, b) for a, b in zip(found, truth, strict=True) if np.count_nonzero(b) > 200]
         overlap.append(np.mean([np.count_nonzero(a & b) / np.count_nonzero(a | b) for a, b in pairs]))
     assert "found again at frame" in said[0]
-    assert "1 of 5 tasks still hold" in said[1]
+    assert "keeping 1 of 5 finished parts" in said[1]
     assert min(overlap) > 0.85
 
 

@@ -16,10 +16,12 @@ __all__ = [
     "Estimate",
     "Event",
     "ExitCode",
+    "Expected",
     "MediaError",
     "ModelError",
     "Note",
     "NothingError",
+    "Output",
     "Plan",
     "Progress",
     "Summary",
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
 
     from vremove_cli.errors import ExitCode, MediaError, ModelError, NothingError, UsageError, VremoveError
     from vremove_cli.job.estimate import Estimate
-    from vremove_cli.job.events import Event, Note, Progress, TaskDone
+    from vremove_cli.job.events import Event, Expected, Note, Progress, TaskDone
     from vremove_cli.job.plan import Plan
-    from vremove_cli.job.render import Summary
+    from vremove_cli.job.render import Output, Summary
     from vremove_cli.job.request import Exports
     from vremove_cli.job.working import Tally
     from vremove_cli.media.read import Clip
@@ -59,9 +61,9 @@ if TYPE_CHECKING:
 _CLASSES = {
     "vremove_cli.errors": ("ExitCode", "MediaError", "ModelError", "NothingError", "UsageError", "VremoveError"),
     "vremove_cli.job.estimate": ("Estimate",),
-    "vremove_cli.job.events": ("Event", "Note", "Progress", "TaskDone"),
+    "vremove_cli.job.events": ("Event", "Expected", "Note", "Progress", "TaskDone"),
     "vremove_cli.job.plan": ("Plan",),
-    "vremove_cli.job.render": ("Summary",),
+    "vremove_cli.job.render": ("Output", "Summary"),
     "vremove_cli.job.working": ("Tally",),
     "vremove_cli.media.read": ("Clip",),
 }

@@ -1,7 +1,10 @@
 """The command line: wires the commands, nothing else."""
 
 import os
+import re
 import sys
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +20,9 @@ from vremove_cli.commands.plan import finish, plan, work
 from vremove_cli.commands.signature import PlainGroup, PlainHelp, options_of_commands
 from vremove_cli.console import Console
 from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.options import nearest
+
+_NO_COMMAND = re.compile(r"No such command '([^']*)'.*")
 
 app = typer.Typer(
     name="vremove",
@@ -51,7 +57,7 @@ def _root(
 def main() -> None:
     """Run the `vremove` command."""
     sys.argv[1:] = sys.argv[1:] or ["--help"]
-    console = Console(as_json="--json" in sys.argv)
+    console = Console(as_json="--json" in sys.argv, progress="json" if _wants_json_progress() else "auto")
     try:
         status = app(prog_name="vremove", default_map=_settings(), standalone_mode=False)
     except (VremoveError, KeyboardInterrupt) as error:
@@ -59,6 +65,11 @@ def main() -> None:
     except Exception as error:
         sys.exit(int(console.fail(_as_usage_error(error))))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _wants_json_progress() -> bool:
+    """Return whether the command line, which may not parse, asks for --progress json."""
+    return "--progress=json" in sys.argv or ("--progress", "json") in pairwise(sys.argv)
 
 
 def _settings() -> dict[str, Any]:
@@ -73,10 +84,20 @@ def _as_usage_error(error: Exception) -> Exception:
     message = getattr(error, "format_message", None)  # Typer brings its own copy of Click, or uses the one installed
     if message is None:
         return error
+    text = str(message()).rstrip(".")
+    if (unknown := _NO_COMMAND.fullmatch(text)) is not None:
+        return UsageError(f"there is no command '{unknown[1]}'", _command_meant(unknown[1]))
     param = getattr(error, "param", None)
     if getattr(param, "is_flag", False):  # the parser reads the value of a flag from the environment only
         name = next((name for name in [*(getattr(param, "envvar", None) or ())] if name in os.environ), "")
         if name:
             return UsageError(f"{name}={os.environ[name]} is neither true nor false", "set it to 1 or 0")
     command = getattr(getattr(error, "ctx", None), "command_path", "vremove")
-    return UsageError(str(message()).rstrip("."), f"`{command} --help` lists the options")
+    return UsageError(text, f"`{command} --help` lists the options")
+
+
+def _command_meant(word: str) -> str:
+    """Return advice for what stands where a command should: a clip, or another word."""
+    if Path(word).exists() or Path(word).suffix:
+        return f"did you mean `vremove erase {word}`?"
+    return nearest(word, [*options_of_commands(), "models"])

@@ -1,23 +1,28 @@
-"""The one output sink: stdout is data, stderr is for people. Shows a job's events as progress, notes and a summary."""
+"""The one output sink: stdout is data, stderr is for people. Shows a job's events as progress, notes and a summary.
+
+With --progress json stderr is for machines, too: each line is one JSON object. What is shown also goes into the file of
+--log, with the time of day.
+"""
 
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vremove_cli.errors import ExitCode, explain
+from vremove_cli.errors import ExitCode, Interrupted, VremoveError, explain
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
     from vremove_cli.job.events import Event
+    from vremove_cli.job.progress import CommandProgress, Line
     from vremove_cli.job.render import Summary
+    from vremove_cli.live_bars import LiveBars
+    from vremove_cli.logbook import Logbook
 
-_VERBS = {
+VERBS = {
     "scan": "reading",
     "track": "tracking",
     "background": "modelling the background",
@@ -26,7 +31,8 @@ _VERBS = {
     "write": "writing",
     "fetch": "fetching",
 }
-_LINE_EVERY = 0.5  # seconds between JSON progress lines of one stage
+_JSON_EVERY = 0.5  # seconds between JSON progress lines of one stage
+_SILENCE = 10.0  # seconds after which a line tells people without a terminal, and the log, how far the work is
 
 
 class Console:
@@ -36,6 +42,7 @@ class Console:
         as_json: Whether the result is printed as JSON.
         quiet: Whether only errors are printed.
         debug: Whether errors come with a traceback.
+        input: The clip that failures are about; None before one is known.
     """
 
     def __init__(
@@ -45,15 +52,19 @@ class Console:
         progress: str = "auto",
         quiet: bool = False,
         debug: bool = False,
+        log: "Logbook | None" = None,
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
         self.as_json, self.quiet, self.debug = as_json, quiet, debug
-        self._out, self._err = out or sys.stdout, err or sys.stderr
-        self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._last: dict[str, float] = {}
-        self._started: dict[str, float] = {}
+        self.input: str | None = None
+        self._out, self._err, self._log = out or sys.stdout, err or sys.stderr, log
+        self._bars: LiveBars | None = None
+        self._jobs: CommandProgress | None = None
+        self._lines: dict[str, Line] = {}
+        self._shown: dict[tuple[str, str], float] = {}
+        self._lock = threading.RLock()
+        self._awake = False
         self.use_progress(progress)
 
     def use_progress(self, mode: str) -> None:
@@ -61,129 +72,268 @@ class Console:
         self._mode = mode
         self._live = mode == "auto" and not self.quiet and not self.as_json and self._err.isatty()
 
-    def data(self, value: object, text: str) -> None:
-        """Print the command's result: one JSON object with --json, else the text."""
-        print(json.dumps(value) if self.as_json else text, file=self._out, flush=True)
+    def use_log(self, log: "Logbook") -> None:
+        """Write everything that is shown into a log, too."""
+        self._log = log
+
+    def expect_jobs(self, total: int, at_once: int) -> None:
+        """Say how many jobs the command has, and how many run at the same time."""
+        from vremove_cli.job.progress import CommandProgress
+
+        self._jobs = CommandProgress(total, at_once)
+
+    def data(self, kind: str, facts: dict[str, Any], text: str) -> None:
+        """Print the command's result: with --json one object on one line, with its type, else the text."""
+        from vremove_cli.job.report import enveloped
+
+        print(json.dumps(enveloped(kind, facts)) if self.as_json else text, file=self._out, flush=True)
 
     def say(self, text: str) -> None:
         """Print a line for the person who watches; a note among the lines of --progress json."""
         if self._mode == "json":
-            self._json({"note": text})
+            from vremove_cli.job.events import Note
+
+            self._event(Note(text))
         elif not self.quiet:
             self._print(text)
+        self._write_log(text)
 
-    def complain(self, text: str) -> None:
-        """Print a failure that does not end the command; --quiet does not hide it."""
+    def done(self, summary: "Summary", kind: str = "result", name: str = "") -> None:
+        """Print what a run did: for people on stderr, with the job's name if there is one, and as data on stdout."""
+        from vremove_cli.job.report import result_of
+
+        report = result_of(summary, kind)
+        text = (f"{name}: " if name else "") + (summary_text(summary) if kind == "result" else mask_text(summary))
         if self._mode == "json":
-            print(json.dumps({"error": text}), file=self._err, flush=True)
+            self._json(report)
+        elif not self.quiet:
+            self._print(text)
+        self._write_log(text)
+        paths = [o.path for o in summary.outputs if o.kind == kind]
+        self.tell(report, "\n".join(paths))
+
+    def skip(self, source: str, output: str) -> None:
+        """Say that a clip is left out because its result exists."""
+        from vremove_cli.job.report import enveloped
+
+        report = enveloped("skipped", {"input": _absolute(source), "output": output})
+        if self._mode == "json":
+            self._json(report)
         else:
-            self._print(f"vremove: {text}")
+            self.say(f"{source}: skipped, since {output} exists")
+        self.tell(report, "")
+
+    def tell(self, report: dict[str, Any], text: str) -> None:
+        """Print an object that is made already; without --json the text, if there is one."""
+        if self.as_json or text:
+            with self._lock:
+                print(json.dumps(report) if self.as_json else text, file=self._out, flush=True)
+
+    def table(self, text: str) -> None:
+        """Print a table for people; machines have every line of it already."""
+        if self._mode != "json":
+            self.say(text)
+
+    def complain(self, error: BaseException, source: str | None = None) -> ExitCode:
+        """Print a failure; --quiet does not hide it. Returns the exit status."""
+        from vremove_cli.job.report import error_of
+
+        code, sentence = explain(error)
+        if self.debug or not isinstance(error, VremoveError | KeyboardInterrupt | Interrupted):
+            self._trace(error)
+        report = error_of(error, _absolute(source or self.input))
+        named = f"{source}: " if source else ""
+        line = f"vremove: {named}{' '.join(sentence.split())}"
+        if self._mode == "json":
+            self._json(report)
+        else:
+            self._print(line)
+        self._write_log(line)
+        if self.as_json and code not in (ExitCode.DOUBTFUL, ExitCode.BATCH):  # every result was printed, and says so
+            self.tell(report, "")
+        return code
 
     def fail(self, error: BaseException) -> ExitCode:
         """Print what went wrong and what to do; return the exit status."""
-        code, sentence = explain(error)
-        if self.debug:
-            import traceback
+        return self.complain(error)
 
-            traceback.print_exception(error, file=self._err)
-        if self.as_json:
-            print(json.dumps({"error": sentence, "exit": int(code)}), file=self._out, flush=True)
-        print(f"vremove: {' '.join(sentence.split())}", file=self._err, flush=True)
-        return code
+    def _trace(self, error: BaseException) -> None:
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        if self.debug:
+            print(text, end="", file=self._err)
+        self._write_log(text)
 
     def _print(self, text: str) -> None:
-        if self._bars is not None:
-            self._bars.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=self._err, flush=True)
-
-    @contextmanager
-    def watching(self) -> Iterator[Callable[["Event"], None]]:
-        """Yield a callback for a job's events; show progress until the block ends."""
-        if self._live:
-            self._bars = _bars(self._err)
-            self._bars.start()
-        try:
-            yield self._event
-        finally:
+        with self._lock:
             if self._bars is not None:
-                self._bars.stop()
-                self._bars, self._tasks = None, {}
-
-    def _event(self, event: "Event") -> None:
-        from vremove_cli.job.events import Note, Progress, TaskDone
-
-        if isinstance(event, Note):
-            self.say(event.text)
-        elif isinstance(event, Progress):
-            self._progress(event.stage, event.done, event.total)
-        elif isinstance(event, TaskDone) and self._mode == "json":
-            self._json({"task": event.id, "reused": event.reused})
-
-    def _progress(self, stage: str, done: int, total: int) -> None:
-        if self._mode == "json":
-            self._progress_line(stage, done, total)
-        elif self._bars is not None:
-            if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(_VERBS.get(stage, stage), total=total or None)
-            self._bars.update(self._tasks[stage], completed=done, total=total or None)
-        elif self._mode == "auto" and not self._live and stage not in self._started:
-            self._started[stage] = time.monotonic()
-            self.say(f"{_VERBS.get(stage, stage)} ...")
-
-    def _progress_line(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        self._started.setdefault(stage, now)
-        if done != total and now - self._last.get(stage, 0.0) < _LINE_EVERY:
-            return
-        self._last[stage] = now
-        spent = max(now - self._started[stage], 1e-6)
-        speed = "bytes_per_second" if stage == "fetch" else "fps"
-        line: dict[str, Any] = {"stage": stage, "done": done, "total": total, speed: round(done / spent, 2)}
-        if total and done:
-            line["eta"] = round(spent / done * (total - done), 1)
-        self._json(line)
+                self._bars.print(text)
+            else:
+                print(text, file=self._err, flush=True)
 
     def _json(self, line: dict[str, Any]) -> None:
-        if not self.quiet:
+        with self._lock:
             print(json.dumps(line), file=self._err, flush=True)
 
+    def _write_log(self, text: str) -> None:
+        if self._log is not None:
+            self._log.write(text)
 
-def _bars(stream: TextIO) -> "Bars":
-    """Return live bars: frames and frames/s, or bytes and bytes/s while models are fetched."""
-    from rich.console import Console as Rich
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.text import Text
+    @contextmanager
+    def watching(self, source: str = "", *, elsewhere: bool = False) -> Iterator[Callable[["Event | Line"], None]]:
+        """Yield a callback for a job's events; show progress until the block ends.
 
-    class Amount(ProgressColumn):
-        """How much is done."""
+        Args:
+            source: The clip.
+            elsewhere: Whether the job runs in another process, whose lines of --progress json the callback gets.
+        """
+        if self._jobs is None:
+            self.expect_jobs(1, 1)
+        jobs = self._jobs
+        assert jobs is not None
+        job = jobs.begin(source, elsewhere=elsewhere)
+        try:
+            with self.alive():
+                yield lambda event: self._take(source, job, event)
+        finally:
+            with self._lock:
+                jobs.end(source)
+                self._lines.pop(source, None)
 
-        def render(self, task: Task) -> Text:
-            column = DownloadColumn() if task.description == _VERBS["fetch"] else MofNCompleteColumn()
-            return column.render(task)
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Show bars, or a line after every silence, while the block lasts; a block in another one changes nothing."""
+        if self._awake:
+            yield
+            return
+        self._awake = True
+        try:
+            with self._bars_or_ticker():
+                yield
+        finally:
+            self._awake = False
 
-    class Rate(ProgressColumn):
-        """How fast it goes."""
+    @contextmanager
+    def _bars_or_ticker(self) -> Iterator[None]:
+        if self._live:
+            from vremove_cli.live_bars import LiveBars
 
-        def render(self, task: Task) -> Text:
-            if task.description == _VERBS["fetch"]:
-                return TransferSpeedColumn().render(task)
-            return Text(f"{task.finished_speed or task.speed or 0:.1f} frames/s")
+            self._bars = LiveBars(self._err)
+            try:
+                yield
+            finally:
+                self._bars.stop()
+                self._bars = None
+            return
+        ended = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(ended,), daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            ended.set()
 
-    rich = Rich(file=stream, no_color=bool(os.environ.get("NO_COLOR")))
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), Amount(), Rate(), TimeRemainingColumn(), console=rich
-    )
+    def _tick(self, ended: threading.Event) -> None:
+        while not ended.wait(_SILENCE):
+            with self._lock:
+                for source in self._lines:
+                    text = self._progress_text(source)
+                    if self._mode == "auto" and not self.quiet:
+                        self._print(text)
+                    self._write_log(text)
+
+    def _take(self, source: str, job: Any, event: "Event | Line") -> None:
+        from vremove_cli.job.events import Expected, Progress
+
+        if isinstance(event, dict):
+            self._take_line(source, job, event)
+        elif isinstance(event, Progress):
+            self._show(source, job.update(event.stage, event.done, event.total))
+        elif isinstance(event, Expected):
+            job.expect(event.seconds)
+        else:
+            self._event(event)
+
+    def _take_line(self, source: str, job: Any, line: "Line") -> None:
+        """Show a line of another process."""
+        if line["type"] == "progress":
+            job.percent, job.eta = line["percent"], line["eta"]
+            self._show(source, line)
+        elif line["type"] == "note" and self._mode != "json":
+            self.say(f"{source}: {line['text']}")
+        elif line["type"] in ("note", "task") and self._mode == "json":
+            self._json({**line, "input": _absolute(source)})
+
+    def _event(self, event: "Event") -> None:
+        from vremove_cli.job.events import Note
+        from vremove_cli.job.report import event_of
+
+        if self._mode == "json":
+            line = event_of(event)
+            if line is not None:
+                self._json(line)
+        elif isinstance(event, Note):
+            self.say(event.text)
+            return
+        if isinstance(event, Note):
+            self._write_log(event.text)
+
+    def _show(self, source: str, line: "Line") -> None:
+        """Show a line of progress in the way that was chosen."""
+        with self._lock:
+            self._show_locked(source, line)
+
+    def _show_locked(self, source: str, line: "Line") -> None:
+        stage, now = str(line["stage"]), time.monotonic()
+        begins = source not in self._lines or self._lines[source]["stage"] != stage
+        self._lines[source] = line
+        if self._mode == "json":
+            last = self._shown.get((source, stage), -_JSON_EVERY)
+            if line["done"] == line["total"] or begins or now - last >= _JSON_EVERY:
+                self._shown[source, stage] = now
+                self._json(self._progress_json(source, line))
+        elif self._bars is not None:
+            assert self._jobs is not None
+            self._bars.update(VERBS.get(stage, stage), line, self._jobs.percent, self._jobs.eta)
+        if begins and self._mode != "json" and not self._live:
+            text = f"{self._place(source)}{VERBS.get(stage, stage)} ..."
+            if self._mode == "auto" and not self.quiet:
+                self._print(text)
+            self._write_log(text)
+
+    def _progress_json(self, source: str, line: "Line") -> dict[str, Any]:
+        from vremove_cli.job.report import enveloped
+
+        jobs = self._jobs
+        assert jobs is not None
+        facts = {**line, "input": _absolute(source or None)}
+        if jobs.total > 1:
+            percent, eta = jobs.percent, jobs.eta
+            facts |= {"percent": None if percent is None else round(percent, 1)}
+            facts |= {"eta": None if eta is None else round(eta, 1)}
+            facts |= {"clip": jobs.place(source), "clips": jobs.total}
+        return enveloped("progress", facts)
+
+    def _progress_text(self, source: str) -> str:
+        """Return how far the work is, as `tracking 34 of 96, 41 % of the job, about 12 s left`."""
+        line, jobs = self._lines[source], self._jobs
+        assert jobs is not None
+        parts = [f"{self._place(source)}{VERBS.get(str(line['stage']), line['stage'])} {line['done']}"]
+        parts[0] += f" of {line['total']}" if line["total"] else ""
+        if jobs.percent is not None:
+            parts.append(f"{jobs.percent:.0f} % of the job")
+        parts.append("time left unknown" if jobs.eta is None else f"about {format_seconds(jobs.eta)} left")
+        return ", ".join(parts)
+
+    def _place(self, source: str) -> str:
+        assert self._jobs is not None
+        return f"[{self._jobs.place(source)}/{self._jobs.total}] {source}: " if self._jobs.total > 1 else ""
+
+
+def _absolute(source: str | None) -> str | None:
+    """Return a clip's path as reports name it; an address stays as it is."""
+    return source if source is None or "://" in source else os.path.abspath(source)
 
 
 def format_bytes(size: int) -> str:
@@ -193,14 +343,27 @@ def format_bytes(size: int) -> str:
     return decimal(size)
 
 
+def format_seconds(seconds: float) -> str:
+    """Return a time as a person reads it, such as `12 s`, `3 min` or `1 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def summary_text(summary: "Summary") -> str:
     """Return the lines at the end of a run."""
     streams = f", kept {', '.join(summary.streams)}" if summary.streams else ""
-    guessed = summary.unseen + summary.doubtful
     reused = f", {summary.reused} task(s) reused" if summary.reused else ""
     lines = [
         f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.encoder}{streams}",
-        f"of the erased pixels {summary.recovered:.1%} were recovered from other frames, {guessed:.1%} are guessed",
+        f"of the erased pixels {summary.recovered:.1%} were recovered from other frames, {summary.doubtful:.1%} are "
+        f"doubtful, {summary.unseen:.1%} no frame shows",
         f"{summary.seconds:.1f} s{reused}",
     ]
     return "\n".join(lines)
+
+
+def mask_text(summary: "Summary") -> str:
+    """Return the line at the end of a run that made masks."""
+    return f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.seconds:.1f} s"

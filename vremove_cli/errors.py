@@ -8,6 +8,7 @@ Exception tree:
         NothingError        4
         MemoryLimitError    5
         ModelError          6
+        DoubtfulError       8
 
 Every expected failure is a `VremoveError`. `explain` turns any exception into an exit code and one sentence, so that a
 user sees a traceback with `--debug` only.
@@ -30,8 +31,9 @@ class ExitCode(IntEnum):
         MEDIA: A file cannot be read or is not supported.
         NOTHING: A prompt matched nothing, or the mask is empty.
         MEMORY: Main memory or GPU memory is exhausted.
-        MODEL: A model is unknown, or its weights are not available.
+        MODEL: A model's weights are not available, or its licence is not accepted.
         BATCH: Some clips of a batch failed.
+        DOUBTFUL: With --strict: the result is written, and doubtful.
         INTERRUPTED: Ctrl-C (128 + SIGINT).
     """
 
@@ -43,6 +45,7 @@ class ExitCode(IntEnum):
     MEMORY = 5
     MODEL = 6
     BATCH = 7
+    DOUBTFUL = 8
     INTERRUPTED = 130
 
 
@@ -96,9 +99,15 @@ class MemoryLimitError(VremoveError):
 
 
 class ModelError(VremoveError):
-    """A model is unknown, or its weights are not available."""
+    """A model's weights are not available, or its licence is not accepted."""
 
     code = ExitCode.MODEL
+
+
+class DoubtfulError(VremoveError):
+    """The result is written, and `--strict` finds it doubtful."""
+
+    code = ExitCode.DOUBTFUL
 
 
 def explain(error: BaseException) -> tuple[ExitCode, str]:
@@ -106,7 +115,7 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, VremoveError):
         return error.code, str(error)
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
-        return ExitCode.INTERRUPTED, "interrupted: run the same command again; finished tasks are not repeated."
+        return ExitCode.INTERRUPTED, "interrupted: run the same command again; what was finished is not repeated."
     if is_out_of_memory(error):
         return ExitCode.MEMORY, "out of memory: close other programs, or erase a shorter range with --start and --end."
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here

@@ -1,6 +1,6 @@
 """Divide clips into ranges of frames. All functions are pure functions of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -81,3 +81,19 @@ def spread_evenly(start: int, stop: int, amount: int) -> list[int]:
     if amount == 1 or stop - start == 1:
         return [start]
     return sorted({start + round(k * (stop - 1 - start) / (amount - 1)) for k in range(amount)})
+
+
+def ranges_of(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Return frames as ranges (first, last), in order."""
+    ranges: list[tuple[int, int]] = []
+    for n in sorted(set(frames)):
+        if ranges and ranges[-1][1] == n - 1:
+            ranges[-1] = (ranges[-1][0], n)
+        else:
+            ranges.append((n, n))
+    return tuple(ranges)
+
+
+def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Return ranges of frames as text, such as `3-7, 12`."""
+    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in ranges)

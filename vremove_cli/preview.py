@@ -6,6 +6,7 @@ Pictures are displayed R'G'B', (H, W, 3) uint8. Masks are (H, W) uint8.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ _GRID: Rgb = (255, 255, 0)
 _GRID_OPACITY, _GRID_OPACITY_BETWEEN = 150, 55  # of 255, for labelled lines and for those between
 _MARGIN = 6  # between pictures
 _LINE_HEIGHT = 22  # of a line of text
-_RULER_WIDTH = 40  # of the labels left of a grid
+_LABEL_INK: dict[str, Any] = {"fill": (*_GRID, 255), "stroke_width": 2, "stroke_fill": (0, 0, 0, 255)}
 _LABEL_SPACING = 36  # least distance of two labels
 _MAX_LABELS = 20  # along the longer side
 _STEPS = (10, 20, 50, 100, 200, 500, 1000)  # distances of labelled lines
@@ -110,14 +111,16 @@ def sheet(rows: Sequence[Row], headings: Sequence[str], cell: int = CELL) -> Arr
 
 
 def with_grid(rgb: Array, max_width: int | None = None) -> Array:
-    """Draw a grid of pixel coordinates over a picture, with labels above it and left of it.
+    """Draw a grid of pixel coordinates over a picture, with labels along its upper and left edge.
+
+    Nothing is added around the picture: where an image viewer's cursor is, there the pixel is.
 
     Args:
         rgb: Picture (H, W, 3) uint8.
         max_width: Pixels to which a wider picture is scaled down; the labels stay those of the full size.
 
     Returns:
-        Picture (H', W', 3) uint8, larger than the scaled one by the labels.
+        Picture (H', W', 3) uint8 of the size of the scaled one.
     """
     longest = max(rgb.shape[:2])
     scale = min(1.0, (max_width or rgb.shape[1]) / rgb.shape[1])
@@ -125,22 +128,18 @@ def with_grid(rgb: Array, max_width: int | None = None) -> Array:
         rgb = cv2.resize(np.ascontiguousarray(rgb), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     height, width = rgb.shape[:2]
     step = _grid_step(longest, round(longest * scale))
-    left, top = _RULER_WIDTH, _LINE_HEIGHT
-    canvas = Image.new("RGB", (width + left, height + top), _BACKGROUND)
-    canvas.paste(Image.fromarray(np.ascontiguousarray(rgb)), (left, top))
+    canvas = Image.fromarray(np.ascontiguousarray(rgb))
     lines = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(lines)
     font = ImageFont.load_default(12)
     for at in range(0, ceil(width / scale), step // 2):
-        x, labelled = left + at * scale, at % step == 0
-        draw.line([(x, top), (x, top + height)], fill=_line_colour(labelled))
-        if labelled:
-            draw.text((x, 3), str(at), font=font, fill=(*_GRID, 255), anchor="ma")
+        draw.line([(at * scale, 0), (at * scale, height)], fill=_line_colour(at % step == 0))
+        if at % step == 0:
+            draw.text((at * scale + 3, 2), str(at), font=font, **_LABEL_INK)
     for at in range(0, ceil(height / scale), step // 2):
-        y, labelled = top + at * scale, at % step == 0
-        draw.line([(left, y), (left + width, y)], fill=_line_colour(labelled))
-        if labelled:
-            draw.text((left - 4, y), str(at), font=font, fill=(*_GRID, 255), anchor="rm")
+        draw.line([(0, at * scale), (width, at * scale)], fill=_line_colour(at % step == 0))
+        if at % step == 0 and at:
+            draw.text((3, at * scale + 2), str(at), font=font, **_LABEL_INK)
     return np.asarray(Image.alpha_composite(canvas.convert("RGBA"), lines).convert("RGB"))
 
 

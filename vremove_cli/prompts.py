@@ -1,13 +1,13 @@
 """Parse the points, boxes and key masks by which a user names an object.
 
-A point is `[NAME=][@WHEN:]X,Y` and a box `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame; a key mask is
-`[NAME=][@WHEN:]FILE`. WHEN is a frame (`120`, counted from 0), a time after the first frame (`4.5s`, `1:02.5`,
-`1:00:02`) or, in an image sequence, the number in the file's name (`#1001`). Without NAME a prompt belongs to the one
-unnamed object.
+A point is `[NAME=][@WHEN:]X,Y` and a box `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame or in percent
+of its width and height (`20%,60%`); a key mask is `[NAME=][@WHEN:]FILE`. WHEN is a frame (`120`, counted from 0), a
+time after the first one (`4.5s`, `1:02.5`, `1:00:02`) or, in an image sequence, the number in a file's name (`#1001`).
+Without NAME a prompt belongs to the one unnamed object.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from vremove_cli.media.timing import FrameTimes
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
+_COORDINATE = re.compile(r"-?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})%?")
 _KEY_MASK = re.compile(r"@(\d+(?::\d+){1,2}(?:\.\d+)?|\d+(?:\.\d+)?s|#?\d+):(.+)")  # a file's own name may hold a colon
 
 
@@ -43,12 +44,13 @@ class Prompt:
     """A point, a box or a key mask of one object in one frame.
 
     Attributes:
-        numbers: x and y of a point, or x0, y0, x1 and y1 of a box (x1 and y1 exclusive), in displayed pixels; none of a
-            key mask.
+        numbers: x and y of a point, or x0, y0, x1 and y1 of a box (x1 and y1 exclusive), in displayed pixels or in
+            percent; none of a key mask.
         when: Moment of the frame; None for the first frame of the erased range.
         name: Name of the object; empty for the unnamed one.
         positive: Whether the point lies on the object, and not on its surroundings.
         mask: Path of a key mask; empty for a point or a box.
+        percent: Whether the numbers are percent of the displayed width and height, and not pixels.
     """
 
     numbers: tuple[Fraction, ...]
@@ -56,6 +58,7 @@ class Prompt:
     name: str = ""
     positive: bool = True
     mask: str = ""
+    percent: bool = False
 
     @property
     def is_box(self) -> bool:
@@ -70,7 +73,17 @@ class Prompt:
     def __str__(self) -> str:
         name = f"{self.name}=" if self.name else ""
         when = f"@{self.when}:" if self.when else ""
-        return name + when + (self.mask or ",".join(_decimal(n) for n in self.numbers))
+        return name + when + (self.mask or ",".join(_decimal(n) + "%" * self.percent for n in self.numbers))
+
+    def in_pixels(self, width: int, height: int) -> "Prompt":
+        """Return the prompt in pixels of a displayed frame of this size; a point at 100 % is on the last pixel."""
+        if not self.percent:
+            return self
+        sides = (width, height, width, height)
+        numbers = tuple(n / 100 * side for n, side in zip(self.numbers, sides, strict=False))
+        if not self.is_box:
+            numbers = tuple(min(n, Fraction(side - 1)) for n, side in zip(numbers, sides, strict=False))
+        return replace(self, numbers=numbers, percent=False)
 
 
 def _decimal(value: Fraction) -> str:
@@ -135,13 +148,37 @@ def parse_prompt(text: str, kind: Literal["point", "box"], *, positive: bool = T
         if not colon:
             raise UsageError(f"'{text}' has no coordinates", f"write {form}")
         when = parse_when(moment)
-    parts = [p.strip() for p in rest.split(",")]
-    if len(parts) != (2 if kind == "point" else 4) or not all(_NUMBER.fullmatch(p) for p in parts):
-        raise UsageError(f"'{text}' is not a {kind}", f"write {form} in pixels, for example {_example(kind)}")
-    numbers = tuple(Fraction(p) for p in parts)
+    numbers, percent = _coordinates(text, rest, kind, form)
     if kind == "box" and (numbers[2] <= numbers[0] or numbers[3] <= numbers[1]):
-        raise UsageError(f"the box '{text}' is empty", "give its left, top, right and bottom, in this order")
-    return Prompt(numbers, when, name, positive)
+        raise UsageError(
+            f"the box '{text}' is empty", "give its left, top, right and bottom, in this order, and no width or height"
+        )
+    return Prompt(numbers, when, name, positive, percent=percent)
+
+
+def _coordinates(text: str, rest: str, kind: str, form: str) -> tuple[tuple[Fraction, ...], bool]:
+    """Return the numbers of a point or box, and whether they are percent.
+
+    Raises:
+        UsageError: They are no numbers, too few or too many, negative, shares of the frame, or of two units.
+    """
+    parts = [p.strip() for p in rest.split(",")]
+    if len(parts) != (2 if kind == "point" else 4) or not all(_COORDINATE.fullmatch(p) for p in parts):
+        raise UsageError(f"'{text}' is not a {kind}", f"write {form} in pixels, for example {_example(kind)}")
+    numbers = tuple(Fraction(p.rstrip("%")) for p in parts)
+    percent = parts[0].endswith("%")
+    if any(p.endswith("%") != percent for p in parts):
+        raise UsageError(f"'{text}' mixes pixels and percent", "write all numbers in one of the two")
+    if min(numbers) < 0:
+        raise UsageError(f"'{text}' is not a {kind} of the frame", "coordinates begin at 0 in the upper left corner")
+    if percent and max(numbers) > 100:
+        raise UsageError(f"'{text}' lies outside the frame", "percent run from 0 to 100")
+    if not percent and max(numbers) <= 1 and (kind == "box" or any(n.denominator > 1 for n in numbers)):
+        shares = ",".join(f"{_decimal(n * 100)}%" for n in numbers)
+        raise UsageError(
+            f"'{text}' lies in the frame's first pixel", f"write {shares} if these are shares of the frame"
+        )
+    return numbers, percent
 
 
 def parse_key_mask(text: str) -> Prompt:
@@ -201,20 +238,41 @@ def frame_of(when: When, times: FrameTimes, file_numbers: tuple[int, ...] | None
 
 
 def check_inside(prompt: Prompt, width: int, height: int) -> None:
-    """Check that a prompt begins inside the frame.
+    """Check that a prompt lies inside the frame.
 
     Args:
-        prompt: A point or a box.
+        prompt: A point or a box, in pixels.
         width: Displayed width in pixels.
         height: Displayed height in pixels.
 
     Raises:
-        UsageError: The point, or the box's upper left corner, lies outside the frame.
+        UsageError: A point lies outside the frame, or a box reaches beyond it by a pixel or more; the advice says which
+            coordinates may have been meant.
     """
-    x, y = prompt.xy[:2]
-    if x >= width or y >= height:
-        kind = "box" if prompt.is_box else "point"
-        raise UsageError(
-            f"the {kind} {prompt} lies outside the frame, which is {width}x{height}",
-            "read coordinates off `vremove frame INPUT --grid -o grid.png`",
-        )
+    if _inside(prompt, width, height):
+        return
+    kind = "box" if prompt.is_box else "point"
+    turned = replace(prompt, numbers=tuple(n for y, x in _pairs(prompt) for n in (x, y)))
+    within = tuple(
+        min(n, Fraction(side)) for pair in _pairs(prompt) for n, side in zip(pair, (width, height), strict=True)
+    )
+    cut = replace(prompt, numbers=within)
+    if _inside(turned, width, height):
+        advice = f"x comes before y: did you mean {turned}?"
+    elif prompt.is_box and within[0] < within[2] and within[1] < within[3]:
+        advice = f"did you mean {cut}? These are left, top, right and bottom, and no width or height"
+    else:
+        advice = "read coordinates off `vremove frame INPUT --grid -o grid.png`"
+    raise UsageError(f"the {kind} {prompt} lies outside the frame, which is {width}x{height}", advice)
+
+
+def _pairs(prompt: Prompt) -> list[tuple[Fraction, Fraction]]:
+    """Return the (x, y) of a prompt's corners."""
+    return list(zip(prompt.numbers[::2], prompt.numbers[1::2], strict=True))
+
+
+def _inside(prompt: Prompt, width: int, height: int) -> bool:
+    """Return whether a point is on a pixel; or whether a box begins on one and ends less than a pixel outside."""
+    first, *last = _pairs(prompt)
+    starts = first[0] < width and first[1] < height
+    return starts and all(x < width + 1 and y < height + 1 for x, y in last)

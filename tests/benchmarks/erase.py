@@ -1,10 +1,12 @@
 """Quality and speed of `vremove erase` on the example, against named baselines in the same run.
 
-    python tests/benchmarks/erase.py
+    python tests/benchmarks/erase.py [--record]
 
 Draws the example with and without its ball (examples/make_clip.py), erases the ball as the README does, prints
   PSNR under the mask of both, against the clip without it: ours, and cv2.inpaint (Telea) with the same mask;
   frames a second of each stage, and how many times the cost of one DIS optical flow (medium preset) that is.
+--record writes the frames a second into vremove_cli/job/speeds.json, from which estimates are made; the README
+quotes these figures.
 """
 
 import importlib.util
@@ -47,8 +49,9 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
 
 
 def main() -> None:
-    from vremove_cli import finish
+    from vremove_cli import finish, threads
     from vremove_cli.job.runner import run_plan, run_work
+    from vremove_cli.job.speeds import measured, record
     from vremove_cli.media.ffv1 import read_gray
     from vremove_cli.media.read import open_clip
 
@@ -72,6 +75,9 @@ def main() -> None:
 
         finish(job, write_mask=folder / "mask.mkv")
         times = {**stage_times(Path(job)), "write": time.perf_counter() - start}
+        start = time.perf_counter()
+        open_clip(str(folder / "street.mp4"))
+        times["scan"] = time.perf_counter() - start
         ours = np.stack([f.rgb8() for f in open_clip(str(folder / "out.mp4")).frames()])
         masks = np.stack(list(read_gray(folder / "mask.mkv"))) > 0
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
@@ -87,7 +93,10 @@ def main() -> None:
     print(f"one DIS flow at 640x360: {1 / unit:.0f} a second (the unit below)")
     for kind, seconds in times.items():
         rate = len(frames) / seconds
-        print(f"{kind:6} {rate:7.1f} frames/s, {seconds / len(frames) / unit:6.1f} DIS flows a frame")
+        print(f"{kind:10} {rate:7.1f} frames/s, {seconds / len(frames) / unit:6.1f} DIS flows a frame")
+    if "--record" in sys.argv:
+        speeds = {stage: round(len(frames) / times[stage]) for stage in measured().frames_per_second}
+        record(frames_per_second=speeds, machine=f"{threads.available()} cores, no GPU")
 
 
 if __name__ == "__main__":

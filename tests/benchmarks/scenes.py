@@ -20,7 +20,6 @@ before a camera that does not whip; the hole against the median on static scenes
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -86,7 +85,7 @@ class Row:
     """What was measured on one scene; a field that was not measured is NaN.
 
     `right`, `recovered` and `both` count pixels of the plate; `doubts` counts frames by (named, wrong), (named, good),
-    (silent, wrong) and (silent, good).
+    (silent, wrong) and (silent, good); `strict` says whether --strict refuses the masks, by prompt.
     """
 
     name: str
@@ -105,6 +104,7 @@ class Row:
     recovered: int = 0
     both: int = 0
     doubts: dict[str, int] = field(default_factory=dict)
+    strict: dict[str, bool] = field(default_factory=dict)
 
 
 def pictures(path: Path) -> np.ndarray:
@@ -180,7 +180,8 @@ def measure_masks(scene: Scene, folder: Path, row: Row) -> None:
         found = [m > 127 for m in read_gray(target)]
         overlaps = [overlap(m, truth) for m, truth in zip(found, scene.mask, strict=True)]
         setattr(row, f"j_{kind}", float(np.mean(overlaps)))
-        named = doubted_frames(said["notes"])
+        row.strict[kind] = bool(said["doubts"])
+        named = doubted_frames(said["warnings"])
         for t, j in enumerate(overlaps):
             if j < WRONG or j > GOOD:
                 what = f"{'named' if t in named else 'silent'} {'wrong' if j < WRONG else 'good'}"
@@ -191,15 +192,10 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.count_nonzero(a & b) / np.count_nonzero(a | b)) if (a | b).any() else 1.0
 
 
-def doubted_frames(notes: Iterable[str]) -> set[int]:
-    """The frames that the notes call uncertain, or on which the object was not found."""
-    out: set[int] = set()
-    for note in notes:
-        if found := re.search(r"frames ([\d, -]+?) are uncertain|not found in frames ([\d, -]+)", note):
-            for span in (found[1] or found[2]).split(","):
-                low, _, high = span.strip().partition("-")
-                out |= set(range(int(low), int(high or low) + 1))
-    return out
+def doubted_frames(warnings: Iterable[dict[str, Any]]) -> set[int]:
+    """The frames that are called uncertain, or on which the object was not found."""
+    spans = (span for w in warnings if w["kind"] in ("uncertain", "not_found") for span in w["frames"])
+    return {t for low, high in spans for t in range(low, high + 1)}
 
 
 def mean(values: Iterable[float]) -> float:
@@ -248,6 +244,10 @@ def print_totals(rows: list[Row]) -> None:
     if wrong + good:
         hit, alarm = named["named wrong"] / max(1, wrong), named["named good"] / max(1, good)
         print(f"doubt: {hit:.0%} of {wrong} wrong frames are named, {alarm:.1%} of {good} good frames")
+    clips = [(getattr(r, f"j_{kind}"), strict) for r in rows for kind, strict in r.strict.items()]
+    for what, kept in (("wrong", [s for j, s in clips if j < WRONG]), ("good", [s for j, s in clips if j > GOOD])):
+        if kept:
+            print(f"--strict refuses {sum(kept)} of {len(kept)} {what} masks")
 
 
 def main() -> None:

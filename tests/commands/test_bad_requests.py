@@ -39,7 +39,7 @@ PROMPTS = {
     "words": (("--point", "here"), 2, "is not a point"),
     "one number": (("--point", "12"), 2, "is not a point"),
     "three numbers": (("--point", "1,2,3"), 2, "is not a point"),
-    "negative number": (("--point", "-5,10"), 2, "is not a point"),
+    "negative number": (("--point", "-5,10"), 2, "coordinates begin at 0"),
     "outside": (("--point", "96,10"), 2, "outside the frame"),
     "frame too late": (("--point", "@10:5,5"), 2, "no frame 10"),
     "time too late": (("--point", "@9s:5,5"), 2, "after the end"),
@@ -183,12 +183,13 @@ def test_what_is_wrong_for_every_input_is_a_usage_error(vremove: Vremove, clip: 
     assert_refused(vremove, tmp_path, 2, "to one output", "erase", clip, other, "-o", tmp_path / "x{ext}", *POINT)
 
 
-def test_a_batch_gives_one_json_object(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
+def test_a_batch_gives_one_json_object_for_each_clip(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     bad = touch(tmp_path / "bad.mp4", b"no video")
     done = vremove("erase", clip, bad, "--box", "4,24,20,40", "--json", "-q")
-    report = json.loads(done.stdout)
+    result, error = map(json.loads, done.stdout.splitlines())
     assert done.status == 7
-    assert [f["input"] for f in report["failed"]] == [str(bad)]
+    assert (result["type"], result["input"]) == ("result", str(clip))
+    assert (error["type"], error["input"], error["exit"]) == ("error", str(bad), 3)
     assert "cannot be read" in done.stderr
 
 

@@ -12,7 +12,8 @@ import typer.main
 
 from support.command import Vremove
 from vremove_cli import app
-from vremove_cli.commands.signature import FileOptions, PrintOptions, options_of_commands
+from vremove_cli.commands.signature import PrintOptions, StrictOptions, options_of_commands
+from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
 from vremove_cli.options import Panel, options_of
 
@@ -21,7 +22,11 @@ COMMANDS = (
     "erase", "mask", "frame", "info", "plan", "work", "finish", "doctor", "models",
     *(f"models {name}" for name in ("list", "show", "pull", "verify", "rm", "lock")),
 )  # fmt: skip
-FIELDS = {o.name: o for kind in (Request, Exports, FileOptions, PrintOptions) for o in options_of(kind).values()}
+FIELDS = {
+    o.name: o
+    for kind in (Request, Exports, FileOptions, StrictOptions, PrintOptions)
+    for o in options_of(kind).values()
+}
 
 
 @pytest.fixture(autouse=True)

@@ -93,7 +93,7 @@ def test_a_broken_file_does_not_break_the_help(vremove: Vremove, clip: Path, tmp
 
 
 def test_doctor_names_the_file_that_was_read(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
-    assert json.loads(vremove("doctor", "--json").stdout)["settings"].startswith(f"none: no {settings.FILE}")
+    assert json.loads(vremove("doctor", "--json").stdout)["settings"] is None
     path = write(tmp_path, "[erase]\ncrf = 12\n")
     assert json.loads(vremove("doctor", "--json").stdout)["settings"] == str(path)
 
@@ -107,8 +107,8 @@ def test_doctor_says_what_is_wrong_with_the_file(
 ) -> None:
     write(tmp_path, text)
     done = vremove("doctor", "--json")
-    assert done.status == 0
-    assert says in json.loads(done.stdout)["settings"]
+    assert done.status == 1
+    assert says in json.loads(done.stdout)["problems"][0]
 
 
 @pytest.mark.parametrize(

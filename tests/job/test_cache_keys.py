@@ -243,7 +243,7 @@ def ancestors(plan: Plan, task: Task) -> set[str]:
         {"affected_mask": "masks", "size": "64x64", "reference": "clean.png"},
         {"point": None, "mask": "masks", "effects": "masks"},
         {"point": None, "quadmask": "masks"},
-        {"static": True, "recover": False, "effects": "off"},
+        {"static": True, "effects": "off"},
     ],
 )
 def test_a_stage_reads_only_what_it_lists(files: dict[str, str], tmp_path: Path, options: dict[str, Any]) -> None:

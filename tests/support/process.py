@@ -71,7 +71,7 @@ class Cli:
 
     def row(self, name: str, **env: str) -> dict[str, Any]:
         """A model as `vremove models list` shows it."""
-        rows = json.loads(self("list", "--json", status=0, **env)[0])
+        rows = json.loads(self("list", "--json", status=0, **env)[0])["models"]
         return next(r for r in rows if r["name"] == name)
 
 

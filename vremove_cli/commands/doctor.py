@@ -1,9 +1,13 @@
 """vremove doctor: what is installed, and what it can do here."""
 
+from typing import Any
+
+import typer
+
 from vremove_cli import __version__, settings, threads
 from vremove_cli.commands.signature import Given, command, options_of_commands, reporting
 from vremove_cli.console import format_bytes
-from vremove_cli.errors import UsageError
+from vremove_cli.errors import ExitCode, UsageError
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "torch", "diffusers", "transformers", "huggingface-hub")
 
@@ -16,47 +20,82 @@ def doctor(given: Given) -> None:
     """
     with reporting(given) as console:
         facts = _installation()
-        console.data(facts, "\n".join(f"{k}: {v}" for k, v in facts.items()))
+        console.data("doctor", facts, _text(facts))
+        if not facts["ok"]:
+            raise typer.Exit(int(ExitCode.ERROR))
 
 
-def _installation() -> dict[str, str]:
+def _installation() -> dict[str, Any]:
+    """Return what is installed, as JSON values; `problems` has a sentence for everything that is not well."""
     import platform
     import shutil
 
+    from vremove_cli.job.estimate import memory_here
     from vremove_cli.media.encoder_context import library_versions, missing_encoders
 
-    missing = missing_encoders()
+    missing = list(missing_encoders())
+    packages = {name: _version(name) for name in _PACKAGES}
+    device, detail, broken = _device()
+    file, wrong = _settings()
+    absent = [name for name, version in packages.items() if version is None]
+    problems = [f"{name} is missing: run `pip install vremove` again" for name in absent]
+    problems += [f"FFmpeg has no encoder {name}: install PyAV from its wheel" for name in missing]
+    problems += filter(None, [broken, wrong])
     return {
+        "ok": not problems,
+        "problems": problems,
         "vremove": __version__,
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}, {threads.available()} cores",
-        **{name: _version(name) for name in _PACKAGES},
-        "ffmpeg libraries": library_versions(),
-        "encoders": f"missing: {', '.join(missing)}" if missing else "all here",
-        "device": _device(),
-        "models here": ", ".join(_models()) or "none: `vremove models list` names some",
-        "settings": _settings(),
-        "free disk here": format_bytes(shutil.disk_usage(".").free),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": threads.available(),
+        "memory": memory_here(),
+        "free_disk": shutil.disk_usage(".").free,
+        "packages": packages,
+        "ffmpeg": library_versions(),
+        "missing_encoders": missing,
+        "device": device,
+        "device_detail": detail,
+        "models": _models(),
+        "settings": file,
     }
 
 
-def _settings() -> str:
-    """Return the path of the settings file that counts, or what is wrong with it."""
+def _text(facts: dict[str, Any]) -> str:
+    """Return the facts as lines for a person."""
+    where = f"none: no {settings.FILE} here or in {settings.config_folder()}"
+    lines = {
+        "vremove": facts["vremove"],
+        "python": facts["python"],
+        "system": f"{facts['system']}, {facts['cores']} cores, {format_bytes(facts['memory'])} memory",
+        **{name: version or "missing" for name, version in facts["packages"].items()},
+        "ffmpeg libraries": facts["ffmpeg"],
+        "encoders": f"missing: {', '.join(facts['missing_encoders'])}" if facts["missing_encoders"] else "all here",
+        "device": f"{facts['device']} ({facts['device_detail']})",
+        "models here": ", ".join(facts["models"]) or "none: `vremove models list` names some",
+        "settings": facts["settings"] or where,
+        "free disk here": format_bytes(facts["free_disk"]),
+        "problems": "; ".join(facts["problems"]) or "none",
+    }
+    return "\n".join(f"{k}: {v}" for k, v in lines.items())
+
+
+def _settings() -> tuple[str | None, str]:
+    """Return the path of the settings file that counts, and what is wrong with it."""
+    wrong = ""
     try:
         settings.load(options_of_commands())
     except UsageError as error:
-        return str(error)
-    files = ", ".join(map(str, settings.files_read()))
-    return files or f"none: no {settings.FILE} here or in {settings.config_folder()}"
+        wrong = str(error)
+    return next((str(path) for path in settings.files_read()), None), wrong
 
 
-def _version(name: str) -> str:
+def _version(name: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version(name)
     except PackageNotFoundError:
-        return "missing: run `pip install vremove` again"
+        return None
 
 
 def _models() -> list[str]:
@@ -66,13 +105,14 @@ def _models() -> list[str]:
     return [name for name, model in catalogue().items() if model.repo and store.find_cached(model) is not None]
 
 
-def _device() -> str:
+def _device() -> tuple[str, str, str]:
+    """Return the device that networks run on, the reason, and what is wrong with torch."""
     try:
         import torch
     except ImportError as error:
-        return f"cpu (torch cannot be imported: {error})"
+        return "cpu", "no torch", f"torch cannot be imported ({error}): install it again"
     if torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name(0)})"
+        return "cuda", str(torch.cuda.get_device_name(0)), ""
     if torch.backends.mps.is_available():
-        return "mps"
-    return "cpu (torch sees no GPU); the plate and the flow tracker do not need one"
+        return "mps", "Metal", ""
+    return "cpu", "torch sees no GPU; the plate and the flow tracker do not need one", ""

@@ -1,23 +1,29 @@
 """vremove erase: the main job, for one clip or several."""
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vremove_cli.commands.signature import FileOptions, Given, command, reporting
-from vremove_cli.console import Console, format_bytes, summary_text
-from vremove_cli.errors import ExitCode, UsageError, explain
+from vremove_cli.commands.signature import BatchOptions, Given, StrictOptions, command, refuse_doubtful, reporting
+from vremove_cli.console import Console, format_bytes, format_seconds
+from vremove_cli.errors import DoubtfulError, UsageError
+from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
+from vremove_cli.options import values_from
 
-_FIELDS = ("{stem}", "{name}", "{ext}")  # of an output pattern
+if TYPE_CHECKING:
+    from vremove_cli.batch.jobs import Job
+    from vremove_cli.job.estimate import Estimate
+    from vremove_cli.job.render import Summary
 
 
-@command(Request, Exports, FileOptions, name="erase")
+@command(Request, Exports, FileOptions, StrictOptions, BatchOptions, name="erase")
 def erase(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Videos, image sequences or folders.")],
     given: Given,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT", help="Videos, image sequences, folders, patterns.")
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", metavar="OUT", help="Result. \\[{stem}.clean{ext}]"),
@@ -34,142 +40,115 @@ def erase(
     crf = 12 under \[erase] in vremove.toml.
     """
     with reporting(given) as console:
-        if len(inputs) > 1:
-            _erase_many(console, inputs, output, dry_run, given)
-        elif dry_run:
-            planned = _dry_run(console, inputs[0], _fill_in(output, inputs[0]), given.of(Request))
-            if console.as_json:
-                console.data(planned, "")
+        many = given.read(BatchOptions)
+        if many.skip_existing and given.of(FileOptions).get("overwrite"):
+            raise UsageError("--skip-existing and --overwrite contradict each other", "use one of them")
+        found = _jobs(inputs or [], output, many.batch, given)
+        if len(found) == 1 and not many.batch and not many.skip_existing:
+            console.input = found[0].input
+            _one(console, found[0], given, dry_run=dry_run)
         else:
-            summary = _erase(console, inputs[0], _fill_in(output, inputs[0]), given, given.of(Request))
-            console.say(summary_text(summary))
-            console.data(asdict(summary), summary.output)
+            _several(console, found, given, many, dry_run=dry_run)
 
 
-def _erase(console: Console, source: str, output: str | None, given: Given, options: dict[str, Any]) -> Any:
-    from vremove_cli.job.runner import run_erase
+def _jobs(inputs: list[str], output: str | None, batch: str | None, given: Given) -> list["Job"]:
+    """Return the jobs of the inputs, or of a list."""
+    from vremove_cli.batch.jobs import Job, jobs_in, jobs_of
 
-    with console.watching() as event:
-        return run_erase(
-            source,
-            output,
-            exports=given.read(Exports),
-            on_event=event,
-            **asdict(given.read(FileOptions)),
-            **options,
-        )
+    if bool(inputs) == bool(batch):
+        problem = "inputs and --batch were given" if batch else "there is no input"
+        raise UsageError(problem, "give clips, or --batch FILE")
+    common = Job("", output, given.of(Request), given.of(Exports), given.of(FileOptions))
+    return jobs_in(batch, common) if batch else jobs_of(inputs, common)
 
 
-def _fill_in(pattern: str | None, source: str) -> str | None:
-    """Return the output for one input: `{stem}`, `{name}` and `{ext}` in a pattern are the input's."""
-    if pattern is None:
-        return None
-    path = Path(source)
-    return pattern.replace("{stem}", path.stem).replace("{name}", path.name).replace("{ext}", path.suffix)
+def _one(console: Console, job: "Job", given: Given, *, dry_run: bool) -> None:
+    """Erase from one clip, or say what that would take."""
+    if dry_run:
+        _rehearse(console, job)
+        return
+    from vremove_cli.batch.run import run_job
+
+    with console.watching(job.input) as event:
+        summary = run_job(job, event)
+    console.done(summary)
+    refuse_doubtful(given, summary)
 
 
-def _erase_many(console: Console, inputs: list[str], output: str | None, dry_run: bool, given: Given) -> None:
-    """Erase from several clips with one prompt, or with masks from one folder; a failure does not stop the others."""
-    if given.of(FileOptions).get("work") or given.of(Exports):
-        raise UsageError("--work and --write-... are for a single input", "erase the clips one at a time")
-    if output and not any(field in output for field in _FIELDS) and not Path(output).is_dir():
-        raise UsageError(
-            f"one output '{output}' was given for {len(inputs)} inputs",
-            "use a folder, or a pattern such as out/{stem}.mp4",
-        )
-    options = given.of(Request)
-    _check_once(options)
-    targets = [_target(output, source) for source in inputs]
-    if len({t for t in targets if t}) < sum(t is not None for t in targets):
-        raise UsageError(
-            f"two inputs would be written to one output by '{output}'", "use {stem} or {name} in the pattern"
-        )
-    results: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
-    for source, target in zip(inputs, targets, strict=True):
+def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptions, *, dry_run: bool) -> None:
+    """Erase from several clips, and say at the end what became of each."""
+    from vremove_cli.batch.run import batch_error, run_all, run_elsewhere, run_job
+    from vremove_cli.batch.table import table
+
+    at_once = 1 if dry_run else many.jobs
+    summaries: dict[str, Summary] = {}
+
+    def do(job: "Job") -> str:
+        if at_once == 1:
+            console.say(f"== {job.name}")
+        if dry_run:
+            _rehearse(console, job)
+            return ""
+        with console.watching(job.name, elsewhere=at_once > 1) as event:
+            summary = run_job(job, event) if at_once == 1 else run_elsewhere(job, at_once, event)
+        summaries[job.name] = summary
+        console.done(summary, name=job.name if at_once > 1 else "")
         try:
-            own = {**options, "mask": _own_mask(options["mask"], source)} if options.get("mask") else options
-            console.say(f"== {source}")
-            if dry_run:
-                results.append(_dry_run(console, source, target, own))
-                continue
-            summary = _erase(console, source, target, given, own)
-            console.say(summary_text(summary))
-            results.append(asdict(summary))
-            if not console.as_json:
-                console.data(None, summary.output)
-        except Exception as error:
-            code, sentence = explain(error)
-            console.complain(f"{source}: {sentence}")
-            failed.append({"input": source, "error": sentence, "exit": int(code)})
-    _report_batch(console, inputs, results, failed)
+            refuse_doubtful(given, summary)
+        except DoubtfulError as error:
+            console.complain(error, job.name)
+            return error.problem
+        return ""
+
+    outcomes = run_all(console, jobs, do, at_once=at_once, skip_existing=many.skip_existing)
+    if not dry_run:
+        console.table(table(outcomes, summaries))
+    error = batch_error(outcomes)
+    if error is not None:
+        raise error
 
 
-def _report_batch(
-    console: Console, inputs: list[str], results: list[dict[str, Any]], failed: list[dict[str, Any]]
-) -> None:
-    if console.as_json:
-        console.data({"results": results, "failed": failed}, "")
-    if failed:
-        names = ", ".join(str(f["input"]) for f in failed)
-        console.complain(
-            f"{len(failed)} of {len(inputs)} inputs failed ({names}): see above for each; the others are done"
-        )
-        raise typer.Exit(int(ExitCode.BATCH))
+def _rehearse(console: Console, job: "Job") -> None:
+    """Print what a job would do and take."""
+    from vremove_cli.job.dry_run import rehearse
+
+    exports = Exports(**values_from(Exports, job.exports))
+    files = FileOptions(**values_from(FileOptions, job.files))
+    with console.watching(job.name) as event:
+        need = rehearse(job.input, job.output, job.options, exports, files, event)
+    console.data("estimate", asdict(need), estimate_text(need))
 
 
-def _check_once(options: dict[str, Any]) -> None:
-    """Raise `UsageError` for what is wrong for every input."""
-    from vremove_cli.job.object_prompts import object_prompts
-    from vremove_cli.job.request import request_from
-
-    object_prompts(request_from("", "", options))
-
-
-def _target(output: str | None, source: str) -> str | None:
-    target = _fill_in(output, source)
-    if target and Path(target).is_dir():
-        return str(Path(target) / f"{Path(source).stem}.clean{Path(source).suffix}")
-    return target
-
-
-def _own_mask(mask: str, source: str) -> str:
-    """Return a clip's mask in a folder of masks: the file or folder with the clip's stem; any other mask is for all."""
-    folder, stem = Path(mask), Path(source).stem
-    if not folder.is_dir():
-        return mask
-    found = sorted(p for p in folder.iterdir() if p.stem in (stem, f"{stem}.mask", f"{stem}_mask"))
-    if not found:
-        raise UsageError(f"{mask} holds no mask for {source}", f"name it {stem}.mkv, or a folder {stem}")
-    return str(found[0])
-
-
-def _dry_run(console: Console, source: str, output: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Print what would be done, and return it as data."""
-    from vremove_cli.job.estimate import estimate
-    from vremove_cli.job.output_paths import make_request
-    from vremove_cli.job.planner import make_plan
-
-    with console.watching() as event:
-        plan = make_plan(make_request(source, output, options), event, fetch=False)
-    need = estimate(plan)
-    kinds = [t.kind.replace("_", " ") for t in plan.tasks]
+def estimate_text(need: "Estimate") -> str:
+    """Return what a job will take as lines for a person."""
+    kinds = [task.rpartition("-")[0].partition("-")[0] for task in need.tasks]
     tasks = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    downloads = ", ".join(f"{d['name']} ({d['megabytes'] or '?'} MB)" for d in need.downloads)
-    width, height = plan.clip.shown_size
+    downloads = ", ".join(f"{d['name']} ({_size(d['megabytes'])})" for d in need.downloads)
+    room = "" if need.fits else ": it cannot hold that, so leave out the network, or take a larger machine"
     lines = [
-        f"{plan.clip.frames} frames, {width}x{height}, frames {plan.span.start} to {plan.span.stop - 1} edited",
+        f"{need.frames} frames, {need.width}x{need.height}, frames {need.start} to {need.stop - 1} edited",
         f"tasks: {tasks}",
-        f"memory: about {format_bytes(need.memory)}",
+        f"memory: about {format_bytes(need.memory)}; this machine has {format_bytes(need.memory_here)}{room}",
         f"disk: about {format_bytes(need.work)} for the work, {format_bytes(need.result)} for the result",
-        f"time: about {need.seconds:.0f} s on a machine like the one in the README",
+        f"time: {_time(need)}",
         *_gpu_line(need.gpu),
         f"downloads: {downloads or 'none'}",
         f"output: {need.output} ({need.encoder})",
     ]
-    if not console.as_json:
-        console.data(None, "\n".join(lines))
-    return asdict(need)
+    return "\n".join(lines)
+
+
+def _size(megabytes: int | None) -> str:
+    return "size unknown" if megabytes is None else format_bytes(megabytes * 1_000_000)
+
+
+def _time(need: "Estimate") -> str:
+    """Return how long a job will take, or which part of that is not known."""
+    if need.seconds is not None:
+        return f"about {format_seconds(need.seconds)} on {need.machine}"
+    unknown = " and ".join(stage for stage, seconds in need.stages.items() if seconds is None)
+    rest = sum(seconds for seconds in need.stages.values() if seconds is not None)
+    return f"unknown ({unknown}: not measured); the rest about {format_seconds(rest)} on {need.machine}"
 
 
 def _gpu_line(gpu: dict[str, int] | None) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from vremove_cli.atomic import refuse_existing
-from vremove_cli.commands.signature import FileOptions, Given, command, reporting
+from vremove_cli.commands.signature import Given, command, reporting
 from vremove_cli.errors import UsageError
+from vremove_cli.job.file_options import FileOptions
 
 
 @command(FileOptions, name="frame", only=lambda o: o.name in ("overwrite", "quiet", "debug"))
@@ -24,7 +25,7 @@ def frame(
 
     vremove frame clip.mp4 --at 4.5s --grid -o grid.png
     """
-    with reporting(given) as console:
+    with reporting(given, source) as console:
         target = Path(output)
         if target.suffix.lower() != ".png":
             raise UsageError(f"{output} must be a .png", "name it frame.png")
@@ -45,7 +46,7 @@ def frame(
         shown = clip.info.orientation.display(picture.rgb8())
         write_rgb_image(target, with_grid(shown) if grid else shown.copy())
         console.say(f"frame {index} of {clip.info.frames}, {shown.shape[1]}x{shown.shape[0]}")
-        console.data(None, output)
+        console.data("frame", {"input": source, "output": output}, output)
 
 
 def _refuse_input(target: Path, source: str) -> None:

@@ -19,11 +19,11 @@ def info(
 
     vremove info clip.mp4
     """
-    with reporting(given) as console:
+    with reporting(given, source) as console:
         from vremove_cli.media.probe import scan
 
         facts = _facts(scan(source, allow_interlaced=True))
-        console.data(facts, "\n".join(f"{k}: {v}" for k, v in facts.items()))
+        console.data("clip", facts, "\n".join(f"{k}: {v}" for k, v in facts.items()))
 
 
 def _facts(clip: "ClipInfo") -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """vremove mask: the masks alone, to look at, to correct, to use elsewhere."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from vremove_cli.commands.signature import FileOptions, Given, command, reporting
+from vremove_cli.commands.signature import Given, StrictOptions, command, refuse_doubtful, reporting
+from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
 
 
@@ -13,6 +13,7 @@ from vremove_cli.job.request import Exports, Request
     Request,
     Exports,
     FileOptions,
+    StrictOptions,
     name="mask",
     only=lambda o: o.tracking or o.name == "keep_work",
     defaults={"keep_work": True},
@@ -31,10 +32,10 @@ def mask(
 
     Run it again with one more prompt: only what that changes is done again.
     """
-    with reporting(given) as console:
+    with reporting(given, source) as console:
         from vremove_cli.job.mask_runner import run_mask
 
-        with console.watching() as event:
+        with console.watching(source) as event:
             summary = run_mask(
                 source,
                 output,
@@ -45,5 +46,5 @@ def mask(
                 **{"keep_work": True, **given.of(FileOptions)},
                 **given.of(Request),
             )
-        console.say(f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.seconds:.1f} s")
-        console.data(asdict(summary), "\n".join(summary.outputs or (summary.output,)))
+        console.done(summary, "mask")
+        refuse_doubtful(given, summary)

@@ -51,12 +51,20 @@ def list_models(given: Given) -> None:
         rows = [_facts(m) for m in catalogue(_own(given)).values()]
         lines = [("name", "task", "size", "licence", "here", "commit", "used by")]
         lines += [
-            (r["name"], r["task"], _size(r), r["licence"], "yes" if r["cached"] else "no", _pinned(r), r["used_by"])
+            (
+                r["name"],
+                r["task"],
+                _size(r),
+                r["licence"],
+                "yes" if r["cached"] else "no",
+                _pinned(r),
+                r["used_by"] or "no command",
+            )
             for r in rows
         ]
         widths = [max(len(line[k]) for line in lines) for k in range(7)]
         table = ["  ".join(f"{v:{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-        console.data(rows, "\n".join(table))
+        console.data("models", {"models": rows}, "\n".join(table))
 
 
 @models.command(cls=PlainHelp)
@@ -70,7 +78,8 @@ def show(name: Name, given: Given) -> None:
         from vremove_cli.weights.catalogue import catalogue, find
 
         facts = _facts(find(name, catalogue(_own(given))))
-        console.data(facts, "\n".join(f"{k}: {_plain(v)}" for k, v in facts.items() if v not in ("", None, [], (), {})))
+        shown = {k: _plain(v) for k, v in facts.items() if v not in ("", None, [], (), {})}
+        console.data("model", facts, "\n".join(f"{k}: {v}" for k, v in shown.items()))
 
 
 @models.command(cls=PlainHelp)
@@ -79,7 +88,7 @@ def pull(
     given: Given,
     names: Names = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Fetch every model on the Hub that is free for any use.")
+        bool, typer.Option("--all", help="Fetch every model that a command runs and that is free for any use.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")] = False,
 ) -> None:
@@ -91,7 +100,8 @@ def pull(
         accepted = _accepted(given)
         wanted = _chosen(names, everything, _own(given))
         if everything:
-            wanted = [m for m in wanted if m.repo and (m.commercial or {m.name, m.licence} & set(accepted))]
+            free = [m for m in wanted if m.repo and (m.commercial or {m.name, m.licence} & set(accepted))]
+            wanted = [m for m in free if _used_by(m)]
         done: list[dict[str, Any]] = []
         failed: list[str] = []
         for model in wanted:
@@ -100,9 +110,11 @@ def pull(
             except ModelError as error:
                 if len(wanted) == 1:
                     raise
-                console.complain(str(error))
+                console.complain(error)
                 failed.append(model.name)
-        console.data(done, "\n".join(str(d.get("folder", f"{d['name']} {d.get('bytes')}")) for d in done))
+        text = "\n".join(str(d.get("folder", f"{d['name']} {d.get('bytes')}")) for d in done)
+        if done or not failed:
+            console.data("models", {"models": done}, text)
         if failed:
             problem = f"{len(failed)} of {len(wanted)} models could not be fetched ({', '.join(failed)})"
             raise ModelError(problem, "see above for each; the others are here")
@@ -118,8 +130,16 @@ def verify(given: Given, names: Names = None, everything: All = False) -> None:
     with reporting(given) as console:
         from vremove_cli.weights import store
 
-        wrong = {m.name: store.verify(m) for m in _fetched(names, everything, _own(given))}
-        console.data(wrong, "\n".join(f"{n}: {', '.join(w) or 'all files are unchanged'}" for n, w in wrong.items()))
+        wanted = _fetched(names, everything, _own(given))
+        if not wanted:
+            raise ModelError("no model was fetched yet", "`vremove models pull NAME` fetches one")
+        wrong = {m.name: store.verify(m) for m in wanted}
+        facts = [{"name": name, "faults": faults} for name, faults in wrong.items()]
+        console.data(
+            "verified",
+            {"models": facts},
+            "\n".join(f"{n}: {', '.join(w) or 'all files are unchanged'}" for n, w in wrong.items()),
+        )
         if bad := [n for n, w in wrong.items() if w]:
             first = wrong[bad[0]][0]
             raise ModelError(f"{bad[0]}: {first}", f"`vremove models rm {bad[0]}`, then pull it again")
@@ -138,7 +158,10 @@ def remove(given: Given, names: Names = None) -> None:
 
         wanted = _chosen(names, False, _own(given))
         freed = {m.name: store.remove(m, catalogue(_own(given))) for m in wanted}
-        console.data(freed, "\n".join(f"{n}: {format_bytes(size)} freed" for n, size in freed.items()))
+        facts = [{"name": name, "bytes": size} for name, size in freed.items()]
+        console.data(
+            "removed", {"models": facts}, "\n".join(f"{n}: {format_bytes(size)} freed" for n, size in freed.items())
+        )
 
 
 @models.command(cls=PlainHelp)
@@ -163,7 +186,7 @@ def lock(given: Given, names: Names = None, everything: All = False) -> None:
         pinned = pins()
         text = "\n".join(f"{name} {pin.repo}@{pin.commit}" for name, pin in pinned.items())
         console.say(str(lock_path()))
-        console.data({n: asdict(p) for n, p in pinned.items()}, text or "nothing is pinned yet")
+        console.data("pins", {"pins": {n: asdict(p) for n, p in pinned.items()}}, text or "nothing is pinned yet")
 
 
 def _own(given: Given) -> str | None:
@@ -232,7 +255,7 @@ def _facts(model: "Model") -> dict[str, Any]:
 
 
 def _used_by(model: "Model") -> str:
-    """The option that runs a model."""
+    """The option that runs a model; empty for one that no command runs."""
     from vremove_cli.removers import registry
     from vremove_cli.weights.catalogue import DETECTOR
 
@@ -243,7 +266,7 @@ def _used_by(model: "Model") -> str:
         return f"--affected-by vlm:{model.name}"
     if model.architecture and model.task == "track":
         return f"--tracker {model.name}"
-    return "--text" if model.name == DETECTOR else "no command yet"
+    return "--text" if model.name == DETECTOR else ""
 
 
 def _size(row: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vremove_cli.commands.signature import FileOptions, Given, command, reporting
-from vremove_cli.console import summary_text
+from vremove_cli.commands.signature import Given, StrictOptions, command, refuse_doubtful, reporting
+from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
 from vremove_cli.options import options_of, values_from
 
@@ -31,15 +31,16 @@ def plan(
 
     The settings of `vremove erase` count here, too.
     """
-    with reporting(given) as console:
+    with reporting(given, source) as console:
         from vremove_cli.job.runner import run_plan
 
-        with console.watching() as event:
+        with console.watching(source) as event:
             made, folder = run_plan(
                 source, output, work=given.read(FileOptions).work, on_event=event, **given.of(Request)
             )
         tasks = [{"id": t.id, "needs": list(t.needs)} for t in made.tasks]
-        console.data({"work": str(folder), "tasks": tasks, "notes": list(made.notes)}, str(folder))
+        facts = {"input": made.request.input, "work": str(folder), "tasks": tasks, "notes": list(made.notes)}
+        console.data("plan", facts, str(folder))
 
 
 @command(Request, name="work", only=lambda o: o.name not in _PLANNED)
@@ -64,14 +65,24 @@ def work(
         if list_tasks:
             place = WorkFolder(Path(folder))
             states = {t.id: place.finished(t.id) for t in Plan.load(place.plan).tasks}
-            console.data(states, "\n".join(f"{'done' if done else 'left'} {name}" for name, done in states.items()))
+            text = "\n".join(f"{'done' if done else 'left'} {name}" for name, done in states.items())
+            console.data("tasks", {"work": folder, "tasks": [{"id": k, "done": v} for k, v in states.items()]}, text)
             return
         with console.watching() as event:
             tally = run_work(folder, task=task, on_event=event, **values_from(Request, given.of(Request)))
-        console.data(asdict(tally), f"{len(tally.done)} done, {len(tally.reused)} were done already")
+        console.data(
+            "work", {"work": folder, **asdict(tally)}, f"{len(tally.done)} done, {len(tally.reused)} were done already"
+        )
 
 
-@command(Request, Exports, FileOptions, name="finish", only=lambda o: o.name not in (*_PLANNED, "work", "keep_work"))
+@command(
+    Request,
+    Exports,
+    FileOptions,
+    StrictOptions,
+    name="finish",
+    only=lambda o: o.name not in (*_PLANNED, "work", "keep_work"),
+)
 def finish(
     folder: Folder,
     given: Given,
@@ -93,5 +104,5 @@ def finish(
                 on_event=event,
                 **values_from(Request, given.of(Request)),
             )
-        console.say(summary_text(summary))
-        console.data(asdict(summary), summary.output)
+        console.done(summary)
+        refuse_doubtful(given, summary)

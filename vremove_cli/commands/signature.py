@@ -9,39 +9,51 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from vremove_cli.console import Console
+from vremove_cli.errors import DoubtfulError
 from vremove_cli.options import Option, Panel, option, options_of, values_from
 
+if TYPE_CHECKING:
+    from vremove_cli.job.render import Summary
+
 PREFIX = "VREMOVE"  # of environment variables: VREMOVE_ERASE_CRF is the --crf of `vremove erase`
-
-
-@dataclass(frozen=True)
-class FileOptions:
-    """Options about files of a run, not about the picture."""
-
-    overwrite: bool = option(False, "Replace an existing output.", panel=Panel.EVERYDAY, tracking=True)
-    work: str | None = option(
-        None, "Folder for work files.", panel=Panel.OUTPUT, metavar="DIR", path=True, tracking=True
-    )
-    keep_work: bool = option(False, "Keep the work files.", panel=Panel.OUTPUT)
 
 
 @dataclass(frozen=True)
 class PrintOptions:
     """Options about what a command prints."""
 
-    json: bool = option(False, "Print one JSON object.", panel=Panel.OUTPUT, tracking=True)
+    json: bool = option(False, "Print JSON: one object a line.", panel=Panel.OUTPUT, tracking=True)
     progress: Literal["auto", "json", "none"] = option(
         "auto", "How progress is shown.", panel=Panel.OUTPUT, tracking=True
     )
+    log: str | None = option(
+        None, "Write what is shown to a file, too.", panel=Panel.OUTPUT, metavar="FILE", path=True, tracking=True
+    )
     quiet: bool = option(False, "Print errors only.", panel=Panel.OUTPUT, tracking=True, short="q")
     debug: bool = option(False, "Print tracebacks.", panel=Panel.ADVANCED, tracking=True)
+
+
+@dataclass(frozen=True)
+class StrictOptions:
+    """When a result that was written is still a failure."""
+
+    strict: bool = option(False, "Exit with 8 if the result is doubtful.", panel=Panel.OUTPUT, tracking=True)
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Options about many clips."""
+
+    batch: str | None = option(None, "Jobs from a .csv or .jsonl.", panel=Panel.OUTPUT, metavar="FILE")
+    jobs: int = option(1, "Clips at once.", panel=Panel.OUTPUT, metavar="N", minimum=1, maximum=256)
+    skip_existing: bool = option(False, "Leave out clips that are done.", panel=Panel.OUTPUT)
 
 
 _COMMANDS: dict[str, dict[str, Option | None]] = {}
@@ -183,16 +195,35 @@ def _help(opt: Option, default: Any) -> str:
 
 
 @contextmanager
-def reporting(given: Given) -> Iterator[Console]:
-    """Yield a console, and turn any failure inside into its sentence and exit status."""
+def reporting(given: Given, source: str | None = None) -> Iterator[Console]:
+    """Yield a console, and turn any failure inside into its sentence and exit status.
+
+    Args:
+        given: The option values of the call.
+        source: The clip that a failure is about.
+    """
     values = given.of(PrintOptions)
     console = Console(
         as_json=bool(values.get("json")), quiet=bool(values.get("quiet")), debug=bool(values.get("debug"))
     )
+    console.input = source
     try:
-        console.use_progress(given.read(PrintOptions).progress)
+        options = given.read(PrintOptions)
+        console.use_progress(options.progress)
+        if options.log:
+            from vremove_cli.logbook import Logbook
+
+            console.use_log(Logbook(options.log))
         yield console
     except typer.Exit:
         raise
     except BaseException as error:
-        raise typer.Exit(int(console.fail(error))) from None
+        raise typer.Exit(int(console.complain(error))) from None
+
+
+def refuse_doubtful(given: Given, summary: "Summary") -> None:
+    """Raise `DoubtfulError` with --strict for a result that is written and doubtful."""
+    if summary.doubts and given.read(StrictOptions).strict:
+        reasons = "; ".join(note.text for note in summary.doubts)
+        problem = f"{summary.output} is written and doubtful, since {reasons}"
+        raise DoubtfulError(problem, "look at these frames, and correct the mask there with a point or a box")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vremove_cli.detection.contact import extend_down
-from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.frame_ranges import FrameRange, ranges_of, ranges_text
 from vremove_cli.geometry import Box, Placed, bounds
-from vremove_cli.job.mask_store import mask_results, object_masks, spans_text, union_of_masks
+from vremove_cli.job.events import Note
+from vremove_cli.job.mask_store import mask_results, object_masks, union_of_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.workdir.artifacts import CropTable
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -39,22 +40,26 @@ def effect_masks(plan: Plan, folder: WorkFolder, low: int, high: int) -> dict[in
     return union_of_masks(folder, "background", ((t, r.effects) for t, r in results if r is not None), span)
 
 
-def effect_notes(plan: Plan, folder: WorkFolder) -> list[str]:
+def effect_notes(plan: Plan, folder: WorkFolder) -> list[Note]:
     """Return what was decided about shadows and reflections, with the frames that it is true of."""
     verdicts: dict[str, list[int]] = {}
     for task in plan.tasks_of("background"):
         result = folder.result(task.id, BackgroundResult)
         if result is not None and result.verdict:
             verdicts.setdefault(result.verdict, []).extend(range(*task.span))
-    if len(verdicts) == 1:
-        return [f"effects: {verdict}" for verdict in verdicts]
-    return [f"effects, frames {spans_text(frames)}: {verdict}" for verdict, frames in verdicts.items()]
+    notes = []
+    for verdict, frames in verdicts.items():
+        ranges = ranges_of(frames)
+        where = "effects" if len(verdicts) == 1 else f"effects, frames {ranges_text(ranges)}"
+        notes.append(Note(f"{where}: {verdict}", "effects", ranges))
+    return notes
 
 
-def unused_reference_notes(plan: Plan, folder: WorkFolder) -> list[str]:
-    """Return sentences about clean pictures of frames on which nothing is erased."""
+def unused_reference_notes(plan: Plan, folder: WorkFolder) -> list[Note]:
+    """Return notes on clean pictures of frames on which nothing is erased."""
+    text = "the reference {} is for frame {}, where nothing is erased: it was not used (add @WHEN)"
     return [
-        f"the reference {picture.path} is for frame {t}, where nothing is erased: it was not used (add @WHEN)"
+        Note(text.format(picture.path, t), "reference", ((t, t),))
         for t, picture in plan.references.items()
         if t not in erase_masks(plan, folder, t, t + 1)
     ]

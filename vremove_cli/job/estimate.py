@@ -2,14 +2,18 @@
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import VremoveError
+from vremove_cli.job.events import Expected
 from vremove_cli.job.model_fetch import helper_is_here
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.speeds import measured
 from vremove_cli.job.task_graph import PLATE_SEGMENT, REACH
+from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.networks import devices
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
@@ -18,12 +22,10 @@ from vremove_cli.removers.common.vram_estimate import VramEstimate, vram_estimat
 from vremove_cli.weights.catalogue import DETECTOR, Model, catalogue, find
 from vremove_cli.weights.store import Checkpoint
 
+_STAGES = ("scan", "track", "background", "plate", "fill", "write")
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container, in bytes
 _BASE = 250 << 20  # bytes of Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
-# Frames a second on 640x360 clips with two cores; tests/benchmarks/erase.py prints them for any machine.
-_TRACK, _EFFECTS, _PLATE, _WRITE = 9.0, 18.0, 7.0, 40.0
-_NETWORK = 3.0  # seconds a frame of the smallest SAM 2.1 on two cores
-_STUDY_PIXELS = 640 * 360
 _EFFECT_BYTES = 600_000  # bytes a frame: pictures, differences and their means, at the size of the effects stage
 _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
 _LOSSLESS = 0.6  # share of the raw frame that a lossless codec takes
@@ -34,24 +36,45 @@ class Estimate:
     """What a job will take.
 
     Attributes:
+        input: Path of the clip.
         output: Path of the result.
+        frames: Frames of the clip.
+        width: Displayed width in pixels.
+        height: Displayed height in pixels.
+        start: First frame that is edited.
+        stop: Frame after the last one that is edited.
         tasks: Ids of all tasks.
         memory: Bytes of memory at the peak.
+        memory_here: Bytes of memory that this machine has, and that this process may use.
+        fits: Whether the memory is enough.
         work: Bytes of work files.
         result: Bytes of the result.
-        seconds: Time without a remover's network, good to a factor of two.
+        seconds: Time on the machine whose speeds were measured, good to a factor of two; None if that of a stage is
+            not known.
+        stages: The same by stage; None where nothing was measured.
+        machine: The machine whose speeds were measured, in words.
         gpu: Bytes of GPU memory of the remover's network by memory mode; None without a network.
-        downloads: Models that would be fetched, with their size in MB (0: unknown).
+        downloads: Models that would be fetched, with their size in MB; None where it is not known.
         encoder: The encoder and its settings.
         notes: What the user should know.
     """
 
+    input: str
     output: str
+    frames: int
+    width: int
+    height: int
+    start: int
+    stop: int
     tasks: tuple[str, ...]
     memory: int
+    memory_here: int
+    fits: bool
     work: int
     result: int
-    seconds: float
+    seconds: float | None
+    stages: dict[str, float | None]
+    machine: str
     gpu: dict[str, int] | None
     downloads: tuple[dict[str, Any], ...]
     encoder: str
@@ -62,15 +85,28 @@ def estimate(plan: Plan) -> Estimate:
     """Return what a plan will take, assuming a hole of 15 % of the frame."""
     vram = _vram(plan)
     work, result = _disk(plan)
+    memory, stages = _memory(plan), stage_seconds(plan)
+    known = [seconds for seconds in stages.values() if seconds is not None]
+    width, height = plan.clip.shown_size
     return Estimate(
+        input=plan.request.input,
         output=plan.request.output,
+        frames=plan.clip.frames,
+        width=width,
+        height=height,
+        start=plan.span.start,
+        stop=plan.span.stop,
         tasks=tuple(t.id for t in plan.tasks),
-        memory=_memory(plan),
+        memory=memory,
+        memory_here=memory_here(),
+        fits=memory <= memory_here(),
         work=work,
         result=result,
-        seconds=_seconds(plan),
+        seconds=sum(known) if len(known) == len(stages) else None,
+        stages=stages,
+        machine=measured().machine,
         gpu=None if vram is None else asdict(vram),
-        downloads=tuple({"name": m.name, "megabytes": m.megabytes} for m in _downloads(plan)),
+        downloads=tuple({"name": m.name, "megabytes": m.megabytes or None} for m in downloads(plan)),
         encoder=str(plan.encode),
         notes=plan.notes,
     )
@@ -129,22 +165,70 @@ def _disk(plan: Plan) -> tuple[int, int]:
     return int(plan.span.length * frame * _HOLE) + (1 << 20), result
 
 
-def _seconds(plan: Plan) -> float:
-    edited, factor = plan.span.length, plan.clip.width * plan.clip.height / _STUDY_PIXELS
-    effects = 0.0 if plan.request.effects == "off" else edited / _EFFECTS
-    plate = edited / _PLATE * max(1.0, factor**0.5)
-    return _tracking_seconds(plan, edited, factor) + effects + plate + plan.clip.frames / _WRITE * factor
+def stage_seconds(plan: Plan) -> dict[str, float | None]:
+    """Return the seconds of each stage on the machine whose speeds were measured; None where nothing was measured."""
+    stages = (s for s in _STAGES if s != "fill" or any(plan.tasks_of("fill")))
+    return {stage: _seconds(plan, stage) for stage in stages}
 
 
-def _tracking_seconds(plan: Plan, edited: int, factor: float) -> float:
+def expected(plan: Plan, folder: WorkFolder, *stages: str) -> Expected:
+    """Return what is left of some stages will take; nothing is looked up for a stage that is done."""
+    out: dict[str, float | None] = {}
+    for stage in stages:
+        tasks = list(plan.tasks_of(*(("track", "mask") if stage == "track" else (stage,))))
+        left = sum(t.span.length for t in tasks if not folder.finished(t.id))
+        share = left / max(1, sum(t.span.length for t in tasks)) if stage != "write" else 1.0
+        whole = _seconds(plan, stage) if share else 0.0
+        out[stage] = None if whole is None else whole * share
+    return Expected(out)
+
+
+def _seconds(plan: Plan, stage: str) -> float | None:
+    """Return the seconds of one stage.
+
+    How the time grows with the frame's size is assumed: as its pixels for decoding and encoding, as its sides for the
+    plate, hardly for tracking, and not for the background, both of which work at a fixed size.
+    """
+    if stage == "fill":
+        return None  # no remover that generates was measured
+    if stage == "track":
+        return _tracking_seconds(plan)
+    factor = plan.clip.width * plan.clip.height / measured().pixels
+    frames = plan.clip.frames if stage in ("scan", "write") else plan.span.length
+    growth = {"background": 1.0, "plate": max(1.0, factor**0.5)}.get(stage, factor)
+    return frames / measured().frames_per_second[stage] * growth
+
+
+def _tracking_seconds(plan: Plan) -> float | None:
     """Return the time of flow, of a network, or of flow both ways between a network's keyframes."""
-    if plan.tracker.name == "file":
+    tracker = plan.tracker
+    if tracker.name == "file":
         return 0.0
-    flow = edited / _TRACK * (1 + 0.1 * factor)
-    if plan.tracker.checkpoint is None:
+    factor = plan.clip.width * plan.clip.height / measured().pixels
+    frames = plan.span.length * max(1, len({t.target for t in plan.tasks_of("track")}))
+    flow = frames / measured().frames_per_second["track"] * (1 + 0.1 * factor)
+    if tracker.name == "flow":
         return flow
-    network = edited / plan.tracker.every * _NETWORK
-    return network + (2 * flow if plan.tracker.every > 1 else 0.0)
+    device = devices.choose_device(plan.request.device)[0]
+    network = measured().networks.get((tracker.checkpoint.model.name if tracker.checkpoint else tracker.name, device))
+    if network is None:
+        return None
+    return frames / tracker.every * network + (2 * flow if tracker.every > 1 else 0.0)
+
+
+def memory_here() -> int:
+    """Return the bytes of memory of this machine, or of the part of it that this process may use."""
+    import psutil
+
+    limits = [int(psutil.virtual_memory().total)]
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):
+            limits.append(int(Path(path).read_text()))  # "max" is no number: there is no limit
+    with suppress(ImportError):
+        import resource
+
+        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+    return min(n for n in limits if n > 0)
 
 
 def _vram(plan: Plan) -> VramEstimate | None:
@@ -154,7 +238,7 @@ def _vram(plan: Plan) -> VramEstimate | None:
     return vram_estimate(network, size) if network and size else None
 
 
-def _downloads(plan: Plan) -> list[Model]:
+def downloads(plan: Plan) -> list[Model]:
     """Return the models that a run would fetch."""
     wanted = [c.model for c in _checkpoints(plan) if not c.path]
     helpers = filter(None, [DETECTOR if plan.request.text else None, plan.request.vlm])

@@ -10,9 +10,16 @@ class Note:
 
     Attributes:
         text: One sentence.
+        kind: What it is about: `plan` (what was decided), `first_mask`, `uncertain`, `found_again`, `not_found`,
+            `guessed`, `effects` or `reference`.
+        frames: Ranges of frames that it is true of, as (first, last); empty where it is about the whole job.
+        object: Name of the object that it is about; empty for the unnamed one and for all.
     """
 
     text: str
+    kind: str = "plan"
+    frames: tuple[tuple[int, int], ...] = ()
+    object: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Progress:
     """How far a stage is.
 
     Attributes:
-        stage: `scan`, `track`, `effects`, `plate`, `fill`, `write` or `fetch`.
+        stage: `scan`, `track`, `background`, `plate`, `fill`, `write` or `fetch`.
         done: Frames done (bytes for fetch).
         total: All frames (bytes for fetch); 0 if unknown.
     """
@@ -43,7 +50,18 @@ class TaskDone:
     reused: bool = False
 
 
-Event = Note | Progress | TaskDone
+@dataclass(frozen=True)
+class Expected:
+    """What the rest of a job is expected to take, once it is planned.
+
+    Attributes:
+        seconds: Seconds by stage, from speeds that were measured on another machine; None where nothing was measured.
+    """
+
+    seconds: dict[str, float | None]
+
+
+Event = Note | Progress | TaskDone | Expected
 Emit = Callable[[Event], None]
 
 

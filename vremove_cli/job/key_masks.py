@@ -9,8 +9,6 @@ from vremove_cli.masks.io import MaskFile
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.read import open_clip
 
-_SAME_SHAPE = 0.02  # relative difference of aspect ratios up to which a mask is scaled: sizes are rounded
-
 
 def scan_key_masks(prompts: PromptsByObject, clip: ClipInfo, notes: list[str]) -> dict[str, ClipInfo]:
     """Scan and check all key masks.
@@ -36,12 +34,6 @@ def _scanned(path: str, clip: ClipInfo, notes: list[str]) -> ClipInfo:
     if info.frames != 1:
         raise UsageError(
             f"the key mask {path} has {info.frames} frames", "give one image, or a mask of every frame as --mask"
-        )
-    (width, height), (clip_width, clip_height) = info.shown_size, clip.shown_size
-    if abs(width * clip_height / (height * clip_width) - 1) > _SAME_SHAPE:
-        raise UsageError(
-            f"the key mask {path} is {width}x{height} and the clip {clip_width}x{clip_height}, which is another shape",
-            "draw it on a picture of `vremove frame INPUT -o frame.png`",
         )
     notes += MaskFile(info, clip, what=f"key mask {path}").notes
     if not read_key_mask(info, clip).any():

@@ -8,6 +8,8 @@ from typing import Any
 
 from vremove_cli.errors import UsageError
 from vremove_cli.job.delivery import complete, deliver, order_of
+from vremove_cli.job.doubts import doubts
+from vremove_cli.job.estimate import expected
 from vremove_cli.job.events import Emit, Note, silent
 from vremove_cli.job.exports import (
     check_exports,
@@ -17,11 +19,11 @@ from vremove_cli.job.exports import (
     write_mask_sheet,
     write_object_masks,
 )
-from vremove_cli.job.mask_store import doubt_notes
+from vremove_cli.job.mask_store import mask_notes
 from vremove_cli.job.object_prompts import object_prompts
 from vremove_cli.job.output_paths import default_work_folder, make_request
 from vremove_cli.job.plan import InputWatch, Plan
-from vremove_cli.job.render import Summary
+from vremove_cli.job.render import Output, Summary, written
 from vremove_cli.job.request import Exports
 from vremove_cli.job.resume import open_plan
 from vremove_cli.job.stages.kinds import MASK_STAGES
@@ -85,15 +87,19 @@ def run_mask(
         plan = open_plan(folder, request, on_event)
         watch = InputWatch(plan)
         outputs = [str(Path(path).absolute()) for path in targets(plan.prompts)]
+        on_event(expected(plan, folder, "track"))
         tally = do_tasks(plan, folder, None, on_event, watch, kinds=MASK_STAGES)
         check_masks(plan, folder)
 
         def write(again: bool) -> Summary:
             _write_results(plan, folder, output, exports, per_object, grid, overwrite or again)
-            doubts = doubt_notes(plan, folder)
-            for doubt in doubts:
-                on_event(Note(doubt))
-            return replace(_summary(plan, outputs, doubts), outputs=tuple(outputs) if per_object else ())
+            notes = mask_notes(plan, folder)
+            for note in notes:
+                on_event(note)
+            named = zip(plan.prompts, outputs, strict=True) if per_object else [("", outputs[0])]
+            masks = tuple(Output("mask", path, name) for name, path in named)
+            beside = written("mask", outputs[0], exports)[1:]
+            return replace(_summary(plan, outputs[0], notes), outputs=masks + beside, doubts=doubts(plan, folder))
 
         summary = deliver(plan, folder, order, clock, write, watch.check, keep=keep_work or not folder.temporary)
     return replace(summary, **tally.counted(started))
@@ -113,19 +119,21 @@ def _write_results(
         write_mask_sheet(plan, folder, exports.write_preview, grid=grid)
 
 
-def _summary(plan: Plan, outputs: list[str], doubts: list[str]) -> Summary:
+def _summary(plan: Plan, output: str, notes: list[Note]) -> Summary:
     """Return what was done when only masks were written."""
     width, height = plan.clip.shown_size
     return Summary(
-        output=outputs[0],
+        input=plan.request.input,
+        output=output,
         frames=plan.clip.frames,
         width=width,
         height=height,
-        encoder="ffv1" if Path(outputs[0]).suffix.lower() == ".mkv" else "png",
+        encoder="ffv1" if Path(output).suffix.lower() == ".mkv" else "png",
         streams=(),
         recovered=0.0,
         doubtful=0.0,
         unseen=0.0,
         seconds=0.0,
-        notes=(*plan.notes, *doubts),
+        notes=(*plan.notes, *(note.text for note in notes)),
+        warnings=tuple(notes),
     )

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.frame_ranges import FrameRange, ranges_of, ranges_text
 from vremove_cli.geometry import Placed
+from vremove_cli.job.events import Note
 from vremove_cli.job.object_prompts import is_affected
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.task_graph import Task
@@ -13,6 +14,8 @@ from vremove_cli.job.workdir.artifacts import CropTable, load_masks
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.tracking.base import ABSENT, DOUBTFUL, FOUND_AGAIN, NO_OBJECT
 
+_IF_OTHER = "if that is something else, add a point on the object, or --not-point on it"
+_IF_THERE = "nothing is erased there; if the object is there, add a point"
 UNCERTAIN = 0.77  # expected IoU with the truth below which a frame should be looked at: see docs/masks.md
 
 
@@ -118,48 +121,38 @@ def confidences(plan: Plan, folder: WorkFolder) -> dict[int, float]:
     return out
 
 
-def first_mask_note(task: Task, frame: int, remark: str) -> str:
-    """Return what to say about the mask on a prompted frame; "" when all is well."""
+def first_mask_note(task: Task, frame: int, remark: str) -> Note | None:
+    """Return what to say about the mask on a prompted frame; None when all is well."""
     if remark not in (DOUBTFUL, NO_OBJECT):
-        return ""
-    return f"{_label(task)}{remark}: look at frame {frame}, and give a box or more points if it is wrong"
+        return None
+    text = f"{_label(task.target)}{remark}: look at frame {frame}, and give a box or more points if it is wrong"
+    return Note(text, "first_mask", ((frame, frame),), task.target)
 
 
-def doubt_notes(plan: Plan, folder: WorkFolder) -> list[str]:
-    """Return sentences that name the frames whose mask a person should check, object by object."""
-    notes: list[str] = []
+def mask_notes(plan: Plan, folder: WorkFolder) -> list[Note]:
+    """Return notes that name the frames whose mask a person should check, object by object."""
+    notes: list[Note] = []
     uncertain: dict[str, list[int]] = {}
     again: dict[str, list[int]] = {}
     absent: dict[str, list[int]] = {}
     for task, result in chain(mask_results(plan, folder), mask_results(plan, folder, affected=True)):
-        name, remarks = _label(task), result.remarks or {}
+        name, remarks = task.target, result.remarks or {}
         notes += filter(None, (first_mask_note(task, t, remark) for t, remark in remarks.items()))
         again.setdefault(name, []).extend(t for t, r in remarks.items() if r == FOUND_AGAIN)
         absent.setdefault(name, []).extend(t for t, r in remarks.items() if r == ABSENT)
         low = (t for t, c in enumerate(result.confidence, task.span.start) if c < UNCERTAIN)
         uncertain.setdefault(name, []).extend(t for t in low if remarks.get(t) != ABSENT)
-    for name, frames in uncertain.items():
-        if frames:
-            notes.append(f"{name}frames {spans_text(frames)} are uncertain: add a point there, or a box")
-        if again[name]:
-            where = f"{name}found again at frame {spans_text(again[name])}"
-            notes.append(f"{where}: if that is something else, add a point on the object, or --not-point on it")
-        if absent[name]:
-            where = f"{name}not found in frames {spans_text(absent[name])}"
-            notes.append(f"{where}: nothing is erased there; if the object is there, add a point")
+    for name, doubted in uncertain.items():
+        for kind, frames, text in (
+            ("uncertain", doubted, "frames {} are uncertain: add a point there, or a box"),
+            ("found_again", again[name], f"found again at frame {{}}: {_IF_OTHER}"),
+            ("not_found", absent[name], f"not found in frames {{}}: {_IF_THERE}"),
+        ):
+            if frames:
+                ranges = ranges_of(frames)
+                notes.append(Note(_label(name) + text.format(ranges_text(ranges)), kind, ranges, name))
     return notes
 
 
-def _label(task: Task) -> str:
-    return f"{task.target}: " if task.target else ""
-
-
-def spans_text(frames: list[int]) -> str:
-    """Return frame numbers as text, such as `3-7, 12`."""
-    spans: list[tuple[int, int]] = []
-    for n in sorted(frames):
-        if spans and spans[-1][1] == n - 1:
-            spans[-1] = (spans[-1][0], n)
-        else:
-            spans.append((n, n))
-    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in spans)
+def _label(name: str) -> str:
+    return f"{name}: " if name else ""

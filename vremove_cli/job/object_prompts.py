@@ -95,6 +95,7 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
         UsageError: A prompt lies outside the frame or the edited range, a key mask is not the only prompt of its object
             and frame, or a frame has a negative point before anything says what the object is.
     """
+    prompts = [prompt.in_pixels(*clip.shown_size) for prompt in prompts]
     first: dict[str, int] = {}  # frames on which objects have their first positive prompt
     for prompt in (p for p in prompts if p.positive):
         frame = _frame_for(prompt, clip, span.start)

@@ -24,6 +24,9 @@ from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
 SCHEMA = 11
+EMPTY_MASK = "the mask is empty on every frame"
+FULL_MASK = "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
+SHRUNK_MASK = "nothing is left of the mask after --grow shrank it"
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
 _WATCH_EVERY = 10.0  # seconds between looks at the inputs while a stage runs
 _SMALL = 1 << 16  # bytes up to which a picture of a sequence is read whole

@@ -32,7 +32,7 @@ from vremove_cli.job.task_graph import (
     tracking_tasks,
 )
 from vremove_cli.job.text_prompts import text_prompts
-from vremove_cli.masks.io import MaskFile
+from vremove_cli.masks.io import MaskFile, check_shape
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import choose_encoder
 from vremove_cli.media.lost_side_data import lost_side_data
@@ -71,6 +71,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     notes += lost_side_data(clip, encode)
     streams = plan_streams(clip, encode, drop=request.drop_streams, notes=notes)
     remover, reason = registry.resolve(request.remover)
+    if remover == "plate" and request.recover == "off":
+        raise UsageError("plate does nothing but recover", "leave out --recover off, or choose another --remover")
     notes.append(f"remover: {remover} ({reason})")
     settings = request.settings({})
     made = registry.make(remover, settings)
@@ -185,6 +187,7 @@ def _references(request: Request, clip: ClipInfo, span: FrameRange, notes: list[
         frame = frame_of(parse_when(when), clip.times, clip.file_numbers) if when else span.start
         if frame in out or not span.holds(frame):
             raise UsageError(f"the reference {text} is for a frame that is not edited or has one", "check WHEN")
+        check_shape(picture, clip, f"reference {path}")
         if picture.shown_size != clip.shown_size:
             notes.append(f"the reference {path} was scaled to the clip's size")
         out[frame] = picture
@@ -205,7 +208,7 @@ def _end(text: str, clip: ClipInfo) -> int:
     when = parse_when(text)
     if when.unit == "frame" and when.value == clip.frames:
         return clip.frames
-    if when.unit == "seconds":
+    if when.unit == "seconds" and when.value <= clip.times.end_seconds:  # a later one is refused below
         return next((t for t in range(clip.frames) if clip.times.seconds(t) >= when.value), clip.frames)
     return frame_of(when, clip.times, clip.file_numbers)
 

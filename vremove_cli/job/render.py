@@ -3,13 +3,16 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from vremove_cli.compose import blend
 from vremove_cli.job.composite import PlateResult, by_frame, patches
+from vremove_cli.job.doubts import doubts
 from vremove_cli.job.erase_mask import effect_notes, unused_reference_notes
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.exports import Sheet, write_side_files
-from vremove_cli.job.mask_store import doubt_notes
+from vremove_cli.job.mask_store import mask_notes
+from vremove_cli.job.output_paths import report_path
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Exports
 from vremove_cli.job.workdir.artifacts import Patch
@@ -19,10 +22,27 @@ from vremove_cli.media.write import open_writer
 
 
 @dataclass(frozen=True)
+class Output:
+    """A file or folder that was written.
+
+    Attributes:
+        kind: `result`, `report`, or what was asked for with a --write option: `preview`, `mask`, `matte`, `effects`,
+            `quadmask`, `plate`, `patch` or `cutout`.
+        path: Its path.
+        object: Name of the object whose mask it is; empty for all together.
+    """
+
+    kind: str
+    path: str
+    object: str = ""
+
+
+@dataclass(frozen=True)
 class Summary:
     """What was done.
 
     Attributes:
+        input: Path of the clip.
         output: Path of the result.
         frames: Frames of the clip.
         width: Displayed width in pixels.
@@ -36,9 +56,12 @@ class Summary:
         notes: What the user should know.
         done: Tasks that this run did.
         reused: Tasks that an earlier run had done.
-        outputs: With a mask for each object, the paths of all; the first is `output`.
+        outputs: Everything that was written; the first is `output`.
+        warnings: What a person should look at, with the frames; their texts are among `notes`.
+        doubts: Why the result is doubtful, as --strict sees it; empty when nothing speaks against it.
     """
 
+    input: str
     output: str
     frames: int
     width: int
@@ -52,7 +75,9 @@ class Summary:
     notes: tuple[str, ...] = ()
     done: int = 0
     reused: int = 0
-    outputs: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    warnings: tuple[Note, ...] = ()
+    doubts: tuple[Note, ...] = ()
 
 
 def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:
@@ -75,12 +100,14 @@ def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
             emit(Progress("write", frame.index + 1, plan.clip.frames))
     if sheet and exports.write_preview:
         sheet.write(exports.write_preview)
-    notes = doubt_notes(plan, folder) + effect_notes(plan, folder) + unused_reference_notes(plan, folder)
+    notes = mask_notes(plan, folder) + effect_notes(plan, folder) + unused_reference_notes(plan, folder)
     for note in notes:
-        emit(Note(note))
+        emit(note)
     recovered, doubtful, unseen = _shares(plan, folder)
     width, height = plan.clip.shown_size
+    target = Path(plan.request.output)
     return Summary(
+        input=plan.request.input,
         output=plan.request.output,
         frames=plan.clip.frames,
         width=width,
@@ -91,8 +118,17 @@ def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
         doubtful=doubtful,
         unseen=unseen,
         seconds=time.monotonic() - started,
-        notes=tuple(notes),
+        notes=tuple(note.text for note in notes),
+        outputs=(*written("result", plan.request.output, exports), Output("report", str(report_path(target)))),
+        warnings=tuple(notes),
+        doubts=doubts(plan, folder),
     )
+
+
+def written(kind: str, path: str, exports: Exports) -> tuple[Output, ...]:
+    """Return what a run writes: its result of some kind, and the exports beside it."""
+    beside = ((name.removeprefix("write_"), value) for name, value in vars(exports).items())
+    return (Output(kind, path), *(Output(what, value) for what, value in beside if value))
 
 
 def _shares(plan: Plan, folder: WorkFolder) -> tuple[float, float, float]:

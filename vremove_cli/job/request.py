@@ -203,6 +203,10 @@ class Request:
             raise UsageError("a mask of what will move and points or boxes on it were given", "use one or the other")
         if self.affected_by and (self.affected_mask or self.affected_point or self.affected_box):
             raise UsageError("what will move was given, and --affected-by too", "use one or the other")
+        if self.effects_file and not Path(self.effects_file).exists() and not Path(self.effects_file).suffix:
+            raise UsageError(
+                f"--effects {Path(self.effects_file).name} is unknown", "choose auto, off, or a mask's path"
+            )
         self.own_weights, self.own_loras, self.work_size  # noqa: B018  each raises for what is wrong
 
     @property

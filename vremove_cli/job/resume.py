@@ -26,7 +26,7 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
                 if former is not None and same_job(former, request) and same_tracker(former, request):
                     _continue(folder, former, emit)
                     return former
-                _check_replaceable(folder)
+                check_replaceable(folder)
                 plan = make_plan(request, emit, former)
                 _replace(folder, former, plan, emit)
                 return plan
@@ -46,13 +46,16 @@ def _former(folder: WorkFolder) -> Plan | None:
 def _continue(folder: WorkFolder, plan: Plan, emit: Emit) -> None:
     """Say what is done already, and repeat the plan's notes."""
     finished = sum(folder.finished(t.id) for t in plan.tasks)
-    emit(Note(f"going on with {folder.path}: {finished} of {len(plan.tasks)} tasks are done"))
+    emit(Note(f"going on with {folder.path}: {finished} of {len(plan.tasks)} parts are done"))
     for note in plan.notes:
         emit(Note(note))
 
 
-def _check_replaceable(folder: WorkFolder) -> None:
-    """Raise `UsageError` when the folder's plan is not an earlier run's own, or is in use."""
+def check_replaceable(folder: WorkFolder, request: Request | None = None) -> None:
+    """Raise `UsageError` when the folder's plan is not an earlier run's own or is in use, and not for `request`."""
+    former = _former(folder) if request is not None else None
+    if former is not None and request is not None and same_job(former, request) and same_tracker(former, request):
+        return
     if not folder.plan.exists():
         return
     if not folder.temporary:
@@ -67,7 +70,7 @@ def _replace(folder: WorkFolder, former: Plan | None, plan: Plan, emit: Emit) ->
     kept = {t.id for t in plan.tasks if keys.get(t.id) == t.key and folder.finished(t.id)}
     if folder.plan.exists():
         if former and former.request.input == plan.request.input:
-            emit(Note(f"going on with {folder.path}: {len(kept)} of {len(plan.tasks)} tasks still hold"))
+            emit(Note(f"going on with {folder.path}: keeping {len(kept)} of {len(plan.tasks)} finished parts"))
         else:
             emit(Note(f"starting anew: {folder.path} was left by a run with other options, mask or input"))
     folder.keep(kept)  # without a former plan, too: a run that was killed here may have left results

@@ -2,18 +2,19 @@
 
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vremove_cli import atomic
 from vremove_cli.errors import UsageError
 from vremove_cli.job.delivery import complete, deliver, order_of
-from vremove_cli.job.estimate import check_resources
+from vremove_cli.job.estimate import check_resources, expected
 from vremove_cli.job.events import Emit, silent
 from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request, planned_folder, report_path
 from vremove_cli.job.plan import InputWatch, Plan, check_input
 from vremove_cli.job.render import Summary, render
+from vremove_cli.job.report import result_of
 from vremove_cli.job.request import Exports
 from vremove_cli.job.resume import open_plan
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -59,6 +60,7 @@ def run_work(path: str, *, task: str | None = None, threads: int | None = None, 
     if task is not None and task not in {t.id for t in plan.tasks}:
         raise UsageError(f"the plan has no task '{task}'", "`vremove work FOLDER --list` names them")
     with limited(threads or plan.request.threads):
+        on_event(expected(plan, folder, "track", "background", "plate", "fill"))
         return do_tasks(plan, folder, task, on_event, InputWatch(plan))
 
 
@@ -96,6 +98,7 @@ def run_finish(
         return summary
 
     with limited(threads or plan.request.threads):
+        on_event(expected(plan, folder, "write"))
         return deliver(plan, folder, order, started, write, watch.check, keep=True)
 
 
@@ -150,6 +153,7 @@ def run_erase(
         watch = InputWatch(plan)
         check_output(request.output, plan.clip, plan.encode, overwrite=overwrite)
         check_resources(plan, folder.path)
+        on_event(expected(plan, folder, "track", "background", "plate", "fill", "write"))
         tally = do_tasks(plan, folder, None, on_event, watch)
         check_masks(plan, folder)
 
@@ -165,7 +169,7 @@ def run_erase(
 
 def _write_report(plan: Plan, summary: Summary) -> None:
     """Write the report, `clip.clean.vremove.json` beside `clip.clean.mp4`: what was done, and what did it."""
-    report = {**asdict(summary), "plan": _provenance(plan)}
+    report = {**result_of(summary, "report"), "plan": _provenance(plan)}
     atomic.write_text(report_path(Path(plan.request.output)), json.dumps(report, indent=1))
 
 

@@ -8,7 +8,7 @@ from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.composite import PlateResult
 from vremove_cli.job.events import Emit, TaskDone
 from vremove_cli.job.mask_store import mask_results
-from vremove_cli.job.plan import InputWatch, Plan, nothing_to_erase
+from vremove_cli.job.plan import EMPTY_MASK, FULL_MASK, SHRUNK_MASK, InputWatch, Plan, nothing_to_erase
 from vremove_cli.job.resume import PATIENCE
 from vremove_cli.job.stages.kinds import MASK_STAGES, STAGES
 from vremove_cli.job.task_graph import Task
@@ -108,12 +108,10 @@ def check_masks(plan: Plan, folder: WorkFolder) -> None:
         found += result.table.used
         full += result.full
     if not found:
-        what = "the mask is empty on every frame" if plan.request.mask_file else "nothing was found at the prompt"
+        what = EMPTY_MASK if plan.request.mask_file else "nothing was found at the prompt"
         raise nothing_to_erase(what)
     plates = [folder.result(t.id, PlateResult) for t in plan.tasks_of("plate")]
     if plates and not any(r is None or r.recovered + r.doubtful + r.unseen for r in plates):
-        raise nothing_to_erase("nothing is left of the mask after --grow shrank it")
+        raise nothing_to_erase(SHRUNK_MASK)
     if full == frames:
-        raise nothing_to_erase(
-            "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
-        )
+        raise nothing_to_erase(FULL_MASK)

@@ -17,9 +17,12 @@ from vremove_cli.media.picture_export import write_folder, write_gray_image
 from vremove_cli.media.provenance import TRACKED
 from vremove_cli.media.read import Clip, Frame
 
+_SAME_SHAPE = 0.02  # relative difference of aspect ratios that rounding to even sizes and padding to 16 rows may cause
+_ROUNDING = 2  # pixels by which a side of a small picture may be rounded
+
 
 class MaskFile:
-    """A user's mask, checked against a clip. A mask of another size is scaled.
+    """A user's mask, checked against a clip. A mask of another size is scaled, one of another shape refused.
 
     Attributes:
         notes: Sentences for the user about the scaling.
@@ -46,7 +49,7 @@ class MaskFile:
 
         Raises:
             MediaError: The mask cannot be read.
-            UsageError: It has another number of frames.
+            UsageError: It has another number of frames, or another shape.
         """
         self._clip = Clip(own)
         self._info, self._invert, self._select = info, invert, select
@@ -58,6 +61,7 @@ class MaskFile:
                 f"the {what} has {own.frames} frames and the clip {info.frames}",
                 f"export the {what} for every frame of the clip, or give one image for all",
             )
+        check_shape(own, info, what)
         if own.shown_size != info.shown_size:
             original, target = ("x".join(map(str, s)) for s in (own.shown_size, info.shown_size))
             self.notes.append(f"the {what} is {original} and was scaled to the clip's {target}")
@@ -93,6 +97,28 @@ class MaskFile:
             return self._select(stored).astype(np.uint8) * 255
         mask = stored > 127
         return (mask != self._invert).astype(np.uint8) * 255
+
+
+def check_shape(own: ClipInfo, clip: ClipInfo, what: str) -> None:
+    """Raise `UsageError` when a picture or mask, scaled to the clip's size, would be stretched.
+
+    Args:
+        own: The picture or mask.
+        clip: The clip; one whose pixels are not square may be met as it is stored or as it is shown.
+        what: Name of the picture or mask.
+    """
+    (width, height), (clip_width, clip_height) = own.shown_size, clip.shown_size
+    pixel = float(clip.aspect) or 1.0
+    if clip.orientation.transpose:
+        pixel = 1 / pixel
+    for across in {clip_width, clip_width * pixel}:
+        wanted = height * across / clip_height
+        if abs(width - wanted) <= max(_ROUNDING, _SAME_SHAPE * wanted):
+            return
+    raise UsageError(
+        f"the {what} is {width}x{height} and the clip {clip_width}x{clip_height}, which is another shape",
+        "export it at the clip's size, or draw it on a picture of `vremove frame INPUT -o frame.png`",
+    )
 
 
 def _alpha_speaks(clip: Clip) -> bool:

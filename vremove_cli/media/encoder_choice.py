@@ -198,13 +198,18 @@ def _converted(
     return None
 
 
+def _home(codec: str | None) -> str:
+    """Return the suffix of a container that takes a codec family in any case: editors expect theirs in .mov."""
+    return ".mov" if _ALIASES.get(codec or "", codec) in _EDITING_CODECS else ".mkv"
+
+
 def _nothing_holds(info: ClipInfo, container: str, choice: EncoderOptions) -> VremoveError:
     size = f"{info.width}x{info.height}"
     if choice != EncoderOptions():
         return UsageError(
             f"{choice.codec or info.codec} cannot write {size} {choice.pix_fmt or info.edit_fmt} to {container} with "
             "these options",
-            "leave out --codec, --crf, --preset and --pix-fmt, or write to .mkv",
+            f"leave out --codec, --crf, --preset and --pix-fmt, or write to {_home(choice.codec)}",
         )
     return MediaError(f"no encoder for {container} can hold {size} {info.edit_fmt}", "write to .mkv with -o OUT.mkv")
 

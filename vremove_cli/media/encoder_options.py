@@ -18,6 +18,13 @@ FEW_FRAMES = 4  # frames up to which x265, flushed before it has decided on B-fr
 # Default quality by encoder, visually lossless, as a constant rate factor in the encoder's own scale.
 _CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
 _PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
+_SPEEDS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+_PRESETS = {
+    **dict.fromkeys(("libx264", "libx264rgb", "libx265"), _SPEEDS),
+    "libsvtav1": tuple(str(n) for n in range(14)),
+}
 # Profile of prores_ks by the codec's tag: proxy, LT, standard, HQ, 4444, 4444 XQ.
 _PRORES_PROFILES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
 # Encoders of FFmpeg with a fixed quantiser scale instead of a CRF.
@@ -73,6 +80,8 @@ def encoder_options(
         raise UsageError(f"{encoder} has no --crf", "leave it out, or choose --codec h264, hevc, av1 or vp9")
     if encoder in _PRESET:
         options["preset"] = choice.preset or _PRESET[encoder]
+        if options["preset"] not in _PRESETS[encoder]:
+            raise UsageError(f"{encoder} has no --preset {choice.preset}", f"choose {', '.join(_PRESETS[encoder])}")
     elif choice.preset:
         raise UsageError(f"{encoder} has no --preset", "leave it out, or choose --codec h264, hevc or av1")
     options |= _own_options(info, encoder, pix_fmt)

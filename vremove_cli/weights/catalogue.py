@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vremove_cli.errors import ModelError, UsageError
+from vremove_cli.errors import UsageError
+from vremove_cli.options import nearest
 from vremove_cli.settings import config_folder, readable
 
 FILE = "models.toml"
@@ -85,10 +86,10 @@ def find(name: str, models: dict[str, Model]) -> Model:
     """Return a model by name.
 
     Raises:
-        ModelError: No model has this name.
+        UsageError: No model has this name.
     """
     if name not in models:
-        raise ModelError(f"there is no model '{name}'", "`vremove models list` names them")
+        raise UsageError(f"there is no model '{name}'", nearest(name, models))
     return models[name]
 
 

@@ -91,7 +91,7 @@ def pull(model: Model, accepted: Collection[str], progress: Progress) -> Checkpo
         ModelError: The files cannot be fetched, differ from the pinned ones, or the licence is not accepted.
     """
     check_licence(model, accepted)
-    _check_source(model)
+    check_source(model)
     pin = pin_of(model)
     if pin is not None and (complete := _pinned(model, pin)) is not None:
         return complete
@@ -177,7 +177,7 @@ def to_fetch(model: Model) -> int:
     """
     if find_cached(model) is not None:
         return 0
-    _check_source(model)
+    check_source(model)
     pin = pin_of(model)
     listed = hub.snapshot(model.repo, pin.commit if pin else model.revision)
     return hub.left_to_fetch(listed, listed.matching(_patterns(model, pin)))
@@ -238,7 +238,7 @@ def relock(model: Model, accepted: Collection[str], progress: Progress) -> Pin:
         ModelError: The files cannot be fetched, or the licence is not accepted.
     """
     check_licence(model, accepted)
-    _check_source(model)
+    check_source(model)
     before = pin_of(model)
     agreed = {model.name} if before is not None and before.accepted else accepted
     listed = hub.snapshot(model.repo, model.revision)
@@ -263,7 +263,8 @@ def check_licence(model: Model, accepted: Collection[str]) -> None:
     )
 
 
-def _check_source(model: Model) -> None:
+def check_source(model: Model) -> None:
+    """Raise `ModelError` for a model that must be fetched by hand."""
     if not model.repo:
         raise ModelError(
             f"{model.name} is not on the Hub", f"fetch it from {model.manual}, then give --weights {model.name}=FILE"

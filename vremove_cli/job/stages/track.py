@@ -2,7 +2,7 @@
 
 from vremove_cli.errors import NothingError
 from vremove_cli.geometry import Placed
-from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.events import Emit, Progress
 from vremove_cli.job.mask_store import MaskResult, first_mask_note
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.stages.base import StageKind
@@ -82,14 +82,14 @@ class _Path:
     def __init__(self, segment: Segment, emit: Emit) -> None:
         self.results: dict[int, TrackResult] = {}
         self._segment, self._emit = segment, emit
-        plan, task = segment.plan, segment.task
-        same = [t for t in plan.tasks_of("track") if t.target == task.target and t.id != task.id]
-        self._before = sum(t.span.length for t in same if segment.folder.finished(t.id))
+        tasks = list(segment.plan.tasks_of("track"))
+        finished = (t for t in tasks if t.id != segment.task.id and segment.folder.finished(t.id))
+        self._before, self._total = (sum(t.span.length for t in some) for some in (finished, tasks))
 
     def add(self, frame: int, result: TrackResult) -> None:
         """Take a frame's result."""
         self.results[frame] = result
-        self._emit(Progress("track", self._before + len(self.results), self._segment.plan.span.length))
+        self._emit(Progress("track", self._before + len(self.results), self._total))
         if frame == self._segment.task.origin:
             self._report_first(frame, result.remark)
 
@@ -102,7 +102,7 @@ class _Path:
                 f"nothing stands out at the point{name} on frame {frame}", "give a box around the object, or a mask"
             )
         if doubt := first_mask_note(task, frame, remark):
-            self._emit(Note(doubt))
+            self._emit(doubt)
 
 
 MASK_STAGE = StageKind(

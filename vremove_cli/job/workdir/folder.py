@@ -86,19 +86,22 @@ class WorkFolder:
         Raises:
             UsageError: The folder is not ours and holds anything, or one of ours was replaced by a link.
         """
+        self.check()
+        if self.path.exists():
+            self._furnish(self.path, made=False)
+        else:
+            self._make()
+
+    def check(self) -> None:
+        """Raise `UsageError` as `claim` does, and make nothing."""
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is not a folder", "choose another one with --work")
-        fresh = not self.path.exists()
-        held = [] if fresh else [p for p in self.path.iterdir() if not p.name.startswith(".")]
+        held = [p for p in self.path.iterdir() if not p.name.startswith(".")] if self.path.exists() else []
         strange = [p.name for p in held if p.name not in _OURS or not self._ours() or p.is_symlink()]
         if strange:
             raise UsageError(
                 f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
             )
-        if fresh:
-            self._make()
-        else:
-            self._furnish(self.path, made=False)
 
     def _make(self) -> None:
         """Make the folder with all that marks it as ours, or nothing."""
