@@ -65,7 +65,8 @@ def test_an_address_is_refused_and_not_asked(vremove: Vremove) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for address in (f"http://127.0.0.1:{server.server_port}/x.mp4", f"http:/127.0.0.1:{server.server_port}/x.mp4"):
-            for command in (["info", address], ["erase", address, "--point", "9,9"]):
+            picture = address.replace(".mp4", ".png")
+            for command in (["info", address], ["info", picture], ["erase", address, "--point", "9,9"]):
                 done = vremove(*command)
                 assert done.status == 3
                 assert "is an address, and these are not read: download the file" in done.stderr

@@ -12,7 +12,7 @@ from vremove_cli.job.exports import check_exports
 from vremove_cli.job.request import Exports, Request, request_from
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE
-from vremove_cli.media.container import missing, open_input
+from vremove_cli.media.container import open_input
 from vremove_cli.media.encoder_choice import CONTAINERS, container_of
 from vremove_cli.removers import registry
 
@@ -77,7 +77,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
         UsageError: An option is wrong, or the output has no place.
     """
     if not source or not (Path(source).exists() or sequence.has_number(source)):
-        raise missing(source or "an input without a name")
+        raise sequence.missing(source or "an input without a name")
     source = os.path.abspath(source)
     target = output or default_output(source)
     source, options = _from_void_folder(source, options)

@@ -24,10 +24,10 @@ from vremove_cli.media.limits import max_pixels, refuse_too_large
 from vremove_cli.media.sequence import IMAGES
 
 # Demuxers that open other files, addresses or devices. That of images reads patterns unless it is told not to.
-_OPENS_OTHERS = {"concat", "concatf", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp"}
-_OPENS_OTHERS |= {"tedcaptions", "webm_dash_manifest"}
+_OPENS_OTHERS = {
+    "concat", "concatf", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "tedcaptions", "webm_dash_manifest"
+}  # fmt: skip
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0\n", b"v=0\r\n")  # how files begin that name others
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 _HEAD = 512  # bytes in which a playlist shows
 # Options of a decoder. Damage must raise an error: by default FFmpeg conceals it and goes on.
 STRICT = {"err_detect": "explode", "max_pixels": str(max_pixels())}
@@ -121,13 +121,6 @@ def _is_playlist(path: str) -> bool:
     except OSError:
         return False
     return head.startswith(_PLAYLISTS) or b"<MPD" in head
-
-
-def missing(path: str) -> MediaError:
-    """Return the error for a file that is not there."""
-    if _ADDRESS.match(path):
-        return MediaError(f"{path} is an address, and these are not read", "download the file, then give its path")
-    return MediaError(f"{path} does not exist", "check the path")
 
 
 def unreadable(path: str, error: Exception) -> MediaError:

@@ -17,7 +17,7 @@ from vremove_cli import threads
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo, StreamInfo
-from vremove_cli.media.container import STRICT, codec_name, codec_tag, missing, open_input, unreadable, video_stream
+from vremove_cli.media.container import STRICT, codec_name, codec_tag, open_input, unreadable, video_stream
 from vremove_cli.media.encryption import encrypted, has_key, is_encrypted, is_scrambled
 from vremove_cli.media.frame_metadata import colour_of, display_matrix, has_dynamic_hdr, side_data_kinds, static_hdr
 from vremove_cli.media.image_probe import scan_sequence
@@ -53,7 +53,7 @@ def scan(
     if sequence.is_sequence(path):
         return scan_sequence(path, progress)
     if not Path(path).exists():
-        raise missing(path)
+        raise sequence.missing(path)
     try:
         with open_input(path) as container:
             return _scan_video(path, container, skip_errors, progress, allow_interlaced=allow_interlaced)

@@ -8,6 +8,7 @@ from vremove_cli.errors import MediaError
 
 IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".tga", ".webp")
 _PLACEHOLDER = re.compile(r"%0?(\d*)d|#+")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 _LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
@@ -27,6 +28,13 @@ class Sequence:
     def gaps(self) -> int:
         """How many numbers between the first and the last have no file."""
         return self.numbers[-1] - self.numbers[0] + 1 - len(self.numbers)
+
+
+def missing(path: str) -> MediaError:
+    """Return the error for a file that is not there."""
+    if _ADDRESS.match(path):
+        return MediaError(f"{path} is an address, and these are not read", "download the file, then give its path")
+    return MediaError(f"{path} does not exist", "check the path")
 
 
 def is_sequence(path: str) -> bool:
@@ -61,7 +69,7 @@ def _find(path: str, source: Path) -> Sequence:
         files = [p for p in folder.iterdir() if pattern.match(p.name)] if folder.is_dir() else []
         return _numbered(files, path)
     if not source.exists():
-        raise MediaError(f"{path} does not exist", "check the path")
+        raise missing(path)
     return Sequence((source,), (0,))
 
 

@@ -97,7 +97,8 @@ class WorkFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is not a folder", "choose another one with --work")
         held = [p for p in self.path.iterdir() if not p.name.startswith(".")] if self.path.exists() else []
-        strange = [p.name for p in held if p.name not in _OURS or not self._ours() or p.is_symlink()]
+        ours = bool(held) and self._ours()
+        strange = [p.name for p in held if p.name not in _OURS or not ours or p.is_symlink()]
         if strange:
             raise UsageError(
                 f"{self.path} is not a work folder (it holds {strange[0]})", "choose another one with --work"
