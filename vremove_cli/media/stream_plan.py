@@ -102,7 +102,7 @@ def _trial(info: ClipInfo, spec: EncodeSpec, plans: Iterable[StreamPlan]) -> byt
             for packet in [*out.video.encode(frame), *out.video.encode()]:
                 packet.dts = packet.pts  # an encoder that is flushed so early may leave it to chance
                 out.container.mux(packet)
-    except (av.error.FFmpegError, ValueError, AttributeError):
+    except (av.error.FFmpegError, MediaError, ValueError, AttributeError):
         return None
     return file.getvalue()
 
