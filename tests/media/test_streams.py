@@ -220,6 +220,25 @@ def test_all_streams_that_do_not_fit_are_named_at_once(tmp_path: Path) -> None:
         rewrite(clip, tmp_path / "out.ts")
 
 
+@pytest.mark.parametrize("words", ["mov_text", "srt"])
+def test_subtitles_cross_between_mp4_and_matroska(tmp_path: Path, words: str) -> None:
+    first, second = (".mp4", ".mkv") if words == "mov_text" else (".mkv", ".mp4")
+    clip = write_clip(tmp_path / f"clip{first}", subtitle=words, time_base=TICK, pts=list(range(0, 400, 40)))
+    there, back = tmp_path / f"there{second}", tmp_path / f"back{first}"
+    said = [*rewrite(clip, there), *rewrite(there, back)]
+    assert said == ["#1 subtitle mov_text (eng) is rewritten as plain text: its style is lost if it has one"]
+    assert spoken(back) == spoken(clip) == [(0, b"first line"), (Fraction(3, 20), b"second line")]
+    with av.open(str(there)) as result:
+        assert [s.metadata["language"] for s in result.streams if s.type == "subtitle"] == ["eng"]
+
+
+def spoken(path: Path) -> list[tuple[Fraction | None, bytes]]:
+    packets = packets_of(path, "subtitle")
+    if path.suffix != ".mp4":
+        return packets
+    return [(when, data[2:]) for when, data in packets if data != b"\0\0"]
+
+
 def test_a_chapter_track_is_no_loss(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", chapters=True, time_base=TICK, pts=list(range(0, 400, 40)))
     notes = rewrite(clip, tmp_path / "out.mp4")

@@ -48,6 +48,7 @@ KINDS = {
     "ogg": Kind(".ogv", "libvpx", "flac", encoding={"deadline": "realtime", "g": "8"}),
     "asf": Kind(".asf", "mpeg4", "aac"),
     "mxf": Kind(".mxf", "mpeg2video", "pcm_s16le", encoding={"g": "8"}),
+    "ivf": Kind(".ivf", "libvpx", encoding={"deadline": "realtime", "g": "8"}),
     "gif": Kind(".gif", "gif", pix_fmt="rgb8", encoding={}),
 }
 # Bytes that a cut leaves, as a share of the file, or that it takes from the end.

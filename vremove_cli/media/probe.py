@@ -81,6 +81,7 @@ class _Scan:
         others: Indices of other streams that have a packet.
         encrypted: Indices of streams that have an encrypted packet.
         side_data: Kinds of side data that a frame has.
+        partial: Whether the file ends within a packet.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -98,6 +99,7 @@ class _Scan:
     others: set[int] = field(default_factory=set)
     encrypted: set[int] = field(default_factory=set)
     side_data: set[str] = field(default_factory=set)
+    partial: bool = False
 
     def add(self, frame: av.VideoFrame, codec: str) -> None:
         """Record a decoded frame."""
@@ -189,6 +191,8 @@ def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Ite
     for packet in container.demux():
         if is_encrypted(packet):
             found.encrypted.add(packet.stream.index)
+        # FFmpeg marks a packet of which the end is missing; in a transport stream, one that some interference broke.
+        found.partial |= packet.is_corrupt and container.format.name != "mpegts"
         if packet.stream.index != stream.index:
             if packet.size:
                 found.others.add(packet.stream.index)
@@ -232,7 +236,7 @@ def _shape(frame: av.VideoFrame) -> tuple[int, int, str]:
 def _check_whole(path: str, container: InputContainer, found: _Scan, skip_errors: bool, notes: list[str]) -> None:
     """Refuse a file that ends early or has frames that cannot be decoded; note it if they are to be skipped."""
     advice = "copy it again, or add --skip-errors to use the frames that can be decoded"
-    if is_truncated(path, container):
+    if found.partial or is_truncated(path, container):
         problem = f"{path} is cut off: it ends after {len(found.pts)} frames, before its header says it does"
     elif _is_damaged(found):
         problem = f"{path} has {max(found.errors, len(_lost(found)), found.corrupt)} damaged frame(s)"

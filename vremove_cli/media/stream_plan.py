@@ -20,14 +20,12 @@ from vremove_cli.media.container import codec_name, open_input
 from vremove_cli.media.encoder_context import EncodeSpec
 from vremove_cli.media.lost_tags import lost_tags
 from vremove_cli.media.streams import Action, StreamPlan
+from vremove_cli.media.subtitles import is_mov_text, rewritten_as
 from vremove_cli.media.write import open_video_file
 
 _UNSEEN_DELAY = Fraction(3, 50)  # seconds by which sound may be late (EBU R37)
-_TEXT_CODECS = ("subrip", "srt", "text")  # subtitles that are rewritten as mov_text
-_MOV_TEXT = "mov_text"
 # Layers of MPEG audio share a number in mp4, and one decoder reads them all.
 _MPEG_AUDIO, _LAYERS = "MPEG audio", ("mp2", "mp2float", "mp3", "mp3float")
-_TEXT_CONTAINERS = ("mp4", "mov")
 
 
 def plan_streams(info: ClipInfo, spec: EncodeSpec, *, drop: bool, notes: list[str]) -> tuple[StreamPlan, ...]:
@@ -57,6 +55,8 @@ def plan_streams(info: ClipInfo, spec: EncodeSpec, *, drop: bool, notes: list[st
             raise MediaError(f"{spec.encoder} cannot write this clip to {spec.container}", "write to .mkv")
         with _read_back(file, spec.container) as result:
             notes += lost_tags(source, result, info, spec.container, plans)
+        styled = [p for p in plans if p.action == "text" and is_mov_text(source.streams[p.index])]
+        notes += [f"{p.label} is rewritten as plain text: its style is lost if it has one" for p in styled]
         notes += _late_sound(plans, info, source) if spec.container == "avi" else []
     return tuple(plans)
 
@@ -70,7 +70,7 @@ def _plan(stream: Stream, info: StreamInfo, container: str) -> StreamPlan:
         action = "drop"
     elif info.picture and container == "matroska":
         action = "attach"
-    elif stream.type == "subtitle" and info.codec in _TEXT_CODECS and container in _TEXT_CONTAINERS:
+    elif stream.type == "subtitle" and rewritten_as(info.codec, container):
         action = "text"
     return StreamPlan(info.index, action, str(info), seconds)
 
@@ -102,7 +102,7 @@ def _trial(info: ClipInfo, spec: EncodeSpec, plans: Iterable[StreamPlan]) -> byt
             for packet in [*out.video.encode(frame), *out.video.encode()]:
                 packet.dts = packet.pts  # an encoder that is flushed so early may leave it to chance
                 out.container.mux(packet)
-    except (av.error.FFmpegError, ValueError, AttributeError):
+    except (av.error.FFmpegError, MediaError, ValueError, AttributeError):
         return None
     return file.getvalue()
 
@@ -113,15 +113,17 @@ def _read_back(file: bytes, container: str) -> InputContainer:
 
 def _holds(file: bytes, container: str, source: InputContainer, plans: Iterable[StreamPlan]) -> bool:
     """Return whether all planned streams are found in a file, each as the codec that it was."""
-    wanted = Counter(_kind(source.streams[p.index], p.action) for p in plans if p.action != "drop")
+    kept = [(p, source.streams[p.index]) for p in plans if p.action != "drop"]
+    wanted = Counter(_kind(s, rewritten_as(codec_name(s), container) if p.action == "text" else None) for p, s in kept)
     with _read_back(file, container) as result:
         return wanted <= Counter(_kind(s) for s in result.streams)
 
 
-def _kind(stream: Stream, action: Action = "copy") -> tuple[str, str]:
+def _kind(stream: Stream, text: str | None = None) -> tuple[str, str]:
+    """Return what tells a stream from others in another file: `text` is the kind that subtitles were rewritten as."""
     if stream.type == "attachment":
         return stream.type, ""
-    name = _MOV_TEXT if action == "text" else codec_name(stream)
+    name = text or codec_name(stream)
     return stream.type, _MPEG_AUDIO if name in _LAYERS else name
 
 

@@ -13,8 +13,9 @@ from av.stream import AttachmentStream, Stream
 
 from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.container import open_input
+from vremove_cli.media.container import codec_name, open_input
 from vremove_cli.media.packet_times import CopiedTimes, IncreasingTimes, unclocked_sound
+from vremove_cli.media.subtitles import add_text, is_filler, is_mov_text, rewritten_as, text_packet
 from vremove_cli.media.tags import stream_tags
 
 AddVideo = Callable[[], None]
@@ -22,8 +23,6 @@ Action = Literal["copy", "text", "attach", "drop"]
 _COVERS = {"mjpeg": ("jpg", "image/jpeg")}  # suffix and MIME type by codec, where they are not the codec's name
 _TS_NONSTRICT = 0x20000  # AVFMT_TS_NONSTRICT of libavformat/avformat.h: two packets may have the same time
 _MAY_COINCIDE = ("subtitle", "data")  # may have them in any container
-_EMPTY_MOV_TEXT = b"\0\0"  # a text of length 0
-_TEXT_TIME_BASE = Fraction(1, 1000)  # seconds
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class StreamPlan:
 
     Attributes:
         index: Index of the stream in the source.
-        action: "copy" its packets, rewrite them as mov_text ("text"), "attach" cover art as a file, or "drop" it.
+        action: "copy" its packets, rewrite them as other text ("text"), "attach" cover art as a file, or "drop" it.
         label: The stream's description for the user.
         start: Seconds at which it starts, as a fraction such as "-1/48"; empty where it is unknown.
     """
@@ -88,12 +87,11 @@ class PacketCopier:
         self._empty = {s.index for s in info.streams if s.empty}
         self._labels = {p.index: p.label for p in plans}
         self._outputs: dict[int, Stream] = {}
-        self._text: set[int] = set()
+        self._text: dict[int, str] = {}
         templates = {p.index: source.streams[p.index] for p in plans} if source is not None else {}
         copied = {p.index: templates[p.index] for p in plans if p.action == "copy"}
         self._cover_art = {i for i, stream in copied.items() if stream.type == "video"}
-        # The muxer itself fills the time between two mov_text samples with empty ones.
-        self._mov_text = {i for i, stream in copied.items() if _is_mov_text(stream)}
+        self._mov_text = {p.index for p in plans if p.action != "drop" and is_mov_text(templates[p.index])}
         for plan in plans:
             if plan.index < info.stream:
                 self._add_stream(plan, templates[plan.index])
@@ -124,8 +122,10 @@ class PacketCopier:
         elif plan.action == "attach":
             _attach_cover(self._target, template)
         elif plan.action == "text":
-            self._outputs[plan.index] = _add_text(self._target, template)
-            self._text.add(plan.index)
+            kind = rewritten_as(codec_name(template), self._target.format.name)
+            assert kind is not None  # else it is copied
+            self._outputs[plan.index] = add_text(self._target, template, kind)
+            self._text[plan.index] = kind
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Copy every packet that starts no later than `seconds` in the source's time; None copies the rest."""
@@ -148,10 +148,10 @@ class PacketCopier:
     def _mux(self, packet: av.Packet) -> None:
         """Write a packet of the source; raise `MediaError` where the muxer refuses it."""
         index = packet.stream.index
-        if index in self._mov_text and bytes(packet) == _EMPTY_MOV_TEXT:
+        if index in self._mov_text and is_filler(packet):
             return
         if index in self._text:
-            packet = _text_packet(packet)
+            packet = text_packet(packet, self._text[index])
         packet.stream = self._outputs[index]
         if self._shift:
             ticks = round(self._shift / packet.time_base)
@@ -176,26 +176,6 @@ class PacketCopier:
                 missing.remove(packet.stream.index)
                 packet.pts = packet.dts = round(seconds / packet.time_base)
                 self._mux(packet)
-
-
-def _is_mov_text(stream: Stream) -> bool:
-    return stream.type == "subtitle" and stream.codec_context is not None and stream.codec_context.name == "mov_text"
-
-
-def _add_text(target: OutputContainer, template: Stream) -> Stream:
-    out = target.add_mux_stream("mov_text")
-    out.time_base = _TEXT_TIME_BASE
-    out.metadata.update(stream_tags(template))
-    out.disposition = template.disposition
-    return out
-
-
-def _text_packet(packet: av.Packet) -> av.Packet:
-    """Return a mov_text sample (3GPP TS 26.245): a 16-bit big-endian length and the text in UTF-8."""
-    text = bytes(packet)
-    out = av.Packet(len(text).to_bytes(2, "big") + text)
-    out.pts, out.dts, out.duration, out.time_base = packet.pts, packet.pts, packet.duration, packet.time_base
-    return out
 
 
 @contextmanager
