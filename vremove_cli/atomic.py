@@ -172,13 +172,18 @@ def reserved(target: Path) -> Iterator[Path]:
 
 
 def process_lives(pid: int) -> bool:
-    """Return whether a process of this machine has this number."""
+    """Return whether a process of this machine has this number, and has not ended.
+
+    One that has ended keeps its number until its parent asks for it; in a container there may be nobody who asks.
+    """
     import psutil
 
     try:
-        return bool(psutil.pid_exists(pid))  # `os.kill(pid, 0)` would interrupt the process on Windows
-    except OverflowError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, OverflowError, ValueError):
         return False
+    except psutil.AccessDenied:
+        return True
 
 
 def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") -> None:

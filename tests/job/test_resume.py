@@ -19,8 +19,8 @@ from support.clips import Frames, planes_of, write_clip, write_masks
 from support.process import run_main
 from vremove_cli import erase
 from vremove_cli.errors import MediaError, UsageError, VremoveError
-from vremove_cli.job import planner
-from vremove_cli.job.events import TaskDone
+from vremove_cli.job import events, planner
+from vremove_cli.job.events import Note, TaskDone
 from vremove_cli.job.runner import run_finish, run_plan, run_work
 from vremove_cli.job.workdir import lease
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -252,6 +252,23 @@ def test_a_damaged_work_file_is_named_and_made_anew(job: tuple[Path, Path, Frame
     run_work(str(work))
     run_finish(str(work))
     assert open_clip(str(target)).info.frames == FRAMES
+
+
+def test_waiting_for_another_process_is_said(
+    job: tuple[Path, Path, Frames], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_SILENCE", 0.1)
+    clip, masks, _ = job
+    run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        held = tmp_path / "w" / "leases" / "mask-0000"
+        held.write_text(json.dumps({**asdict(lease._identity()), "pid": other.pid, "born": ""}))
+
+        def end_it(event: Any) -> None:
+            if isinstance(event, Note) and event.text.startswith("waiting: another process"):
+                other.kill()
+
+        assert "mask-0000" in run_work(str(tmp_path / "w"), on_event=end_it).done
 
 
 def test_a_task_named_like_a_path_is_refused(job: tuple[Path, Path, Frames], tmp_path: Path) -> None:

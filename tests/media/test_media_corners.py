@@ -273,7 +273,7 @@ def test_a_pattern_of_one_picture_keeps_its_number(tmp_path: Path) -> None:
 def test_a_picture_folder_left_by_a_killed_run_goes(tmp_path: Path) -> None:
     shot = write_sequence(tmp_path / "shot", frames=3)
     (tmp_path / ".shot.clean.999999999.0.part").mkdir()
-    (tmp_path / f".shot.clean.{os.getpid()}.part").mkdir()
+    (tmp_path / f".shot.clean.{os.getpid()}.0.part").mkdir()
     erased(shot, tmp_path)
     assert not list(tmp_path.glob(".shot.clean.*"))
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from vremove_cli import atomic
 from vremove_cli.errors import MediaError
+from vremove_cli.job.events import Emit, Waiting
 from vremove_cli.job.plan import Plan, fingerprint
 from vremove_cli.job.render import Summary
 from vremove_cli.job.request import Exports, Request
-from vremove_cli.job.resume import PATIENCE
 from vremove_cli.job.workdir.folder import FINISH, WorkFolder, clear_leftovers, delivery_of
 from vremove_cli.job.workdir.records import from_json, read_record, to_json, write_record
 from vremove_cli.media import sequence
@@ -90,6 +90,7 @@ def deliver(
     since: float,
     write: Callable[[bool], Summary],
     check: Callable[[], None],
+    emit: Emit,
     *,
     keep: bool,
 ) -> Summary:
@@ -102,8 +103,10 @@ def deliver(
         since: When this run began, in seconds since the epoch.
         write: Writes all results and returns what was done; takes whether another process has just written its own.
         check: Raises an error when the results must not appear, because an input has changed meanwhile.
+        emit: Gets a note when it waits.
         keep: Whether the work folder stays.
     """
+    waiting = Waiting(emit, f"writes the results of {folder.path}")
     while True:
         with folder.lease(FINISH) as acquired:
             done = _read(folder.delivery)
@@ -116,7 +119,7 @@ def deliver(
                     check()
                 _put(folder, Delivery(order, _digests(plan), summary, tuple(moves), keep))
                 return summary
-        time.sleep(PATIENCE)
+        waiting.wait()
 
 
 def _put(folder: WorkFolder, delivery: Delivery) -> None:

@@ -1,7 +1,11 @@
 """What a job reports while it works. A callback that takes any of these events is all that a caller needs."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_PATIENCE = 0.25  # seconds between looks at what another process is doing
+_SILENCE = 5.0  # seconds of waiting after which it is said
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,25 @@ class Expected:
 
 Event = Note | Progress | TaskDone | Expected
 Emit = Callable[[Event], None]
+
+
+class Waiting:
+    """Waits for another process, and says so once it takes long.
+
+    Args:
+        emit: Gets the note.
+        what: What the other process does, after "another process".
+    """
+
+    def __init__(self, emit: Emit, what: str) -> None:
+        self._emit, self._what, self._since, self._told = emit, what, time.monotonic(), False
+
+    def wait(self) -> None:
+        """Wait for a moment."""
+        if not self._told and time.monotonic() - self._since > _SILENCE:
+            self._told = True
+            self._emit(Note(f"waiting: another process {self._what}"))
+        time.sleep(_PATIENCE)
 
 
 def silent(event: Event) -> None:

@@ -101,7 +101,9 @@ def run_mask(
             beside = written("mask", outputs[0], exports)[1:]
             return replace(_summary(plan, outputs[0], notes), outputs=masks + beside, doubts=doubts(plan, folder))
 
-        summary = deliver(plan, folder, order, clock, write, watch.check, keep=keep_work or not folder.temporary)
+        summary = deliver(
+            plan, folder, order, clock, write, watch.check, on_event, keep=keep_work or not folder.temporary
+        )
     return replace(summary, **tally.counted(started))
 
 

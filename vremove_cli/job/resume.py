@@ -1,15 +1,11 @@
 """Reuse the plan of a folder if it is for this job; else replace it and keep results whose keys are unchanged."""
 
-import time
-
 from vremove_cli.errors import UsageError, VremoveError
-from vremove_cli.job.events import Emit, Note
+from vremove_cli.job.events import Emit, Note, Waiting
 from vremove_cli.job.plan import Plan, same_job
 from vremove_cli.job.planner import make_plan, same_tracker
 from vremove_cli.job.request import Request
 from vremove_cli.job.workdir.folder import WorkFolder
-
-PATIENCE = 0.25  # seconds between looks at what another process is doing
 
 
 def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
@@ -19,6 +15,7 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
         UsageError: The folder holds another job that must not be replaced.
         VremoveError: The job cannot be planned.
     """
+    waiting = Waiting(emit, f"plans in {folder.path}")
     while True:
         with folder.lease("planning") as acquired:
             if acquired:
@@ -30,7 +27,7 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
                 plan = make_plan(request, emit, former)
                 _replace(folder, former, plan, emit)
                 return plan
-        time.sleep(PATIENCE)
+        waiting.wait()
 
 
 def _former(folder: WorkFolder) -> Plan | None:

@@ -99,7 +99,7 @@ def run_finish(
 
     with limited(threads or plan.request.threads):
         on_event(expected(plan, folder, "write"))
-        return deliver(plan, folder, order, started, write, watch.check, keep=True)
+        return deliver(plan, folder, order, started, write, watch.check, on_event, keep=True)
 
 
 def _planned(path: str) -> tuple[WorkFolder, Plan]:
@@ -163,7 +163,9 @@ def run_erase(
             _write_report(plan, total)
             return total
 
-        summary = deliver(plan, folder, order, clock, write, watch.check, keep=keep_work or not folder.temporary)
+        summary = deliver(
+            plan, folder, order, clock, write, watch.check, on_event, keep=keep_work or not folder.temporary
+        )
     return replace(summary, **tally.counted(started))
 
 

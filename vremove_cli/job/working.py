@@ -6,10 +6,9 @@ from typing import Any
 
 from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.job.composite import PlateResult
-from vremove_cli.job.events import Emit, TaskDone
+from vremove_cli.job.events import Emit, TaskDone, Waiting
 from vremove_cli.job.mask_store import mask_results
 from vremove_cli.job.plan import EMPTY_MASK, FULL_MASK, SHRUNK_MASK, InputWatch, Plan, nothing_to_erase
-from vremove_cli.job.resume import PATIENCE
 from vremove_cli.job.stages.kinds import MASK_STAGES, STAGES
 from vremove_cli.job.task_graph import Task
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -53,7 +52,7 @@ def do_tasks(
         registry.spec_of(plan.remover)  # before hours of work: the remover may not be installed here
     if only in left and not _ready(left[only], folder):
         raise UsageError(f"task {only} needs {', '.join(left[only].needs)} first", "run those tasks before")
-    stage = ""
+    stage, waiting = "", Waiting(emit, f"does the tasks of {folder.path} that are left")
     while left:
         first = next(iter(left.values())).kind
         if first not in MASK_STAGES and stage in ("", *MASK_STAGES):
@@ -67,7 +66,7 @@ def do_tasks(
         else:
             if not folder.plan.exists():
                 raise VremoveError(f"the work folder {folder.path} has gone", "run the command again")
-            time.sleep(PATIENCE)
+            waiting.wait()
     return tally
 
 
