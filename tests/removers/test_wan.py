@@ -401,7 +401,7 @@ def test_a_dry_run_says_what_a_gpu_needs(vremove: Any, tmp_path: Path) -> None:
     said = vremove("erase", clip, "--box", "10,10,30,30", "--remover", "rose", "--dry-run")
     assert said.status == 0
     assert "GPU memory, computed: 10" in said.stdout
-    assert "downloads: rose (? MB), wan-fun-1b (? MB)" in said.stdout
+    assert "downloads: rose (3.1 GB), wan-fun-1b (11.9 GB)" in said.stdout
 
 
 @pytest.mark.slow
