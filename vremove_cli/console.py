@@ -129,8 +129,8 @@ class Console:
             with self._lock:
                 print(json.dumps(report) if self.as_json else text, file=self._out, flush=True)
 
-    def table(self, text: str) -> None:
-        """Print a table for people; machines have every line of it already."""
+    def tell_people(self, text: str) -> None:
+        """Print for people what machines are told otherwise: which clip is next, the table at the end."""
         if self._mode != "json":
             self.say(text)
 
@@ -295,7 +295,9 @@ class Console:
                 self._json(self._progress_json(source, line))
         elif self._bars is not None:
             assert self._jobs is not None
-            self._bars.update(VERBS.get(stage, stage), line, self._jobs.percent, self._jobs.eta)
+            self._bars.update_all(self._jobs.percent, self._jobs.eta)
+            if self._jobs.at_once == 1:
+                self._bars.update_stage(VERBS.get(stage, stage), line)
         if begins and self._mode != "json" and not self._live:
             text = f"{self._place(source)}{VERBS.get(stage, stage)} ..."
             if self._mode == "auto" and not self.quiet:

@@ -54,10 +54,13 @@ class LiveBars:
         self._tasks: dict[str, TaskID] = {}
         self._bars.start()
 
-    def update(self, verb: str, line: "Line", percent: float | None, eta: float | None) -> None:
-        """Show how far a stage and the whole command are."""
-        total: Any = line["total"] or None
+    def update_all(self, percent: float | None, eta: float | None) -> None:
+        """Show how far the whole command is."""
         self._set(_JOB, percent or 0.0, 100, job=True, bytes=False, eta=eta)
+
+    def update_stage(self, verb: str, line: "Line") -> None:
+        """Show how far a stage is."""
+        total: Any = line["total"] or None
         self._set(verb, float(line["done"] or 0), total, job=False, bytes="bytes_per_second" in line, eta=None)
 
     def _set(self, name: str, done: float, total: float | None, **fields: Any) -> None:

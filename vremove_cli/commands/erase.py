@@ -85,7 +85,7 @@ def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptio
 
     def do(job: "Job") -> str:
         if at_once == 1:
-            console.say(f"== {job.name}")
+            console.tell_people(f"== {job.name}")
         if dry_run:
             _rehearse(console, job)
             return ""
@@ -102,7 +102,7 @@ def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptio
 
     outcomes = run_all(console, jobs, do, at_once=at_once, skip_existing=many.skip_existing)
     if not dry_run:
-        console.table(table(outcomes, summaries))
+        console.tell_people(table(outcomes, summaries))
     error = batch_error(outcomes)
     if error is not None:
         raise error

@@ -104,10 +104,11 @@ class CommandProgress:
 
     Attributes:
         total: Number of jobs.
+        at_once: How many of them run at the same time.
     """
 
     def __init__(self, total: int = 1, at_once: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total, self._at_once, self._clock = total, at_once, clock
+        self.total, self.at_once, self._clock = total, at_once, clock
         self._running: dict[str, tuple[JobProgress | Told, float]] = {}
         self._places: dict[str, int] = {}
         self._took: list[float] = []
@@ -149,4 +150,4 @@ class CommandProgress:
         if not whole:
             return None
         to_come = sum(known) + waiting * sum(whole) / len(whole)
-        return to_come / max(1, min(self._at_once, len(known) + waiting))
+        return to_come / max(1, min(self.at_once, len(known) + waiting))
