@@ -44,9 +44,12 @@ def test_pictures_that_are_only_referred_to_are_no_damage(tmp_path: Path, codec:
     )
     key = bytearray(packets(clip)[4])
     key[0] &= ~bit
-    hidden = with_packets(clip, tmp_path / "hidden.webm", {4: bytes(key), 7: bytes(key)})
+    # Not into WebM: its muxer joins a hidden picture with the next one.
+    hidden = with_packets(clip, tmp_path / "hidden.nut", {4: bytes(key), 7: bytes(key)})
+    assert len(packets(hidden)) == 12
     for skip in (False, True):
-        assert open_clip(str(hidden), skip_errors=skip).info.times.pts == open_clip(str(clip)).info.times.pts
+        times = open_clip(str(hidden), skip_errors=skip).info.times
+        assert [p * times.time_base for p in times.pts] == [Fraction(i, 25) for i in range(10)]
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi"])

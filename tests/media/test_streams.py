@@ -162,6 +162,21 @@ def test_sound_that_begins_late_is_said_to_begin_at_once_in_avi(tmp_path: Path) 
     assert said.startswith("#1 audio aac starts 0.70 s after the picture")
 
 
+def test_a_recording_that_starts_late_in_the_day_fits_into_avi(tmp_path: Path) -> None:
+    early = transport_stream(tmp_path / "clip.ts", audio="mp2", options={"bf": "0"})
+    late = tmp_path / "late.ts"
+    with av.open(str(early)) as old, av.open(str(late), "w", options={"mpegts_copyts": "1"}) as new:
+        outs = [new.add_stream_from_template(s) for s in old.streams]
+        for packet in old.demux():
+            if packet.size:
+                packet.pts, packet.dts = packet.pts + 36000 * 90000, packet.dts + 36000 * 90000
+                packet.stream = outs[packet.stream.index]
+                new.mux(packet)
+    rewrite(late, tmp_path / "out.avi")
+    assert min(times(tmp_path / "out.avi", "video")) < Fraction(1, 10)
+    assert len(times(tmp_path / "out.avi", "audio")) == len(times(late, "audio"))
+
+
 def silent(container: Any) -> None:
     container.add_stream("aac", rate=48000).layout = "stereo"
 

@@ -31,6 +31,7 @@ from vremove_cli.media.tags import file_tags, needs_keys, stream_tags
 
 # Containers without negative times.
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
+_WITHOUT_START = "avi"  # its first packets are at 0
 # Containers whose edit list hides negative times of audio, but not of the video stream.
 _EDIT_LISTS = ("mp4", "mov")
 _MATROSKA = ("matroska", "webm")
@@ -165,13 +166,14 @@ def check_output(output: str, info: ClipInfo, spec: EncodeSpec, *, overwrite: bo
 
 
 def _time_shift(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> int:
-    """Return the ticks by which all times are moved, so that a container without negative times holds them."""
+    """Return the ticks by which all times are moved, so that a container without negative or late times holds them."""
     starts = [info.times.pts[0] * info.times.time_base]
     if container in _FROM_ZERO:
         starts += [Fraction(p.start) for p in plans if p.action != "drop" and p.start]
     elif container not in _EDIT_LISTS:
         return 0
-    return max(0, -math.floor(min(starts) / info.times.time_base))
+    shift = -math.floor(min(starts) / info.times.time_base)
+    return shift if container == _WITHOUT_START else max(0, shift)
 
 
 @contextmanager
