@@ -23,7 +23,7 @@ from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 11
+SCHEMA = 12
 EMPTY_MASK = "the mask is empty on every frame"
 FULL_MASK = "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
 SHRUNK_MASK = "nothing is left of the mask after --grow shrank it"
