@@ -19,7 +19,7 @@ from vremove_cli.media.encoder_context import (
     nearest_formats,
     sibling_layout,
 )
-from vremove_cli.media.encoder_options import EncoderOptions, encoder_options, encoder_threads
+from vremove_cli.media.encoder_options import HDR_ENCODERS, EncoderOptions, encoder_options, encoder_threads
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
 # FFmpeg's muxer by file suffix.
@@ -38,6 +38,7 @@ CONTAINERS = {
     ".flv": "flv",
     ".nut": "nut",
     ".mpg": "mpeg",
+    ".mpeg": "mpeg",
 }
 # FFmpeg's encoder of images by file suffix.
 IMAGE_ENCODERS = {
@@ -52,7 +53,7 @@ IMAGE_ENCODERS = {
     ".webp": "libwebp",
 }
 
-# The encoder of a codec family, where its name is not the codec's.
+# The encoder of a codec family, where FFmpeg may have several. Of the other families it has one.
 _ENCODERS = {
     "h264": "libx264",
     "hevc": "libx265",
@@ -75,9 +76,10 @@ _FALLBACKS = {
     "mxf": ("dnxhd",),
     "flv": ("h264",),
     "nut": ("ffv1",),
-    "mpeg": ("mpeg2video",),
+    "mpeg": ("mpeg2video", "mpeg1video"),
     "gif": ("gif",),
 }
+_HDR_FAMILIES = ("hevc", "av1")  # their encoders write static HDR metadata, and screens expect them with it
 # Codecs that an editor's timeline expects. They stay, even where their encoder has less depth than the source.
 _EDITING_CODECS = ("prores", "dnxhd", "cfhd")
 # Codecs of muxers that do not list what they hold.
@@ -131,7 +133,7 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
         notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
     if info.layout.alpha and not sibling_layout(spec.pix_fmt).alpha:
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
-    if info.hdr and spec.encoder not in ("libx265", "libsvtav1"):
+    if info.hdr and spec.encoder not in HDR_ENCODERS:
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
     return spec
 
@@ -217,10 +219,13 @@ def _families(info: ClipInfo, container: str, choice: EncoderOptions) -> list[st
     """
     if not choice.codec:
         own = [] if info.is_sequence else [info.codec]
-        return list(dict.fromkeys([*own, *_FALLBACKS.get(container, ())]))
+        others = _FALLBACKS.get(container, ())
+        if info.hdr:
+            others = tuple(sorted(others, key=lambda family: family not in _HDR_FAMILIES))
+        return list(dict.fromkeys([*own, *others]))
     family = _ALIASES.get(choice.codec, choice.codec)
     try:
-        kind = av.Codec(_ENCODERS.get(family, family), "w").type
+        kind = av.Codec(_encoder_of(family), "w").type
     except av.codec.codec.UnknownCodecError as error:
         raise UsageError(f"no encoder for '{choice.codec}'", _KNOWN_CODECS) from error
     if kind != "video":
@@ -247,7 +252,7 @@ def _candidate(
         return EncodeSpec(container, "gif", info.edit_fmt, {}, 1) if container == "gif" else None
     if not _container_holds(container, family):
         return None
-    encoders = [_ENCODERS.get(family, family), *(["libx264rgb"] if family == "h264" else [])]
+    encoders = [_encoder_of(family), *(["libx264rgb"] if family == "h264" else [])]
     for encoder in encoders:
         formats = encoder_formats(encoder)
         if formats is None:
@@ -280,7 +285,17 @@ def _container_holds(container: str, family: str) -> bool:
         return family in _UNLISTED[container]
     with av.open(io.BytesIO(), "w", format=container) as trial:
         names = trial.supported_codecs
-    return family in names or _ENCODERS.get(family, family) in names
+    return family in names or _encoder_of(family) in names
+
+
+def _encoder_of(family: str) -> str:
+    """Return the name of a codec family's encoder, such as "flv" of "flv1"; the family's own where there is none."""
+    if family in _ENCODERS:
+        return _ENCODERS[family]
+    try:
+        return av.Codec(family, "w").name
+    except av.codec.codec.UnknownCodecError:
+        return family
 
 
 def image_suffix(output: str, info: ClipInfo) -> str:

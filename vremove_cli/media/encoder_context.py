@@ -23,9 +23,10 @@ from vremove_cli.media.colour import (
     SMPTE240M,
     Colour,
 )
+from vremove_cli.media.encoder_clock import encoder_rate
 from vremove_cli.media.pixel_format import SIBLINGS, Layout, layout_of
 
-_LOSSLESS = ("ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa")
+LOSSLESS = ("ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa")
 # PyAV's names (av.video.reformatter.Colorspace) of the matrix codes of H.273.
 _MATRIX_NAMES = {
     BT709: "ITU709",
@@ -51,7 +52,6 @@ _REQUIRED = (
     "mjpeg",
     "gif",
 )
-MAX_RATE_DENOMINATOR = 60000  # limit of the frame rate's denominator in an encoder
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class EncodeSpec:
     @property
     def lossless(self) -> bool:
         """Whether the encoder keeps every sample."""
-        return self.encoder in _LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
+        return self.encoder in LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
 
     def __str__(self) -> str:
         quality = f" crf {self.options['crf']}" if "crf" in self.options else ""
@@ -168,18 +168,17 @@ def _matrix_name(tags: Colour, info: ClipInfo) -> str:
     return _MATRIX_NAMES.get(tags.matrix, "ITU709" if info.height >= HD_LINES else "ITU601")
 
 
-def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:
+def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo, rate: Fraction) -> None:
     """Set an encoder's picture size, pixel format, timing, options and colour tags.
 
     Args:
         context: Codec context that is not open yet.
         spec: The encoder's specification.
         info: The clip.
-        time_base: Seconds in a tick of the frames' times.
+        rate: Frames a second. The encoder's clock counts them.
     """
     context.width, context.height, context.pix_fmt = info.width, info.height, spec.pix_fmt
-    context.time_base = time_base
-    context.framerate = info.times.rate.limit_denominator(MAX_RATE_DENOMINATOR)
+    context.framerate, context.time_base = rate, 1 / rate
     context.options = dict(spec.options)
     context.thread_count = spec.threads
     if info.aspect:
@@ -192,7 +191,7 @@ def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo
 def encoder_accepts(spec: EncodeSpec, info: ClipInfo) -> bool:
     """Return whether an encoder accepts a specification."""
     context = av.CodecContext.create(spec.encoder, "w")
-    configure_encoder(context, spec, info, info.times.time_base)
+    configure_encoder(context, spec, info, encoder_rate(info.times, spec.encoder))
     try:
         context.open()
     except (av.error.FFmpegError, ValueError, RuntimeError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vremove_cli import threads
 from vremove_cli.errors import UsageError
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encoder_context import sibling_layout
+from vremove_cli.media.encoder_context import LOSSLESS, sibling_layout
 from vremove_cli.media.frame_metadata import CHROMATICITY_STEPS, LUMINANCE_STEPS
 
 # SVT-AV1 writes a banner to stderr without this.
@@ -17,16 +17,19 @@ FEW_FRAMES = 4  # frames up to which x265, flushed before it has decided on B-fr
 
 # Default quality by encoder, visually lossless, as a constant rate factor in the encoder's own scale.
 _CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
+_X264_NAMES = {"master-display": "mastering-display", "max-cll": "cll"}  # of x265's options
 _PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
+HDR_ENCODERS = ("libx264", "libx265", "libsvtav1")  # those that write static HDR metadata
 # Profile of prores_ks by the codec's tag: proxy, LT, standard, HQ, 4444, 4444 XQ.
 _PRORES_PROFILES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
-# Encoders of FFmpeg with a fixed quantiser scale instead of a CRF.
-_QSCALE_ENCODERS = ("mjpeg", "mpeg4", "mpeg2video", "mpeg1video", "flv", "wmv2", "wmv1", "h263")
+# Encoders with a quality of their own. The others of FFmpeg that lose anything have a fixed quantiser scale.
+_OWN_QUALITY = (*_CRF, "prores_ks", "dnxhd", "cfhd", "libwebp", *LOSSLESS)
 _QSCALE = 2  # 1 is the best of 31
+_WEBP_QUALITY = "95"  # of 100
 _FF_QP2LAMBDA = 118  # lambda units in one step of a quantiser scale (libavutil/avutil.h)
 _MAX_THREADS = 16
 # Containers without presentation times of their own: frames reordered by B-frames would come back elsewhere.
-_WITHOUT_PTS = ("avi", "flv")
+_WITHOUT_PTS = ("avi", "flv", "mxf")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class EncoderOptions:
 
 def encoder_threads(encoder: str) -> int:
     """Return the number of threads: one with a quantiser scale, else as many as the job may use, up to 16."""
-    return 1 if encoder in _QSCALE_ENCODERS else min(threads.count(), _MAX_THREADS)
+    return 1 if encoder not in _OWN_QUALITY else min(threads.count(), _MAX_THREADS)
 
 
 def encoder_options(
@@ -85,6 +88,8 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
     """Return the options of one encoder besides its CRF and preset."""
     if encoder in ("prores_ks", "dnxhd"):
         return _mastering_options(info, encoder, pix_fmt)
+    if encoder == "libx264" and info.hdr:
+        return {"x264-params": ":".join(f"{_X264_NAMES.get(k, k)}={v}" for k, v in info.hdr.items())}
     if encoder == "libx265":
         hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
         few = ":bframes=0" if info.frames <= FEW_FRAMES else ""
@@ -97,7 +102,9 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         return {"b": "60M", "deadline": "good", "cpu-used": "2"}
     if encoder == "ffv1":
         return {"level": "3", "slicecrc": "1"}
-    if encoder in _QSCALE_ENCODERS:
+    if encoder == "libwebp":
+        return {"quality": _WEBP_QUALITY}
+    if encoder not in _OWN_QUALITY:
         return {"flags": "+qscale", "global_quality": str(_QSCALE * _FF_QP2LAMBDA), "qmin": "1"}
     return {}
 

@@ -16,7 +16,8 @@ from vremove_cli import atomic
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_input, open_output
-from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
+from vremove_cli.media.encoder_clock import EncoderClock, encoder_rate, frame_rate
+from vremove_cli.media.encoder_context import EncodeSpec, configure_encoder, to_format
 from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
@@ -25,8 +26,12 @@ from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open
 
 # Containers without negative times.
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
+# Containers that store a frame rate, and no times.
+_COUNTS_FRAMES = ("avi", "mxf")
 # Containers whose edit list hides negative times of audio, but not of the video stream.
 _EDIT_LISTS = ("mp4", "mov")
+_MICROSECONDS = 1_000_000  # in a second
+_MPEG_PRELOAD = Fraction(1, 2)  # seconds for which FFmpeg's muxer of program streams lets a decoder collect data
 
 
 class Writer(Protocol):
@@ -58,8 +63,8 @@ class VideoWriter:
         shift: int,
     ) -> None:
         self._container, self._stream, self._info, self._spec = container, stream, info, spec
-        self._copier, self._shift = copier, shift
-        self._durations = {p + shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
+        self._copier = copier
+        self._clock = EncoderClock(info.times, 1 / encoder_rate(info.times, spec.encoder), shift)
         self._palette = _PaletteGraph(info) if spec.encoder == "gif" else None
 
     def write(self, frame: Frame) -> None:
@@ -70,7 +75,7 @@ class VideoWriter:
             raw = self._palette.convert(frame.raw)
         else:
             raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
-        raw.pts, raw.time_base = times.pts[frame.index] + self._shift, times.time_base
+        self._clock.number(raw, frame.index)
         raw.pict_type = 0
         self._mux(self._stream.encode(raw))
 
@@ -81,10 +86,9 @@ class VideoWriter:
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
-            if packet.time_base == self._info.times.time_base:
-                packet.duration = self._durations.get(packet.pts, packet.duration)
-            if self._spec.encoder == "libx265" and len(self._durations) <= FEW_FRAMES:
+            if self._spec.encoder == "libx265" and self._info.frames <= FEW_FRAMES:
                 packet.dts = packet.pts  # such clips have no B-frames
+            self._clock.restore(packet)
             self._container.mux(packet)
 
 
@@ -147,12 +151,19 @@ def check_output(output: str, info: ClipInfo, spec: EncodeSpec, *, overwrite: bo
 
 def _time_shift(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> int:
     """Return the ticks by which all times are moved, so that a container without negative times holds them."""
-    starts = [info.times.pts[0] * info.times.time_base]
     if container in _FROM_ZERO:
-        starts += [Fraction(p.start) for p in plans if p.action != "drop" and p.start]
-    elif container not in _EDIT_LISTS:
+        start = _start(info, plans)
+    elif container in _EDIT_LISTS:
+        start = _start(info, ())
+    else:
         return 0
-    return max(0, -math.floor(min(starts) / info.times.time_base))
+    return max(0, -math.floor(start / info.times.time_base))
+
+
+def _start(info: ClipInfo, plans: tuple[StreamPlan, ...]) -> Fraction:
+    """Return the seconds at which the first of the streams starts."""
+    others = [Fraction(p.start) for p in plans if p.action != "drop" and p.start]
+    return min([info.times.pts[0] * info.times.time_base, *others])
 
 
 @contextmanager
@@ -163,7 +174,7 @@ def _open_video_writer(
     seconds = shift * info.times.time_base
     streams: list[VideoStream] = []
     with (
-        open_output(path, spec.container, _mux_options(info, spec.container)) as container,
+        open_output(path, spec.container, _mux_options(info, spec.container, plans)) as container,
         open_copier(
             info, container, plans, seconds, lambda: streams.append(_add_video(container, info, spec))
         ) as copier,
@@ -174,7 +185,7 @@ def _open_video_writer(
         writer.close()
 
 
-def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
+def _mux_options(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> dict[str, str]:
     """Return the muxer's options that keep times and tags."""
     if container in _EDIT_LISTS:
         # The track's clock keeps every tick. The movie's clock would round an initial gap, so it gets the same rate.
@@ -186,16 +197,20 @@ def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
         return options
     if container == "mpegts":
         return {"mpegts_copyts": "1", "avoid_negative_ts": "disabled"}
+    if container == "mpeg" and 0 < _start(info, plans) < _MPEG_PRELOAD:
+        return {"preload": str(round(_start(info, plans) * _MICROSECONDS))}  # with the usual one all times move
+    if container == "nut":
+        return {"avoid_negative_ts": "disabled"}
     if container == "gif" and info.container == "gif":
         return {"loop": str(loop_count(info.path))}
     return {}
 
 
 def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> VideoStream:
-    rate = info.times.rate.limit_denominator(MAX_RATE_DENOMINATOR)
+    rate = encoder_rate(info.times, spec.encoder)
     stream = cast(VideoStream, container.add_stream(spec.encoder, rate=rate, options=spec.options))
-    configure_encoder(stream.codec_context, spec, info, info.times.time_base)
-    stream.time_base = info.times.time_base
+    configure_encoder(stream.codec_context, spec, info, rate)
+    stream.time_base = _stream_clock(info, spec.container)
     if spec.encoder == "gif":
         stream.pix_fmt = "pal8"
         stream.codec_context.options = {}
@@ -206,6 +221,13 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
     if info.matrix:
         stream.set_display_matrix(list(info.matrix))
     return stream
+
+
+def _stream_clock(info: ClipInfo, container: str) -> Fraction:
+    """Return the seconds in a tick of the output's times: the clip's, or one frame where a container counts frames."""
+    if container in _COUNTS_FRAMES and info.times.constant:
+        return 1 / frame_rate(info.times)
+    return info.times.time_base
 
 
 def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, shift: Fraction) -> None:
