@@ -65,7 +65,7 @@ def image_path(output: str, info: ClipInfo, index: int) -> Path:
     if info.frames == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS and not sequence.has_number(output):
         return Path(output)
     number = info.file_numbers[index] if info.files else index
-    source = Path(info.files[index]) if info.files else Path(f"{number:06d}{image_suffix(output, info)}")
+    source = Path(info.files[index]) if info.files else Path(sequence.picture_name(number, image_suffix(output, info)))
     return sequence.output_name(output, source, number)
 
 
