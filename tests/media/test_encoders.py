@@ -5,15 +5,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from support.clips import packets_of, write_clip, write_masks
+from support.clips import packets_of, planes_of, scene, write_clip, write_masks
 from vremove_cli import erase
+from vremove_cli.errors import UsageError
 from vremove_cli.media.encoder_choice import choose_encoder
 from vremove_cli.media.encoder_clock import encoder_rate, frame_rate
 from vremove_cli.media.encoder_options import EncoderOptions
 from vremove_cli.media.read import open_clip
 from vremove_cli.media.timing import FrameTimes
+from vremove_cli.media.write import open_writer
 
 HDR = {"master-display": "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)", "max-cll": "1000,400"}
 NTSC = Fraction(1001, 30000)
@@ -106,9 +109,63 @@ def test_h264_keeps_hdr_metadata(tmp_path: Path) -> None:
     assert open_clip(str(erased(clip, tmp_path, "out.mp4", codec="h264"))).info.hdr == HDR
 
 
-@pytest.mark.parametrize(("codec", "pix_fmt"), [("msmpeg4v2", "yuv420p"), ("asv1", "yuv420p")])
-def test_every_lossy_encoder_has_a_quality(tmp_path: Path, codec: str, pix_fmt: str) -> None:
-    """FFmpeg's own default is 200 kbit/s, whatever the size."""
-    clip = write_clip(tmp_path / "clip.avi", codec=codec, pix_fmt=pix_fmt)
-    spec = choose_encoder(open_clip(str(clip)).info, "out.avi", EncoderOptions(), [])
-    assert spec.options["flags"] == "+qscale"
+def noisy(t: int, width: int, height: int) -> np.ndarray:
+    """A scene that does not compress well."""
+    noise = np.random.default_rng(t).integers(-12, 13, (height, width, 1))
+    return np.clip(scene(t, width, height) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("mpeg1video", "out.mpg"), ("mpeg2video", "out.mpg"), ("mpeg4", "out.mp4"), ("msmpeg4v2", "out.avi"),
+        ("msmpeg4v3", "out.avi"), ("wmv1", "out.avi"), ("wmv2", "out.avi"), ("flv1", "out.flv"), ("h263", "out.3gp"),
+        ("h263p", "out.avi"), ("h261", "out.nut"), ("mjpeg", "out.mov"), ("speedhq", "out.nut"), ("asv2", "out.avi"),
+        ("jpeg2000", "out.mov"), ("magicyuv", "out.avi"), ("yuv4", "out.mov"),
+    ],
+)  # fmt: skip
+def test_every_encoder_keeps_the_picture(tmp_path: Path, codec: str, name: str) -> None:
+    """FFmpeg's own default is 200 kbit/s, whatever the size, which leaves 28 to 34 dB."""
+    clip = write_clip(
+        tmp_path / "clip.mkv", codec="ffv1", size=(352, 288), frames=3, picture=noisy, colour=(1, 1, 1, 1)
+    )
+    info = open_clip(str(clip)).info
+    spec = choose_encoder(info, name, EncoderOptions(codec=codec), [])
+    with open_writer(str(tmp_path / name), info, spec, (), overwrite=False) as writer:
+        for frame in open_clip(str(clip)).frames():
+            writer.write(frame)
+    for before, after in zip(planes_of(clip), planes_of(tmp_path / name), strict=True):
+        if "yuvj" in spec.pix_fmt:
+            continue
+        error = np.mean((before[0].astype(float) - after[0].astype(float)) ** 2)
+        assert error == 0 if spec.lossless else 10 * np.log10(255**2 / error) > 37
+
+
+@pytest.mark.parametrize(("codec", "pix_fmt", "name"), [("svq1", "yuv410p", "a.mov"), ("asv1", "yuv420p", "a.avi")])
+def test_an_encoder_that_loses_too_much_is_not_used(tmp_path: Path, codec: str, pix_fmt: str, name: str) -> None:
+    info = open_clip(str(write_clip(tmp_path / name, codec=codec, pix_fmt=pix_fmt))).info
+    notes: list[str] = []
+    assert choose_encoder(info, name, EncoderOptions(), notes).encoder == "libx264"
+    assert f"{codec} cannot be written without a loss that shows: h264 is used" in notes
+    with pytest.raises(UsageError, match="loss that shows"):
+        choose_encoder(info, name, EncoderOptions(codec=codec), [])
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv444p10le", "gbrp16le"])
+def test_a_codec_whose_pixel_format_the_container_cannot_tag_is_passed_over(tmp_path: Path, pix_fmt: str) -> None:
+    """Matroska holds raw video by its four-character code, which most formats of more than 8 bits lack."""
+    clip = write_clip(tmp_path / "clip.nut", codec="rawvideo", pix_fmt=pix_fmt)
+    notes: list[str] = []
+    spec = choose_encoder(open_clip(str(clip)).info, "out.mkv", EncoderOptions(), notes)
+    assert spec.pix_fmt == pix_fmt
+    assert any("rawvideo cannot hold" in n for n in notes)
+    assert seconds(erased(clip, tmp_path, "out.mkv")) == [Fraction(i, 25) for i in range(10)]
+
+
+@pytest.mark.parametrize("suffix", [".3gp", ".3g2"])
+def test_clips_of_old_phones_come_back(tmp_path: Path, suffix: str) -> None:
+    clip = write_clip(tmp_path / f"clip{suffix}", codec="h263", size=(176, 144), frames=5, audio="aac")
+    result = Path(erase(str(clip), mask=str(write_masks(tmp_path / "m", frames=5, size=(176, 144)))).output)
+    assert result.name == f"clip.clean{suffix}"
+    assert seconds(result) == seconds(clip)
+    assert packets_of(result, "audio") == packets_of(clip, "audio")

@@ -14,12 +14,18 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.encoder_context import (
     EncodeSpec,
-    encoder_accepts,
+    can_write,
     encoder_formats,
     nearest_formats,
     sibling_layout,
 )
-from vremove_cli.media.encoder_options import HDR_ENCODERS, EncoderOptions, encoder_options, encoder_threads
+from vremove_cli.media.encoder_options import (
+    HDR_ENCODERS,
+    EncoderOptions,
+    encoder_options,
+    encoder_threads,
+    has_quality,
+)
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
 # FFmpeg's muxer by file suffix.
@@ -27,6 +33,8 @@ CONTAINERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
+    ".3gp": "3gp",
+    ".3g2": "3g2",
     ".mkv": "matroska",
     ".webm": "webm",
     ".avi": "avi",
@@ -69,6 +77,8 @@ _ALIASES = {"x264": "h264", "x265": "hevc", "h265": "hevc", "dnxhr": "dnxhd", "j
 _FALLBACKS = {
     "mp4": ("h264", "hevc", "av1", "vp9"),
     "mov": ("h264", "hevc", "prores"),
+    "3gp": ("h264",),
+    "3g2": ("h264",),
     "webm": ("vp9", "av1"),
     "matroska": ("h264", "hevc", "vp9", "av1", "ffv1"),
     "avi": ("h264", "ffv1"),
@@ -170,10 +180,16 @@ def _same_samples(
         if spec is not None:
             expected = _ALIASES.get(choice.codec or "", choice.codec) or info.codec
             if family != expected and not info.is_sequence:
-                size = f"{info.width}x{info.height}"
-                notes.append(f"{expected} cannot hold {size} {info.edit_fmt} here: {family} is used")
+                notes.append(f"{_why_not(info, container, expected)}: {family} is used")
             return spec
     return None
+
+
+def _why_not(info: ClipInfo, container: str, family: str) -> str:
+    """Return why a codec family is not used."""
+    if not has_quality(_encoder_of(family)):
+        return f"{family} cannot be written without a loss that shows"
+    return f"{family} cannot hold {info.width}x{info.height} {info.edit_fmt} in {container}"
 
 
 def _try_exact(
@@ -195,6 +211,8 @@ def _converted(
     for family in families:
         spec = _candidate(info, container, family, choice, exact=False)
         if spec is not None:
+            if info.codec not in families and not info.is_sequence and not choice.codec:
+                notes.append(f"{_why_not(info, container, info.codec)}: {family} is used")
             notes.append(f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt} for {spec.encoder}")
             return spec
     return None
@@ -218,7 +236,7 @@ def _families(info: ClipInfo, container: str, choice: EncoderOptions) -> list[st
         UsageError: The user's codec is not a video codec or has no encoder.
     """
     if not choice.codec:
-        own = [] if info.is_sequence else [info.codec]
+        own = [info.codec] if not info.is_sequence and has_quality(_encoder_of(info.codec)) else []
         others = _FALLBACKS.get(container, ())
         if info.hdr:
             others = tuple(sorted(others, key=lambda family: family not in _HDR_FAMILIES))
@@ -230,6 +248,8 @@ def _families(info: ClipInfo, container: str, choice: EncoderOptions) -> list[st
         raise UsageError(f"no encoder for '{choice.codec}'", _KNOWN_CODECS) from error
     if kind != "video":
         raise UsageError(f"'{choice.codec}' is no video codec", _KNOWN_CODECS)
+    if not has_quality(_encoder_of(family)):
+        raise UsageError(f"'{choice.codec}' cannot be written without a loss that shows", _KNOWN_CODECS)
     return [family]
 
 
@@ -262,7 +282,7 @@ def _candidate(
                 continue
             options = encoder_options(info, container, encoder, pix_fmt, choice)
             spec = EncodeSpec(container, encoder, pix_fmt, options, encoder_threads(encoder))
-            if encoder_accepts(spec, info):
+            if can_write(spec, info):
                 return spec
     return None
 
@@ -323,10 +343,10 @@ def _image_spec(info: ClipInfo, output: str, choice: EncoderOptions, notes: list
     if encoder == "mjpeg":  # a JPEG file is full range by definition: limited-range samples must be converted
         exact = [f for f in exact if "yuvj" in f or info.colour.full(info.layout)]
     tried = [choice.pix_fmt] if choice.pix_fmt else [*exact, *nearest_formats(info.edit_fmt, formats)]
-    options = encoder_options(info, SEQUENCE, encoder, info.edit_fmt, choice)
-    for pix_fmt in tried:
+    for pix_fmt in (f for f in tried if f in formats):
+        options = encoder_options(info, SEQUENCE, encoder, pix_fmt, choice)
         spec = EncodeSpec(SEQUENCE, encoder, pix_fmt, options, 1)
-        if pix_fmt in formats and encoder_accepts(spec, info):
+        if can_write(spec, info):
             if pix_fmt not in exact:
                 notes.append(f"pixels are converted from {info.edit_fmt} to {pix_fmt} for {encoder}")
             return spec

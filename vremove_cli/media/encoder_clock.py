@@ -14,6 +14,7 @@ from vremove_cli.media.timing import FrameTimes
 # Frames a second of cinema, television and screens, and those of NTSC, which are 1000/1001 of whole numbers.
 _USUAL_RATES = tuple(Fraction(n) for n in (24, 25, 30, 50, 60, 48, 100, 120, 15, 12, 10))
 _NTSC_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60, 48, 120, 15))
+_COUNTS_FRAMES = ("avi", "mxf")  # containers that store a frame rate, and no times
 _MAX_CLOCK = 60000  # ticks a second; MPEG-4 allows 65535, the least of the encoders without a list of rates
 
 
@@ -45,6 +46,13 @@ def encoder_rate(times: FrameTimes, encoder: str) -> Fraction:
     if allowed:
         return min(allowed, key=lambda r: abs(r - rate))
     return 1 / (1 / rate).limit_denominator(_MAX_CLOCK)
+
+
+def stream_clock(times: FrameTimes, container: str) -> Fraction:
+    """Return the seconds in a tick of the output's times: the clip's, or one frame where a container counts frames."""
+    if container in _COUNTS_FRAMES and times.constant:
+        return 1 / frame_rate(times)
+    return times.time_base
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,16 @@ _PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "li
 HDR_ENCODERS = ("libx264", "libx265", "libsvtav1")  # those that write static HDR metadata
 # Profile of prores_ks by the codec's tag: proxy, LT, standard, HQ, 4444, 4444 XQ.
 _PRORES_PROFILES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
-# Encoders with a quality of their own. The others of FFmpeg that lose anything have a fixed quantiser scale.
-_OWN_QUALITY = (*_CRF, "prores_ks", "dnxhd", "cfhd", "libwebp", *LOSSLESS)
+# Encoders with a quality of their own.
+_OWN_QUALITY = (*_CRF, "prores_ks", "dnxhd", "cfhd", "libwebp", "gif", *LOSSLESS)
+# Encoders that keep the picture with a fixed quantiser scale: 38 to 44 dB at _QSCALE, on a scene with noise.
+_QUANTISER = (
+    "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "flv", "h261", "h263", "h263p",
+    "mjpeg", "speedhq", "asv2",
+)  # fmt: skip
 _QSCALE = 2  # 1 is the best of 31
-_WEBP_QUALITY = "95"  # of 100
+_WEBP_QUALITY = "100"  # of 100: 43 dB, as the quantiser scale of JPEG gives
+_LOSSLESS_OPTIONS = {"ffv1": {"level": "3", "slicecrc": "1"}, "jpeg2000": {"pred": "dwt53"}}  # a reversible wavelet
 _FF_QP2LAMBDA = 118  # lambda units in one step of a quantiser scale (libavutil/avutil.h)
 _MAX_THREADS = 16
 # Containers without presentation times of their own: frames reordered by B-frames would come back elsewhere.
@@ -47,6 +53,11 @@ class EncoderOptions:
     crf: int | None = None
     preset: str | None = None
     pix_fmt: str | None = None
+
+
+def has_quality(encoder: str) -> bool:
+    """Return whether an encoder keeps the picture. FFmpeg gives 200 kbit/s to one without a rule, whatever its size."""
+    return encoder in _OWN_QUALITY or encoder in _QUANTISER
 
 
 def encoder_threads(encoder: str) -> int:
@@ -100,11 +111,11 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         return {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
     if encoder == "libvpx":
         return {"b": "60M", "deadline": "good", "cpu-used": "2"}
-    if encoder == "ffv1":
-        return {"level": "3", "slicecrc": "1"}
+    if encoder in _LOSSLESS_OPTIONS:
+        return _LOSSLESS_OPTIONS[encoder]
     if encoder == "libwebp":
-        return {"quality": _WEBP_QUALITY}
-    if encoder not in _OWN_QUALITY:
+        return {"lossless": "1"} if sibling_layout(pix_fmt).model == "rgb" else {"quality": _WEBP_QUALITY}
+    if encoder in _QUANTISER:
         return {"flags": "+qscale", "global_quality": str(_QSCALE * _FF_QP2LAMBDA), "qmin": "1"}
     return {}
 

@@ -16,7 +16,7 @@ from vremove_cli import atomic
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_input, open_output
-from vremove_cli.media.encoder_clock import EncoderClock, encoder_rate, frame_rate
+from vremove_cli.media.encoder_clock import EncoderClock, encoder_rate, stream_clock
 from vremove_cli.media.encoder_context import EncodeSpec, configure_encoder, to_format
 from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
@@ -26,10 +26,8 @@ from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open
 
 # Containers without negative times.
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
-# Containers that store a frame rate, and no times.
-_COUNTS_FRAMES = ("avi", "mxf")
 # Containers whose edit list hides negative times of audio, but not of the video stream.
-_EDIT_LISTS = ("mp4", "mov")
+_EDIT_LISTS = ("mp4", "mov", "3gp", "3g2")
 _MICROSECONDS = 1_000_000  # in a second
 _MPEG_PRELOAD = Fraction(1, 2)  # seconds for which FFmpeg's muxer of program streams lets a decoder collect data
 
@@ -210,7 +208,7 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
     rate = encoder_rate(info.times, spec.encoder)
     stream = cast(VideoStream, container.add_stream(spec.encoder, rate=rate, options=spec.options))
     configure_encoder(stream.codec_context, spec, info, rate)
-    stream.time_base = _stream_clock(info, spec.container)
+    stream.time_base = stream_clock(info.times, spec.container)
     if spec.encoder == "gif":
         stream.pix_fmt = "pal8"
         stream.codec_context.options = {}
@@ -221,13 +219,6 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
     if info.matrix:
         stream.set_display_matrix(list(info.matrix))
     return stream
-
-
-def _stream_clock(info: ClipInfo, container: str) -> Fraction:
-    """Return the seconds in a tick of the output's times: the clip's, or one frame where a container counts frames."""
-    if container in _COUNTS_FRAMES and info.times.constant:
-        return 1 / frame_rate(info.times)
-    return info.times.time_base
 
 
 def _copy_tags(info: ClipInfo, container: OutputContainer, video: VideoStream, shift: Fraction) -> None:
