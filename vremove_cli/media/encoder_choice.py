@@ -26,6 +26,7 @@ from vremove_cli.media.encoder_options import (
     encoder_threads,
     has_quality,
 )
+from vremove_cli.media.picture_metadata import holds_orientation, lost_metadata
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
 # FFmpeg's muxer by file suffix.
@@ -145,6 +146,7 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
     if info.hdr and spec.encoder not in HDR_ENCODERS:
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
+    notes += lost_metadata(info, spec)
     return spec
 
 
@@ -338,6 +340,8 @@ def _image_spec(info: ClipInfo, output: str, choice: EncoderOptions, notes: list
     if suffix not in IMAGE_ENCODERS:
         raise UsageError(f"images of kind '{suffix}' cannot be written", "use .png, .tif or .jpg")
     encoder = IMAGE_ENCODERS[suffix]
+    if not (info.orientation.identity or holds_orientation(encoder)):
+        raise UsageError(f"'{suffix}' images cannot say that they are shown turned", "use .png, .tif or .jpg")
     formats = encoder_formats(encoder) or []
     exact = [info.edit_fmt, *SAME_SAMPLES.get(info.edit_fmt, ())]
     if encoder == "mjpeg":  # a JPEG file is full range by definition: limited-range samples must be converted
