@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.composite import PlateResult
 from vremove_cli.job.estimate import check_resources
 from vremove_cli.job.events import Emit, Note, TaskDone, silent
@@ -346,8 +346,14 @@ def _check_masks(plan: Plan, folder: WorkFolder) -> None:
     if plates and not any(r is None or r.recovered + r.doubtful + r.unseen for r in plates):
         raise nothing_to_erase("nothing is left of the mask after --grow shrank it")
     if full == frames:
-        raise nothing_to_erase(
-            "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
+        raise NothingError(
+            "the mask file covers the whole picture on every frame",
+            "white means erase: add --invert-mask if it is black",
+        )
+    if plates and sum(r.unseen for r in plates if r) == plan.span.length * plan.clip.width * plan.clip.height:
+        raise NothingError(
+            "the mask covers the whole picture on every frame once it is grown",
+            "give a smaller --grow or a smaller mask",
         )
 
 
