@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -169,3 +170,37 @@ def test_clips_of_old_phones_come_back(tmp_path: Path, suffix: str) -> None:
     assert result.name == f"clip.clean{suffix}"
     assert seconds(result) == seconds(clip)
     assert packets_of(result, "audio") == packets_of(clip, "audio")
+
+
+@pytest.mark.parametrize(("name", "rounded"), [("a.mkv", "1/1000"), ("a.mp4", ""), ("a.nut", ""), ("a.ts", "")])
+def test_times_that_a_container_rounds_are_noted(tmp_path: Path, name: str, rounded: str) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", time_base=Fraction(1, 30000), pts=[1001 * i for i in range(10)])
+    notes: list[str] = []
+    choose_encoder(open_clip(str(clip)).info, name, EncoderOptions(), notes)
+    assert [n.split()[4] for n in notes if "rounded" in n] == ([rounded] if rounded else [])
+
+
+def test_no_times_are_rounded_where_the_container_holds_them(tmp_path: Path) -> None:
+    notes: list[str] = []
+    choose_encoder(open_clip(str(write_clip(tmp_path / "clip.mp4"))).info, "a.mkv", EncoderOptions(), notes)
+    assert not [n for n in notes if "rounded" in n]
+
+
+def test_sound_starts_on_its_own_tick(tmp_path: Path) -> None:
+    """The movie's clock rounds the gap before a stream, and the video's ticks may be coarser than the sound's."""
+    plain = write_clip(
+        tmp_path / "plain.mov", audio="pcm_s16le", time_base=Fraction(1, 600), pts=list(range(0, 240, 24))
+    )
+    clip = tmp_path / "clip.mov"
+    clocks = {"video_track_timescale": "600", "movie_timescale": "48000"}
+    with av.open(str(plain)) as source, av.open(str(clip), "w", options=clocks) as target:
+        outs = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                packet.pts, packet.dts = packet.pts + 1001, packet.dts + 1001
+            packet.stream = outs[packet.stream.index]
+            target.mux(packet)
+    assert sound_lag(clip) == Fraction(1001, 48000)
+    assert sound_lag(erased(clip, tmp_path)) == Fraction(1001, 48000)

@@ -12,6 +12,7 @@ import av
 from vremove_cli.errors import MediaError, UsageError, VremoveError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
+from vremove_cli.media.encoder_clock import rounding_clock
 from vremove_cli.media.encoder_context import (
     EncodeSpec,
     can_write,
@@ -147,6 +148,9 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
     if info.hdr and spec.encoder not in HDR_ENCODERS:
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
     notes += lost_metadata(info, spec)
+    clock = rounding_clock(info.times, spec.container)
+    if clock:
+        notes.append(f"times are rounded to 1/{clock.denominator} s: {spec.container} has no finer ones")
     return spec
 
 

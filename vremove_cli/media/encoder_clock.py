@@ -15,6 +15,11 @@ from vremove_cli.media.timing import FrameTimes
 _USUAL_RATES = tuple(Fraction(n) for n in (24, 25, 30, 50, 60, 48, 100, 120, 15, 12, 10))
 _NTSC_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60, 48, 120, 15))
 _COUNTS_FRAMES = ("avi", "mxf")  # containers that store a frame rate, and no times
+# Seconds in a tick of containers that have one clock, as FFmpeg writes them.
+_FIXED_CLOCKS = {
+    "matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "flv": Fraction(1, 1000), "gif": Fraction(1, 100),
+    "mpegts": Fraction(1, 90000), "mpeg": Fraction(1, 90000),
+}  # fmt: skip
 _MAX_CLOCK = 60000  # ticks a second; MPEG-4 allows 65535, the least of the encoders without a list of rates
 
 
@@ -53,6 +58,16 @@ def stream_clock(times: FrameTimes, container: str) -> Fraction:
     if container in _COUNTS_FRAMES and times.constant:
         return 1 / frame_rate(times)
     return times.time_base
+
+
+def rounding_clock(times: FrameTimes, container: str) -> Fraction | None:
+    """Return the seconds in a tick of a container that cannot hold all of a clip's times; None if it can."""
+    clock = _FIXED_CLOCKS.get(container)
+    if clock is None:
+        return None
+    ticks = times.time_base / clock
+    fits = all((p - times.pts[0]) * ticks.numerator % ticks.denominator == 0 for p in times.pts)
+    return None if fits else clock
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from vremove_cli.media.streams import PacketCopier, StreamPlan, clean_tags, open
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
 # Containers whose edit list hides negative times of audio, but not of the video stream.
 _EDIT_LISTS = ("mp4", "mov", "3gp", "3g2")
+_MOST_TICKS = (1 << 31) - 1  # a second, of FFmpeg's option for the movie's clock
 _MICROSECONDS = 1_000_000  # in a second
 _MPEG_PRELOAD = Fraction(1, 2)  # seconds for which FFmpeg's muxer of program streams lets a decoder collect data
 
@@ -186,9 +187,9 @@ def _open_video_writer(
 def _mux_options(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> dict[str, str]:
     """Return the muxer's options that keep times and tags."""
     if container in _EDIT_LISTS:
-        # The track's clock keeps every tick. The movie's clock would round an initial gap, so it gets the same rate.
-        ticks = str(info.times.time_base.denominator)
-        options = {"video_track_timescale": ticks, "movie_timescale": ticks}
+        # The track's clock keeps every tick. The movie's clock would round the gap before a stream starts.
+        ticks = info.times.time_base.denominator
+        options = {"video_track_timescale": str(ticks), "movie_timescale": str(_movie_ticks(ticks, plans))}
         # Tags such as com.apple.quicktime.location need an mdta list of tags, which cannot hold cover art.
         if info.rich_tags and not any(s.picture for s in info.streams):
             options["movflags"] = "+use_metadata_tags"
@@ -202,6 +203,12 @@ def _mux_options(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) 
     if container == "gif" and info.container == "gif":
         return {"loop": str(loop_count(info.path))}
     return {}
+
+
+def _movie_ticks(ticks: int, plans: tuple[StreamPlan, ...]) -> int:
+    """Return the ticks a second in which all streams start on a tick; the video's own if there are too many."""
+    common = math.lcm(ticks, *(Fraction(p.start).denominator for p in plans if p.action != "drop" and p.start))
+    return common if common <= _MOST_TICKS else ticks
 
 
 def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> VideoStream:
