@@ -203,6 +203,12 @@ def refuse_existing(target: str | Path, *, overwrite: bool, option: str = "-o") 
         )
 
 
+def refuse_dash(target: str) -> None:
+    """Raise `UsageError` for `-`, which other programs take for standard output."""
+    if Path(target).name == "-":
+        raise UsageError("nothing is written to standard output", "name a file, as in -o clip.clean.mp4")
+
+
 def _ends(target: Path, keep_suffix: bool) -> tuple[str, str]:
     """Return how a target's hidden names begin and end."""
     return (f".{target.stem}.", f".part{target.suffix}") if keep_suffix else (f".{target.name}.", ".part")

@@ -94,7 +94,7 @@ MASKS = {
     "missing mask": (lambda d: d / "no.mkv", 3, "does not exist"),
     "mask of another length": (lambda d: write_masks(d / "m", frames=7), 2, "has 7 frames and the clip 10"),
     "empty mask": (lambda d: empty_masks(d / "m"), 4, "empty on every frame"),
-    "full mask": (lambda d: full_masks(d / "m"), 4, "covers the whole picture"),
+    "full mask": (lambda d: full_masks(d / "m"), 4, "mask file covers the whole picture"),
     "mask that is no mask": (lambda d: touch(d / "m.mkv", b"x" * 400), 3, "cannot be read"),
     "empty mask folder": (lambda d: folder(d / "m"), 3, "holds no images"),
 }
@@ -104,6 +104,12 @@ MASKS = {
 def test_masks(vremove: Vremove, clip: Path, tmp_path: Path, name: str) -> None:
     make, status, says = MASKS[name]
     assert_refused(vremove, tmp_path, status, says, "erase", clip, "--mask", make(tmp_path))
+
+
+def test_a_mask_that_covers_everything_once_it_is_grown(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
+    """Nothing is left to fill from; the mask file itself is not to blame."""
+    masks = write_masks(tmp_path / "m")
+    assert_refused(vremove, tmp_path, 4, "once it is grown", "erase", clip, "--mask", masks, "--grow", "90")
 
 
 def test_the_mask_is_never_the_output(vremove: Vremove, clip: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vremove_cli.atomic import refuse_existing
+from vremove_cli.atomic import refuse_dash, refuse_existing
 from vremove_cli.commands.signature import Given, command, reporting
 from vremove_cli.errors import UsageError
 from vremove_cli.job.file_options import FileOptions
@@ -26,6 +26,7 @@ def frame(
     vremove frame clip.mp4 --at 4.5s --grid -o grid.png
     """
     with reporting(given, source) as console:
+        refuse_dash(output)
         target = Path(output)
         if target.suffix.lower() != ".png":
             raise UsageError(f"{output} must be a .png", "name it frame.png")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vremove_cli.atomic import refuse_existing
+from vremove_cli.atomic import refuse_dash, refuse_existing
 from vremove_cli.compose import blend
 from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import spread_evenly
@@ -39,6 +39,7 @@ def check_exports(exports: Exports, request: Request, *, overwrite: bool) -> Non
     """Raise `UsageError` for a path that cannot or must not be written, before any work."""
     taken = {Path(p).resolve() for p in (request.input, request.output, *request.given_files)}
     for target in (*exports.layers, *filter(None, (exports.write_preview,))):
+        refuse_dash(target)
         if Path(target).resolve() in taken:
             raise UsageError(f"{target} is used already", "give every output a name of its own")
         taken.add(Path(target).resolve())

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vremove_cli.atomic import refuse_existing
+from vremove_cli.atomic import refuse_dash, refuse_existing
 from vremove_cli.errors import UsageError
 from vremove_cli.job.exports import check_exports
 from vremove_cli.job.request import Exports, Request, request_from
@@ -69,7 +69,7 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
 
     Args:
         source: The clip.
-        output: The result; None for the default beside the clip; a folder for the default name in it.
+        output: The result; None for the default beside the clip.
         options: Values by option name.
 
     Raises:
@@ -81,14 +81,40 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
     source = os.path.abspath(source)
     target = output or default_output(source)
     source, options = _from_void_folder(source, options)
-    if target.endswith("/") or (Path(target).is_dir() and not sequence.is_sequence(source)):
-        target = str(Path(target) / Path(default_output(source)).name)
-    folder = Path(target).absolute().parent
+    target = resolved_output(target, source)
+    folder = Path(target).parent
     if not folder.is_dir() and container_of(target, images=sequence.is_sequence(source)) != SEQUENCE:
         raise UsageError(f"the folder {folder} does not exist", "make it, or choose another output with -o")
-    request = request_from(source, str(Path(target).absolute()), options)
+    request = request_from(source, target, options)
     _check_quadmask(request)
     return request
+
+
+def resolved_output(output: str, source: str) -> str:
+    """Return the absolute path of what an output names.
+
+    A folder takes the clip under its default name. A new one, written with a slash, is itself the output: a folder of
+    pictures. So is any folder where the source is one, too.
+
+    Raises:
+        UsageError: It is `-`, or may be a video as well as a folder of pictures.
+    """
+    refuse_dash(output)
+    path, is_folder, pictures = Path(output).absolute(), output.endswith(("/", os.sep)), sequence.is_sequence(source)
+    if path.is_dir() and (is_folder or not pictures):
+        inside = path / Path(default_output(source)).name
+        if not pictures and (path / sequence.picture_name(0)).exists():
+            raise UsageError(
+                f"{output} holds pictures of an earlier job",
+                f"write {inside} for a video, or {path / '%06d.png'} for pictures",
+            )
+        return str(inside)
+    if not (path.suffix or is_folder or pictures):
+        raise UsageError(
+            f"{output} has no ending, and there is no such folder",
+            f"write {output}.mp4 for a video, or {output}/ for a folder of pictures",
+        )
+    return str(path)
 
 
 def _check_quadmask(request: Request) -> None:

@@ -25,7 +25,6 @@ from vremove_cli.weights.store import Checkpoint
 
 SCHEMA = 12
 EMPTY_MASK = "the mask is empty on every frame"
-FULL_MASK = "the mask covers the whole picture on every frame (white means erase; see --invert-mask)"
 SHRUNK_MASK = "nothing is left of the mask after --grow shrank it"
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
 _WATCH_EVERY = 10.0  # seconds between looks at the inputs while a stage runs
@@ -239,6 +238,13 @@ def _state_of(path: str) -> list[tuple[int, ...]]:
     except OSError:
         return []
     return [(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)]
+
+
+def full_mask() -> NothingError:
+    """Return the error of a mask file that leaves nothing of the picture."""
+    return NothingError(
+        "the mask file covers the whole picture on every frame", "white means erase: add --invert-mask if it is black"
+    )
 
 
 def nothing_to_erase(what: str) -> NothingError:

@@ -11,7 +11,14 @@ from vremove_cli.errors import UsageError
 from vremove_cli.job.delivery import complete, deliver, order_of
 from vremove_cli.job.estimate import check_resources, expected
 from vremove_cli.job.events import Emit, silent
-from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request, planned_folder, report_path
+from vremove_cli.job.output_paths import (
+    check_targets,
+    default_work_folder,
+    make_request,
+    planned_folder,
+    report_path,
+    resolved_output,
+)
 from vremove_cli.job.plan import InputWatch, Plan, check_input
 from vremove_cli.job.render import Summary, render
 from vremove_cli.job.report import result_of
@@ -80,9 +87,10 @@ def run_finish(
         raise UsageError(f"{len(missing)} task(s) are not done ({missing[0]} ...)", f"run `vremove work {path}` first")
     check_masks(plan, folder)
     if output:
-        if not Path(output).absolute().parent.is_dir():
-            raise UsageError(f"the folder {Path(output).absolute().parent} does not exist", "make it first")
-        plan = replace(plan, request=replace(plan.request, output=str(Path(output).absolute())))
+        output = resolved_output(output, plan.request.input)
+        if not Path(output).parent.is_dir():
+            raise UsageError(f"the folder {Path(output).parent} does not exist", "make it first")
+        plan = replace(plan, request=replace(plan.request, output=output))
         if container_of(output, images=plan.clip.is_sequence) != plan.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
     exports = exports or Exports()

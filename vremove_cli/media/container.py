@@ -179,8 +179,10 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     """Return the stream to edit: FFmpeg's best video stream, or the first one if that is cover art.
 
     Raises:
-        MediaError: The file has no video stream besides cover art.
+        MediaError: The file has no video stream besides cover art, or its streams are tiles of one picture.
     """
+    if any(s.disposition & av.stream.Disposition.dependent for s in container.streams.video):
+        raise MediaError(f"{path} is a picture made of tiles, as phones write HEIC", "convert it to PNG or JPEG first")
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not moving:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"

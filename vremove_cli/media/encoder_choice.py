@@ -12,14 +12,22 @@ import av
 from vremove_cli.errors import MediaError, UsageError, VremoveError
 from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
+from vremove_cli.media.encoder_clock import rounding_clock
 from vremove_cli.media.encoder_context import (
     EncodeSpec,
-    encoder_accepts,
+    can_write,
     encoder_formats,
     nearest_formats,
     sibling_layout,
 )
-from vremove_cli.media.encoder_options import EncoderOptions, encoder_options, encoder_threads
+from vremove_cli.media.encoder_options import (
+    HDR_ENCODERS,
+    EncoderOptions,
+    encoder_options,
+    encoder_threads,
+    has_quality,
+)
+from vremove_cli.media.picture_metadata import holds_orientation, lost_metadata
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
 # FFmpeg's muxer by file suffix.
@@ -27,6 +35,8 @@ CONTAINERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
+    ".3gp": "3gp",
+    ".3g2": "3g2",
     ".mkv": "matroska",
     ".webm": "webm",
     ".avi": "avi",
@@ -38,6 +48,7 @@ CONTAINERS = {
     ".flv": "flv",
     ".nut": "nut",
     ".mpg": "mpeg",
+    ".mpeg": "mpeg",
 }
 # FFmpeg's encoder of images by file suffix.
 IMAGE_ENCODERS = {
@@ -52,7 +63,7 @@ IMAGE_ENCODERS = {
     ".webp": "libwebp",
 }
 
-# The encoder of a codec family, where its name is not the codec's.
+# The encoder of a codec family, where FFmpeg may have several. Of the other families it has one.
 _ENCODERS = {
     "h264": "libx264",
     "hevc": "libx265",
@@ -68,6 +79,8 @@ _ALIASES = {"x264": "h264", "x265": "hevc", "h265": "hevc", "dnxhr": "dnxhd", "j
 _FALLBACKS = {
     "mp4": ("h264", "hevc", "av1", "vp9"),
     "mov": ("h264", "hevc", "prores"),
+    "3gp": ("h264",),
+    "3g2": ("h264",),
     "webm": ("vp9", "av1"),
     "matroska": ("h264", "hevc", "vp9", "av1", "ffv1"),
     "avi": ("h264", "ffv1"),
@@ -75,9 +88,10 @@ _FALLBACKS = {
     "mxf": ("dnxhd",),
     "flv": ("h264",),
     "nut": ("ffv1",),
-    "mpeg": ("mpeg2video",),
+    "mpeg": ("mpeg2video", "mpeg1video"),
     "gif": ("gif",),
 }
+_HDR_FAMILIES = ("hevc", "av1")  # their encoders write static HDR metadata, and screens expect them with it
 # Codecs that an editor's timeline expects. They stay, even where their encoder has less depth than the source.
 _EDITING_CODECS = ("prores", "dnxhd", "cfhd")
 # Codecs of muxers that do not list what they hold.
@@ -131,8 +145,12 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
         notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
     if info.layout.alpha and not sibling_layout(spec.pix_fmt).alpha:
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
-    if info.hdr and spec.encoder not in ("libx265", "libsvtav1"):
+    if info.hdr and spec.encoder not in HDR_ENCODERS:
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
+    notes += lost_metadata(info, spec)
+    clock = rounding_clock(info.times, spec.container)
+    if clock:
+        notes.append(f"times are rounded to 1/{clock.denominator} s: {spec.container} has no finer ones")
     return spec
 
 
@@ -168,10 +186,16 @@ def _same_samples(
         if spec is not None:
             expected = _ALIASES.get(choice.codec or "", choice.codec) or info.codec
             if family != expected and not info.is_sequence:
-                size = f"{info.width}x{info.height}"
-                notes.append(f"{expected} cannot hold {size} {info.edit_fmt} here: {family} is used")
+                notes.append(f"{_why_not(info, container, expected)}: {family} is used")
             return spec
     return None
+
+
+def _why_not(info: ClipInfo, container: str, family: str) -> str:
+    """Return why a codec family is not used."""
+    if not has_quality(_encoder_of(family)):
+        return f"{family} cannot be written without a loss that shows"
+    return f"{family} cannot hold {info.width}x{info.height} {info.edit_fmt} in {container}"
 
 
 def _try_exact(
@@ -193,6 +217,8 @@ def _converted(
     for family in families:
         spec = _candidate(info, container, family, choice, exact=False)
         if spec is not None:
+            if info.codec not in families and not info.is_sequence and not choice.codec:
+                notes.append(f"{_why_not(info, container, info.codec)}: {family} is used")
             notes.append(f"pixels are converted from {info.edit_fmt} to {spec.pix_fmt} for {spec.encoder}")
             return spec
     return None
@@ -221,15 +247,20 @@ def _families(info: ClipInfo, container: str, choice: EncoderOptions) -> list[st
         UsageError: The user's codec is not a video codec or has no encoder.
     """
     if not choice.codec:
-        own = [] if info.is_sequence else [info.codec]
-        return list(dict.fromkeys([*own, *_FALLBACKS.get(container, ())]))
+        own = [info.codec] if not info.is_sequence and has_quality(_encoder_of(info.codec)) else []
+        others = _FALLBACKS.get(container, ())
+        if info.hdr:
+            others = tuple(sorted(others, key=lambda family: family not in _HDR_FAMILIES))
+        return list(dict.fromkeys([*own, *others]))
     family = _ALIASES.get(choice.codec, choice.codec)
     try:
-        kind = av.Codec(_ENCODERS.get(family, family), "w").type
+        kind = av.Codec(_encoder_of(family), "w").type
     except av.codec.codec.UnknownCodecError as error:
         raise UsageError(f"no encoder for '{choice.codec}'", _KNOWN_CODECS) from error
     if kind != "video":
         raise UsageError(f"'{choice.codec}' is no video codec", _KNOWN_CODECS)
+    if not has_quality(_encoder_of(family)):
+        raise UsageError(f"'{choice.codec}' cannot be written without a loss that shows", _KNOWN_CODECS)
     return [family]
 
 
@@ -252,7 +283,7 @@ def _candidate(
         return EncodeSpec(container, "gif", info.edit_fmt, {}, 1) if container == "gif" else None
     if not _container_holds(container, family):
         return None
-    encoders = [_ENCODERS.get(family, family), *(["libx264rgb"] if family == "h264" else [])]
+    encoders = [_encoder_of(family), *(["libx264rgb"] if family == "h264" else [])]
     for encoder in encoders:
         formats = encoder_formats(encoder)
         if formats is None:
@@ -262,7 +293,7 @@ def _candidate(
                 continue
             options = encoder_options(info, container, encoder, pix_fmt, choice)
             spec = EncodeSpec(container, encoder, pix_fmt, options, encoder_threads(encoder))
-            if encoder_accepts(spec, info):
+            if can_write(spec, info):
                 return spec
     return None
 
@@ -285,7 +316,17 @@ def _container_holds(container: str, family: str) -> bool:
         return family in _UNLISTED[container]
     with av.open(io.BytesIO(), "w", format=container) as trial:
         names = trial.supported_codecs
-    return family in names or _ENCODERS.get(family, family) in names
+    return family in names or _encoder_of(family) in names
+
+
+def _encoder_of(family: str) -> str:
+    """Return the name of a codec family's encoder, such as "flv" of "flv1"; the family's own where there is none."""
+    if family in _ENCODERS:
+        return _ENCODERS[family]
+    try:
+        return av.Codec(family, "w").name
+    except av.codec.codec.UnknownCodecError:
+        return family
 
 
 def image_suffix(output: str, info: ClipInfo) -> str:
@@ -308,15 +349,17 @@ def _image_spec(info: ClipInfo, output: str, choice: EncoderOptions, notes: list
     if suffix not in IMAGE_ENCODERS:
         raise UsageError(f"images of kind '{suffix}' cannot be written", "use .png, .tif or .jpg")
     encoder = IMAGE_ENCODERS[suffix]
+    if not (info.orientation.identity or holds_orientation(encoder)):
+        raise UsageError(f"'{suffix}' images cannot say that they are shown turned", "use .png, .tif or .jpg")
     formats = encoder_formats(encoder) or []
     exact = [info.edit_fmt, *SAME_SAMPLES.get(info.edit_fmt, ())]
     if encoder == "mjpeg":  # a JPEG file is full range by definition: limited-range samples must be converted
         exact = [f for f in exact if "yuvj" in f or info.colour.full(info.layout)]
     tried = [choice.pix_fmt] if choice.pix_fmt else [*exact, *nearest_formats(info.edit_fmt, formats)]
-    options = encoder_options(info, SEQUENCE, encoder, info.edit_fmt, choice)
-    for pix_fmt in tried:
+    for pix_fmt in (f for f in tried if f in formats):
+        options = encoder_options(info, SEQUENCE, encoder, pix_fmt, choice)
         spec = EncodeSpec(SEQUENCE, encoder, pix_fmt, options, 1)
-        if pix_fmt in formats and encoder_accepts(spec, info):
+        if can_write(spec, info):
             if pix_fmt not in exact:
                 notes.append(f"pixels are converted from {info.edit_fmt} to {pix_fmt} for {encoder}")
             return spec

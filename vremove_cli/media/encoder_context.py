@@ -3,13 +3,15 @@
 An `EncodeSpec` freezes the choice; pixel format, colour tags and codec context follow from it and the clip.
 """
 
+import contextlib
+import io
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 
 from vremove_cli.errors import MediaError
-from vremove_cli.media.clip import ClipInfo
+from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.colour import (
     BT470BG,
     BT709,
@@ -23,9 +25,14 @@ from vremove_cli.media.colour import (
     SMPTE240M,
     Colour,
 )
+from vremove_cli.media.encoder_clock import encoder_rate, stream_clock
 from vremove_cli.media.pixel_format import SIBLINGS, Layout, layout_of
 
-_LOSSLESS = ("ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa")
+LOSSLESS = (
+    "ffv1", "png", "tiff", "bmp", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "v210", "dpx", "targa",
+    "jpeg2000", "magicyuv", "ljpeg", "jpegls", "zmbv", "zlib", "flashsv",
+    "avrp", "r210", "r10k", "v308", "v408", "v410", "y41p", "yuv4",
+)  # fmt: skip
 # PyAV's names (av.video.reformatter.Colorspace) of the matrix codes of H.273.
 _MATRIX_NAMES = {
     BT709: "ITU709",
@@ -51,7 +58,6 @@ _REQUIRED = (
     "mjpeg",
     "gif",
 )
-MAX_RATE_DENOMINATOR = 60000  # limit of the frame rate's denominator in an encoder
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,8 @@ class EncodeSpec:
     @property
     def lossless(self) -> bool:
         """Whether the encoder keeps every sample."""
-        return self.encoder in _LOSSLESS or (self.options.get("crf") == "0" and self.encoder.startswith("libx264"))
+        by_option = self.options.get("lossless") == "1"
+        return by_option or self.encoder in LOSSLESS or (self.options.get("crf") == "0" and "libx264" in self.encoder)
 
     def __str__(self) -> str:
         quality = f" crf {self.options['crf']}" if "crf" in self.options else ""
@@ -168,18 +175,17 @@ def _matrix_name(tags: Colour, info: ClipInfo) -> str:
     return _MATRIX_NAMES.get(tags.matrix, "ITU709" if info.height >= HD_LINES else "ITU601")
 
 
-def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo, time_base: Fraction) -> None:
+def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo, rate: Fraction) -> None:
     """Set an encoder's picture size, pixel format, timing, options and colour tags.
 
     Args:
         context: Codec context that is not open yet.
         spec: The encoder's specification.
         info: The clip.
-        time_base: Seconds in a tick of the frames' times.
+        rate: Frames a second. The encoder's clock counts them.
     """
     context.width, context.height, context.pix_fmt = info.width, info.height, spec.pix_fmt
-    context.time_base = time_base
-    context.framerate = info.times.rate.limit_denominator(MAX_RATE_DENOMINATOR)
+    context.framerate, context.time_base = rate, 1 / rate
     context.options = dict(spec.options)
     context.thread_count = spec.threads
     if info.aspect:
@@ -189,15 +195,35 @@ def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo
     context.colorspace, context.color_range = tags.matrix, tags.range
 
 
-def encoder_accepts(spec: EncodeSpec, info: ClipInfo) -> bool:
-    """Return whether an encoder accepts a specification."""
-    context = av.CodecContext.create(spec.encoder, "w")
-    configure_encoder(context, spec, info, info.times.time_base)
+def can_write(spec: EncodeSpec, info: ClipInfo) -> bool:
+    """Return whether an encoder accepts a specification, and its container the stream: a header is written on trial.
+
+    A container may hold a codec and not all of its pixel formats, such as raw video in Matroska.
+    """
+    rate = encoder_rate(info.times, spec.encoder)
     try:
-        context.open()
+        if spec.container == SEQUENCE:
+            context = av.CodecContext.create(spec.encoder, "w")
+            configure_encoder(context, spec, info, rate)
+            context.open()
+        else:
+            _write_header(spec, info, rate)
     except (av.error.FFmpegError, ValueError, RuntimeError):
         return False
     return True
+
+
+def _write_header(spec: EncodeSpec, info: ClipInfo, rate: Fraction) -> None:
+    """Begin a file in memory with the encoder's stream."""
+    trial = av.open(io.BytesIO(), "w", format=spec.container)
+    try:
+        stream = trial.add_stream(spec.encoder, rate=rate, options=spec.options)
+        configure_encoder(stream.codec_context, spec, info, rate)
+        stream.time_base = stream_clock(info.times, spec.container)
+        trial.start_encoding()
+    finally:
+        with contextlib.suppress(av.error.FFmpegError):  # some muxers refuse to end a file without frames
+            trial.close()
 
 
 def library_versions() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vremove_cli import threads
 from vremove_cli.errors import UsageError
 from vremove_cli.media.clip import ClipInfo
-from vremove_cli.media.encoder_context import sibling_layout
+from vremove_cli.media.encoder_context import LOSSLESS, sibling_layout
 from vremove_cli.media.frame_metadata import CHROMATICITY_STEPS, LUMINANCE_STEPS
 
 # SVT-AV1 writes a banner to stderr without this.
@@ -17,6 +17,7 @@ FEW_FRAMES = 4  # frames up to which x265, flushed before it has decided on B-fr
 
 # Default quality by encoder, visually lossless, as a constant rate factor in the encoder's own scale.
 _CRF = {"libx264": 16, "libx264rgb": 16, "libx265": 16, "libvpx-vp9": 18, "libvpx": 4, "libsvtav1": 18}
+_X264_NAMES = {"master-display": "mastering-display", "max-cll": "cll"}  # of x265's options
 _PRESET = {"libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "7"}
 _SPEEDS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -25,15 +26,28 @@ _PRESETS = {
     **dict.fromkeys(("libx264", "libx264rgb", "libx265"), _SPEEDS),
     "libsvtav1": tuple(str(n) for n in range(14)),
 }
+HDR_ENCODERS = ("libx264", "libx265", "libsvtav1")  # those that write static HDR metadata
 # Profile of prores_ks by the codec's tag: proxy, LT, standard, HQ, 4444, 4444 XQ.
 _PRORES_PROFILES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
-# Encoders of FFmpeg with a fixed quantiser scale instead of a CRF.
-_QSCALE_ENCODERS = ("mjpeg", "mpeg4", "mpeg2video", "mpeg1video", "flv", "wmv2", "wmv1", "h263")
+# Encoders with a quality of their own.
+_OWN_QUALITY = (*_CRF, "prores_ks", "dnxhd", "cfhd", "libwebp", "gif", *LOSSLESS)
+# Encoders that keep the picture with a fixed quantiser scale: 38 to 44 dB at _QSCALE, on a scene with noise.
+_QUANTISER = (
+    "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "flv", "h261", "h263", "h263p",
+    "mjpeg", "speedhq", "asv2",
+)  # fmt: skip
 _QSCALE = 2  # 1 is the best of 31
+_WEBP_QUALITY = "100"  # of 100: 43 dB, as the quantiser scale of JPEG gives
+_FIXED_OPTIONS = {
+    "libvpx-vp9": {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"},
+    "libvpx": {"b": "60M", "deadline": "good", "cpu-used": "2"},
+    "ffv1": {"level": "3", "slicecrc": "1"},
+    "jpeg2000": {"pred": "dwt53"},  # a reversible wavelet
+}
 _FF_QP2LAMBDA = 118  # lambda units in one step of a quantiser scale (libavutil/avutil.h)
 _MAX_THREADS = 16
 # Containers without presentation times of their own: frames reordered by B-frames would come back elsewhere.
-_WITHOUT_PTS = ("avi", "flv")
+_WITHOUT_PTS = ("avi", "flv", "mxf")
 
 
 @dataclass(frozen=True)
@@ -53,9 +67,14 @@ class EncoderOptions:
     pix_fmt: str | None = None
 
 
+def has_quality(encoder: str) -> bool:
+    """Return whether an encoder keeps the picture. FFmpeg gives 200 kbit/s to one without a rule, whatever its size."""
+    return encoder in _OWN_QUALITY or encoder in _QUANTISER
+
+
 def encoder_threads(encoder: str) -> int:
     """Return the number of threads: one with a quantiser scale, else as many as the job may use, up to 16."""
-    return 1 if encoder in _QSCALE_ENCODERS else min(threads.count(), _MAX_THREADS)
+    return 1 if encoder not in _OWN_QUALITY else min(threads.count(), _MAX_THREADS)
 
 
 def encoder_options(
@@ -94,21 +113,20 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
     """Return the options of one encoder besides its CRF and preset."""
     if encoder in ("prores_ks", "dnxhd"):
         return _mastering_options(info, encoder, pix_fmt)
+    if encoder in ("libx264", "libx264rgb"):
+        hdr = ":".join(f"{_X264_NAMES.get(k, k)}={v}" for k, v in info.hdr.items())
+        return {"a53cc": "0", **({"x264-params": hdr} if hdr else {})}  # closed captions are written by `captions`
     if encoder == "libx265":
         hdr = "".join(f":{k}={v}" for k, v in info.hdr.items())
         few = ":bframes=0" if info.frames <= FEW_FRAMES else ""
         return {"x265-params": f"log-level=none{few}{hdr}{':hdr10=1' if hdr else ''}"}
     if encoder == "libsvtav1" and info.hdr:
         return {"svtav1-params": ":".join(_svt_hdr(info.hdr))}
-    if encoder == "libvpx-vp9":
-        return {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
-    if encoder == "libvpx":
-        return {"b": "60M", "deadline": "good", "cpu-used": "2"}
-    if encoder in ("libx264", "libx264rgb"):
-        return {"a53cc": "0"}  # closed captions are written by `captions`
-    if encoder == "ffv1":
-        return {"level": "3", "slicecrc": "1"}
-    if encoder in _QSCALE_ENCODERS:
+    if encoder in _FIXED_OPTIONS:
+        return _FIXED_OPTIONS[encoder]
+    if encoder == "libwebp":
+        return {"lossless": "1"} if sibling_layout(pix_fmt).model == "rgb" else {"quality": _WEBP_QUALITY}
+    if encoder in _QUANTISER:
         return {"flags": "+qscale", "global_quality": str(_QSCALE * _FF_QP2LAMBDA), "qmin": "1"}
     return {}
 

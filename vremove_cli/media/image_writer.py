@@ -11,11 +11,8 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import IMAGE_ENCODERS, image_suffix
 from vremove_cli.media.encoder_context import EncodeSpec, configure_encoder, to_format
+from vremove_cli.media.picture_metadata import carry, same_kind
 from vremove_cli.media.read import Frame
-
-# JPEG markers (ITU-T T.81, table B.1) and the header of an Exif block (JEITA CP-3451, section 4.7.2).
-_SOI, _APP1, _SOS = b"\xff\xd8", 0xE1, 0xDA
-_EXIF_HEADER = b"Exif\x00\x00"
 
 
 class ImageWriter:
@@ -32,14 +29,14 @@ class ImageWriter:
         self._folder, self._output, self._info, self._spec = folder, output, info, spec
 
     def write(self, frame: Frame) -> None:
-        """Encode the next frame. JPEG files keep the EXIF block of their source, which holds the orientation."""
+        """Encode the next frame, with what its source says beside the samples."""
         context = av.CodecContext.create(self._spec.encoder, "w")
         configure_encoder(context, self._spec, self._info, self._info.times.time_base)
         raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
         raw.pict_type = 0
         data = b"".join(bytes(p) for p in [*context.encode(raw), *context.encode()])
-        if self._spec.encoder == "mjpeg" and self._info.codec == "mjpeg" and self._info.is_sequence:
-            data = _SOI + _exif_segment(Path(self._info.files[frame.index])) + data.removeprefix(_SOI)
+        source = Path(self._info.files[frame.index]) if same_kind(self._info, self._spec) else None
+        data = carry(source, data, self._spec.encoder, self._info.orientation)
         (self._folder / image_path(self._output, self._info, frame.index).name).write_bytes(data)
 
 
@@ -65,17 +62,5 @@ def image_path(output: str, info: ClipInfo, index: int) -> Path:
     if info.frames == 1 and Path(output).suffix.lower() in IMAGE_ENCODERS and not sequence.has_number(output):
         return Path(output)
     number = info.file_numbers[index] if info.files else index
-    source = Path(info.files[index]) if info.files else Path(f"{number:06d}{image_suffix(output, info)}")
+    source = Path(info.files[index]) if info.files else Path(sequence.picture_name(number, image_suffix(output, info)))
     return sequence.output_name(output, source, number)
-
-
-def _exif_segment(path: Path) -> bytes:
-    """Return the APP1 segment with the EXIF data of a JPEG file, marker included; empty if there is none."""
-    data = path.read_bytes()
-    at = len(_SOI)
-    while data.startswith(_SOI) and at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SOS:
-        size = int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == _APP1 and data[at + 4 : at + 10] == _EXIF_HEADER:
-            return data[at : at + 2 + size]
-        at += 2 + size
-    return b""

@@ -19,6 +19,7 @@ from vremove_cli.geometry import Array
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.ffv1 import LosslessWriter
 from vremove_cli.media.provenance import png_mark
+from vremove_cli.media.sequence import picture_name
 
 # (channels, bytes a channel) -> (pixel format of the array, format that FFV1 stores without loss).
 _VIDEO_FORMATS = {
@@ -86,7 +87,7 @@ def write_folder(target: Path, pictures: Iterable[Array], info: ClipInfo, write:
     with replace_folder(target) as hidden:
         for i, picture in enumerate(pictures):
             number = info.file_numbers[i] if info.file_numbers else i
-            write(hidden / f"{number:06d}.png", picture)
+            write(hidden / picture_name(number), picture)
 
 
 def _write_video(path: Path, pictures: Iterable[Array], info: ClipInfo) -> None:

@@ -73,6 +73,11 @@ def _find(path: str, source: Path) -> Sequence:
     return Sequence((source,), (0,))
 
 
+def picture_name(index: int, suffix: str = ".png") -> str:
+    """Return the name of a frame's image in a folder, where the source is a video."""
+    return f"{index:06d}{suffix}"
+
+
 def output_name(pattern: str, source: Path, number: int) -> Path:
     """Return the path of a frame's image.
 

@@ -21,7 +21,8 @@ from vremove_cli.media.captions import CODECS, with_captions
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.completion import languages_of, write_chapter_languages, write_gif_comment
 from vremove_cli.media.container import open_input, open_output
-from vremove_cli.media.encoder_context import MAX_RATE_DENOMINATOR, EncodeSpec, configure_encoder, to_format
+from vremove_cli.media.encoder_clock import EncoderClock, encoder_rate, stream_clock
+from vremove_cli.media.encoder_context import EncodeSpec, configure_encoder, to_format
 from vremove_cli.media.encoder_options import FEW_FRAMES
 from vremove_cli.media.gif import loop_count
 from vremove_cli.media.image_writer import image_path, open_image_writer
@@ -33,7 +34,10 @@ from vremove_cli.media.tags import file_tags, needs_keys, stream_tags
 _FROM_ZERO = ("matroska", "webm", "avi", "flv")
 _WITHOUT_START = "avi"  # its first packets are at 0
 # Containers whose edit list hides negative times of audio, but not of the video stream.
-_EDIT_LISTS = ("mp4", "mov")
+_EDIT_LISTS = ("mp4", "mov", "3gp", "3g2")
+_MOST_TICKS = (1 << 31) - 1  # a second, of FFmpeg's option for the movie's clock
+_MICROSECONDS = 1_000_000  # in a second
+_MPEG_PRELOAD = Fraction(1, 2)  # seconds for which FFmpeg's muxer of program streams lets a decoder collect data
 _MATROSKA = ("matroska", "webm")
 
 
@@ -74,7 +78,7 @@ class VideoWriter:
         self._container, self._stream, self._info, self._spec = file.container, file.video, info, spec
         self._codec = file.video.codec_context.codec.canonical_name
         self._copier, self._shift = file.copier, file.shift
-        self._durations = {p + file.shift: info.times.duration(i) for i, p in enumerate(info.times.pts)}
+        self._clock = EncoderClock(info.times, 1 / encoder_rate(info.times, spec.encoder), file.shift)
         self._captions: dict[int, bytes] = {}
         self._palette = _PaletteGraph(info) if spec.encoder == "gif" else None
 
@@ -86,10 +90,10 @@ class VideoWriter:
             raw = self._palette.convert(frame.raw)
         else:
             raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
-        raw.pts, raw.time_base = times.pts[frame.index] + self._shift, times.time_base
+        self._clock.number(raw, frame.index)
         raw.pict_type = 0
         if frame.captions:
-            self._captions[raw.pts] = frame.captions
+            self._captions[times.pts[frame.index] + self._shift] = frame.captions
         self._mux(self._stream.encode(raw))
 
     def close(self) -> None:
@@ -99,10 +103,9 @@ class VideoWriter:
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
-            if packet.time_base == self._info.times.time_base:
-                packet.duration = self._durations.get(packet.pts, packet.duration)
-            if self._spec.encoder == "libx265" and len(self._durations) <= FEW_FRAMES:
+            if self._spec.encoder == "libx265" and self._info.frames <= FEW_FRAMES:
                 packet.dts = packet.pts  # such clips have no B-frames
+            self._clock.restore(packet)
             captions = self._captions.pop(packet.pts, b"")
             told = with_captions(packet, captions, self._codec) if captions and self._codec in CODECS else packet
             self._container.mux(told)
@@ -167,13 +170,20 @@ def check_output(output: str, info: ClipInfo, spec: EncodeSpec, *, overwrite: bo
 
 def _time_shift(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> int:
     """Return the ticks by which all times are moved, so that a container without negative or late times holds them."""
-    starts = [info.times.pts[0] * info.times.time_base]
     if container in _FROM_ZERO:
-        starts += [Fraction(p.start) for p in plans if p.action != "drop" and p.start]
-    elif container not in _EDIT_LISTS:
+        start = _start(info, plans)
+    elif container in _EDIT_LISTS:
+        start = _start(info, ())
+    else:
         return 0
-    shift = -math.floor(min(starts) / info.times.time_base)
+    shift = -math.floor(start / info.times.time_base)
     return shift if container == _WITHOUT_START else max(0, shift)
+
+
+def _start(info: ClipInfo, plans: tuple[StreamPlan, ...]) -> Fraction:
+    """Return the seconds at which the first of the streams starts."""
+    others = [Fraction(p.start) for p in plans if p.action != "drop" and p.start]
+    return min([info.times.pts[0] * info.times.time_base, *others])
 
 
 @contextmanager
@@ -205,7 +215,7 @@ def open_video_file(
     seconds = shift * info.times.time_base
     streams: list[VideoStream] = []
     with (
-        open_output(target, spec.container, _mux_options(info, spec.container)) as container,
+        open_output(target, spec.container, _mux_options(info, spec.container, plans)) as container,
         open_copier(
             info, container, plans, seconds, lambda: streams.append(_add_video(container, info, spec))
         ) as copier,
@@ -230,28 +240,38 @@ def _complete(target: Path | io.BytesIO, info: ClipInfo, container: str) -> None
             write_chapter_languages(file, languages)
 
 
-def _mux_options(info: ClipInfo, container: str) -> dict[str, str]:
+def _mux_options(info: ClipInfo, container: str, plans: tuple[StreamPlan, ...]) -> dict[str, str]:
     """Return the muxer's options that keep times and tags."""
     if container in _EDIT_LISTS:
-        # The track's clock keeps every tick. The movie's clock would round an initial gap, so it gets the same rate.
-        ticks = str(info.times.time_base.denominator)
-        options = {"video_track_timescale": ticks, "movie_timescale": ticks}
+        # The track's clock keeps every tick. The movie's clock would round the gap before a stream starts.
+        ticks = info.times.time_base.denominator
+        options = {"video_track_timescale": str(ticks), "movie_timescale": str(_movie_ticks(ticks, plans))}
         # A list of QuickTime keys holds any tag, and no cover art.
         if not any(s.picture for s in info.streams) and not info.is_sequence and needs_keys(container, _tags(info)):
             options["movflags"] = "+use_metadata_tags"
         return options
     if container == "mpegts":
         return {"mpegts_copyts": "1", "avoid_negative_ts": "disabled"}
+    if container == "mpeg" and 0 < _start(info, plans) < _MPEG_PRELOAD:
+        return {"preload": str(round(_start(info, plans) * _MICROSECONDS))}  # with the usual one all times move
+    if container == "nut":
+        return {"avoid_negative_ts": "disabled"}
     if container == "gif" and info.container == "gif":
         return {"loop": str(loop_count(info.path))}
     return {}
 
 
+def _movie_ticks(ticks: int, plans: tuple[StreamPlan, ...]) -> int:
+    """Return the ticks a second in which all streams start on a tick; the video's own if there are too many."""
+    common = math.lcm(ticks, *(Fraction(p.start).denominator for p in plans if p.action != "drop" and p.start))
+    return common if common <= _MOST_TICKS else ticks
+
+
 def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> VideoStream:
-    rate = info.times.rate.limit_denominator(MAX_RATE_DENOMINATOR)
+    rate = encoder_rate(info.times, spec.encoder)
     stream = cast(VideoStream, container.add_stream(spec.encoder, rate=rate, options=spec.options))
-    configure_encoder(stream.codec_context, spec, info, info.times.time_base)
-    stream.time_base = info.times.time_base
+    configure_encoder(stream.codec_context, spec, info, rate)
+    stream.time_base = stream_clock(info.times, spec.container)
     if spec.encoder == "gif":
         stream.pix_fmt = "pal8"
         stream.codec_context.options = {}
