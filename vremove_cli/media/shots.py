@@ -123,11 +123,21 @@ class CutDetector:
 
 def _deviation(picture: Array) -> Array:
     """Return the standard deviation of the block at each place, from its upper left corner."""
-    box = (BLOCK, BLOCK)
-    mean = cv2.boxFilter(picture, -1, box, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
-    square = cv2.sqrBoxFilter(picture, -1, box, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
-    deviation: Array = np.sqrt(np.maximum(square - mean**2, 0))
+    deviation: Array = np.sqrt(np.maximum(_mean(picture**2) - _mean(picture) ** 2, 0))
     return deviation
+
+
+def _mean(picture: Array) -> Array:
+    """Return the mean of the block at each place, from its upper left corner."""
+    return cv2.boxFilter(picture, -1, (BLOCK, BLOCK), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
+
+
+def _share_at_place(one: Array, two: Array, deviations: tuple[Array, Array], corners: list[tuple[int, int]]) -> float:
+    """Return the share of a thumbnail's blocks with structure that another shows at the same place."""
+    covariance = _mean(one * two) - _mean(one) * _mean(two)
+    same = covariance / (deviations[0] * deviations[1] + _NOISE) > FOUND
+    sought = [same[y, x] for x, y in corners if deviations[1][y, x] > _TEXTURE]
+    return float(np.mean(sought))
 
 
 def _share_found(one: Array, two: Array, shift: tuple[float, float]) -> float:
@@ -150,6 +160,10 @@ def _share_found(one: Array, two: Array, shift: tuple[float, float]) -> float:
     if counts[0] > counts[1]:
         one, two, deviations = two, one, deviations[::-1]
         shift = (-shift[0], -shift[1])
+    if shift == (0.0, 0.0):
+        at_place = _share_at_place(one, two, deviations, corners)
+        if at_place > 1 - LOST:  # most of the frames of most clips: no search is needed
+            return at_place
     found = total = 0
     dx, dy = round(shift[0]), round(shift[1])
     for x, y in corners:
