@@ -12,6 +12,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Stream
 
 from vremove_cli.errors import MediaError
+from vremove_cli.media.amr import amr_frames
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.container import open_input
 
@@ -194,6 +195,10 @@ class PacketCopier:
             self._mux(packet)
 
     def _mux(self, packet: av.Packet) -> None:
+        if parts := amr_frames(packet):
+            for part in parts:
+                self._mux(part)
+            return
         index = packet.stream.index
         if index in self._mov_text and bytes(packet) == _EMPTY_MOV_TEXT:
             return
