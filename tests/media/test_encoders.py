@@ -158,9 +158,61 @@ def test_a_codec_whose_pixel_format_the_container_cannot_tag_is_passed_over(tmp_
     clip = write_clip(tmp_path / "clip.nut", codec="rawvideo", pix_fmt=pix_fmt)
     notes: list[str] = []
     spec = choose_encoder(open_clip(str(clip)).info, "out.mkv", EncoderOptions(), notes)
-    assert spec.pix_fmt == pix_fmt
+    assert (spec.encoder, spec.pix_fmt) == ("ffv1", pix_fmt)  # what was lossless stays so
     assert any("rawvideo cannot hold" in n for n in notes)
     assert seconds(erased(clip, tmp_path, "out.mkv")) == [Fraction(i, 25) for i in range(10)]
+
+
+def join_sound(source: Path, target: Path) -> Path:
+    """Write a clip whose sound has two frames in every packet, as phones do it."""
+    with av.open(str(source)) as clip, av.open(str(target), "w") as joined:
+        outs = {s.index: joined.add_stream_from_template(s) for s in clip.streams}
+        held: list[av.Packet] = []
+        for packet in clip.demux():
+            if packet.dts is None:
+                continue
+            held.append(packet)
+            if packet.stream.type == "audio" and len(sounds := [p for p in held if p.stream.type == "audio"]) < 2:
+                continue
+            if packet.stream.type == "audio":
+                pair = av.Packet(b"".join(bytes(p) for p in sounds))
+                pair.pts, pair.dts, pair.time_base = sounds[0].pts, sounds[0].dts, packet.time_base
+                pair.duration, pair.stream = 2 * packet.duration, outs[packet.stream.index]
+                joined.mux(pair)
+                held = []
+            else:
+                held.remove(packet)
+                packet.stream = outs[packet.stream.index]
+                joined.mux(packet)
+    return target
+
+
+def test_sound_of_old_phones_is_copied(tmp_path: Path) -> None:
+    """They store many frames of AMR in one packet, and FFmpeg writes one at a time."""
+    plain = tmp_path / "plain.3gp"
+    with av.open(str(plain), "w") as target:
+        video = target.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 176, 144, "yuv420p"
+        sound = target.add_stream("libopencore_amrnb", rate=8000, layout="mono")
+        sound.codec_context.options = {"b": "12200"}
+        for t in range(4):
+            picture = av.VideoFrame.from_ndarray(scene(t, 176, 144), "rgb24").reformat(format="yuv420p")
+            picture.pts, picture.time_base = t, Fraction(1, 10)
+            target.mux(video.encode(picture))
+        target.mux(video.encode())
+        for i in range(20):
+            samples = np.random.default_rng(i).integers(-9000, 9000, (1, 160)).astype(np.int16)
+            wave = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            wave.sample_rate, wave.pts, wave.time_base = 8000, 160 * i, Fraction(1, 8000)
+            target.mux(sound.encode(wave))
+        target.mux(sound.encode())
+    clip = join_sound(plain, tmp_path / "clip.nut")
+    assert len(packets_of(clip, "audio")) < len(packets_of(plain, "audio"))
+    masks = write_masks(tmp_path / "m", frames=4, size=(176, 144))
+    erase(str(clip), str(tmp_path / "out.3gp"), mask=str(masks), effects="off")
+    result, before = packets_of(tmp_path / "out.3gp", "audio"), packets_of(plain, "audio")
+    assert [data for _, data in result] == [data for _, data in before[: len(result)]]
+    assert [when for when, _ in result] == [Fraction(i, 50) for i in range(20)]
 
 
 @pytest.mark.parametrize("suffix", [".3gp", ".3g2"])

@@ -9,7 +9,7 @@ from vremove_cli.job.estimate import Estimate, check_resources, downloads, estim
 from vremove_cli.job.events import Emit
 from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.output_paths import check_targets, default_work_folder, make_request
-from vremove_cli.job.plan import EMPTY_MASK, FULL_MASK, SHRUNK_MASK, Plan, nothing_to_erase
+from vremove_cli.job.plan import EMPTY_MASK, SHRUNK_MASK, Plan, full_mask, nothing_to_erase
 from vremove_cli.job.planner import make_plan
 from vremove_cli.job.request import Exports
 from vremove_cli.job.resume import check_replaceable
@@ -68,4 +68,4 @@ def _check_mask(plan: Plan) -> None:
         left = left or bool(mask.any() and (not shrinks or grow(np.pad(mask, 1), shrinks).any()))
         if left and not full:
             return
-    raise nothing_to_erase(FULL_MASK if full else SHRUNK_MASK if some else EMPTY_MASK)
+    raise full_mask() if full else nothing_to_erase(SHRUNK_MASK if some else EMPTY_MASK)

@@ -24,7 +24,7 @@ def default_output(source: str) -> str:
         MediaError: The file cannot be opened as a video.
         UsageError: No file with the clip's ending can be written.
     """
-    path = Path(source)
+    path = Path(source) if Path(source).name else Path(source).resolve()  # `.` has no name
     if not sequence.is_sequence(source):
         if path.suffix.lower() not in CONTAINERS:
             open_input(source).close()

@@ -4,11 +4,13 @@
 """
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import explain
 from vremove_cli.job.events import Event, Note, TaskDone
-from vremove_cli.job.render import Summary
+
+if TYPE_CHECKING:  # it imports NumPy, and a failure for want of memory must still be told
+    from vremove_cli.job.render import Summary
 
 SCHEMA = 1  # version of the objects' form: grows when a field changes its meaning or goes
 
@@ -18,7 +20,7 @@ def enveloped(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "schema": SCHEMA, **facts}
 
 
-def result_of(summary: Summary, kind: str = "result") -> dict[str, Any]:
+def result_of(summary: "Summary", kind: str = "result") -> dict[str, Any]:
     """Return what a run did; masks alone have no shares of recovered pixels."""
     facts = asdict(summary)
     if kind == "mask":

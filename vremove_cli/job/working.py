@@ -8,7 +8,7 @@ from vremove_cli.errors import NothingError, UsageError, VremoveError
 from vremove_cli.job.composite import PlateResult
 from vremove_cli.job.events import Emit, TaskDone, Waiting
 from vremove_cli.job.mask_store import mask_results
-from vremove_cli.job.plan import EMPTY_MASK, SHRUNK_MASK, InputWatch, Plan, nothing_to_erase
+from vremove_cli.job.plan import EMPTY_MASK, SHRUNK_MASK, InputWatch, Plan, full_mask, nothing_to_erase
 from vremove_cli.job.stages.kinds import MASK_STAGES, STAGES
 from vremove_cli.job.task_graph import Task
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -113,10 +113,7 @@ def check_masks(plan: Plan, folder: WorkFolder) -> None:
     if plates and not any(r is None or r.recovered + r.doubtful + r.unseen for r in plates):
         raise nothing_to_erase(SHRUNK_MASK)
     if full == frames:
-        raise NothingError(
-            "the mask file covers the whole picture on every frame",
-            "white means erase: add --invert-mask if it is black",
-        )
+        raise full_mask()
     if plates and sum(r.unseen for r in plates if r) == plan.span.length * plan.clip.width * plan.clip.height:
         raise NothingError(
             "the mask covers the whole picture on every frame once it is grown",

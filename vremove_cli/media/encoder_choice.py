@@ -14,6 +14,7 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.encoder_clock import rounding_clock
 from vremove_cli.media.encoder_context import (
+    LOSSLESS,
     EncodeSpec,
     can_write,
     encoder_formats,
@@ -251,6 +252,8 @@ def _families(info: ClipInfo, container: str, choice: EncoderOptions) -> list[st
         others = _FALLBACKS.get(container, ())
         if info.hdr:
             others = tuple(sorted(others, key=lambda family: family not in _HDR_FAMILIES))
+        if _encoder_of(info.codec) in LOSSLESS and not info.is_sequence:
+            others = tuple(sorted(others, key=lambda family: family not in LOSSLESS))
         return list(dict.fromkeys([*own, *others]))
     family = _ALIASES.get(choice.codec, choice.codec)
     try:

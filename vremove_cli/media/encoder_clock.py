@@ -4,8 +4,10 @@ Codecs write their clock into the stream and limit it: MPEG-1 and MPEG-2 to the 
 steps of 1/65535 s. A container's clock, such as 1/90000 s, is none of these. So no encoder sees it.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 
@@ -20,13 +22,21 @@ _FIXED_CLOCKS = {
     "matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "flv": Fraction(1, 1000), "gif": Fraction(1, 100),
     "mpegts": Fraction(1, 90000), "mpeg": Fraction(1, 90000),
 }  # fmt: skip
+_FINE = 4  # ticks of a frame from which a tick more or less is no other rate
 _MAX_CLOCK = 60000  # ticks a second; MPEG-4 allows 65535, the least of the encoders without a list of rates
 
 
 def frame_rate(times: FrameTimes) -> Fraction:
-    """Return a clip's frames a second: the usual rate that all its times follow within a tick, else their mean."""
+    """Return a clip's frames a second: the usual rate that all its times follow within a tick, else their mean.
+
+    Where a tick is about as long as a frame, times say nothing to within a tick: the rate is that of most frames.
+    """
     misfits = {rate: _misfit(times, rate) for rate in (*_USUAL_RATES, *_NTSC_RATES)}
     best = min(misfits, key=lambda rate: misfits[rate])
+    steps = Counter(b - a for a, b in pairwise(times.pts))
+    usual = max(steps, key=lambda step: steps[step], default=times.last_duration)
+    if misfits[best] and 0 < usual < _FINE:
+        return 1 / (usual * times.time_base)
     return best if misfits[best] <= 1 else times.rate
 
 

@@ -15,6 +15,7 @@ _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "SPHERICAL": ("the projection of 360-degree video", ()),
     "STEREO3D": ("how stereoscopic pictures are arranged", _X264),
     "A53_CC": ("closed captions", (*_X264, "libx265", "mpeg2video")),
+    "ICC_PROFILE": ("the ICC colour profile", ("png", "mjpeg", "libwebp", "tiff")),
     "AFD": ("the active format description", ()),
     "S12M_TIMECODE": ("timecodes in the pictures", ()),
     "AMBIENT_VIEWING_ENVIRONMENT": ("the ambient viewing environment", ()),

@@ -12,6 +12,7 @@ from av.rational import AVRational
 from av.stream import AttachmentStream, Stream
 
 from vremove_cli.errors import MediaError
+from vremove_cli.media.amr import amr_frames
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.container import codec_name, open_input
 from vremove_cli.media.packet_times import CopiedTimes, IncreasingTimes, unclocked_sound
@@ -147,6 +148,10 @@ class PacketCopier:
 
     def _mux(self, packet: av.Packet) -> None:
         """Write a packet of the source; raise `MediaError` where the muxer refuses it."""
+        if parts := amr_frames(packet):
+            for part in parts:
+                self._mux(part)
+            return
         index = packet.stream.index
         if index in self._mov_text and is_filler(packet):
             return
