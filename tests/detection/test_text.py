@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import hub as fake
-from support.clips import write_clip
+from support.clips import scene, write_clip
 from support.command import Vremove
 from support.disc import drawn, red_disc
 from support.process import Cli
@@ -154,7 +154,7 @@ def test_a_shot_is_given_up_after_some_looks(tmp_path: Path, frames: int) -> Non
 
 def test_each_shot_is_looked_at(vremove: Vremove, folder: Path, tmp_path: Path) -> None:
     def picture(t: int, width: int, height: int) -> np.ndarray:
-        return red_disc(t, width, height) if t < 8 else red_disc(t, width, height) // 5
+        return (red_disc if t < 8 else scene)(t, width, height)
 
     clip = write_clip(tmp_path / "cut.mkv", codec="ffv1", size=(320, 180), frames=16, picture=picture)
     weights = f"grounding-dino-tiny={folder}"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vremove_cli
-from support.clips import write_sequence
+from support.clips import scene, write_sequence
 from support.command import Vremove
 from support.disc import FRAMES, SIZE, centre, drawn, handle, handled_disc, hidden_disc, iou, red_disc, truth, view
 from vremove_cli.frame_ranges import FrameRange, segments
@@ -319,7 +319,7 @@ def test_every_segment_is_followed_once_and_corrections_reach_half_way(
 def test_a_networks_work_holds_where_as_many_frames_are_seen(
     vremove: Vremove, tmp_path: Path, ends: tuple[int, int], alike: bool
 ) -> None:
-    clip = drawn(tmp_path, lambda t, w, h: red_disc(t, w, h) // (1 if t < 6 else 5))
+    clip = drawn(tmp_path, lambda t, w, h: (red_disc if t < 6 else scene)(t, w, h))
     (tmp_path / "mine").mkdir()
     keys = []
     for end in ends:
