@@ -37,6 +37,7 @@ class TrackingOptions(TypedDict, total=False):
     static: bool
     track_every: int | None
     threads: int | None
+    cuts: str | tuple[int, ...]
     skip_errors: bool
 
 

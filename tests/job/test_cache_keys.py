@@ -99,7 +99,7 @@ NEEDS_H264 = ("crf", "preset")  # the clip's own encoder, ffv1, has no such opti
 # Options that decide which tasks there are, or which frames and pixels they are about.
 GRAPH = (
     "point", "box", "not_point", "text", "mask", "invert_mask", "quadmask", "start", "end", "remover", "affected_point",
-    "affected_box", "affected_by", "pick", "all_matches", "key_mask",
+    "affected_box", "affected_by", "pick", "all_matches", "key_mask", "cuts",
 )  # fmt: skip
 
 

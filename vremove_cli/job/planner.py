@@ -1,6 +1,7 @@
 """The planner: from a request to a plan, before any work."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from vremove_cli import __version__
@@ -18,6 +19,7 @@ from vremove_cli.job.object_prompts import (
 )
 from vremove_cli.job.plan import Plan, digests_of_weights, fingerprint, fingerprints_of, inputs_by_role
 from vremove_cli.job.request import Request, split_reference
+from vremove_cli.job.shot_cuts import cuts_of
 from vremove_cli.job.stages.base import Provenance, with_keys
 from vremove_cli.job.stages.kinds import STAGES
 from vremove_cli.job.task_graph import (
@@ -63,6 +65,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     """
     prompts = object_prompts(request)
     clip = _scan(request, before, emit)
+    clip = replace(clip, cuts=cuts_of(request.cuts, clip))
     notes = list(clip.notes)
     span = _span(request, clip)
     if request.text:
@@ -97,6 +100,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     known = Provenance(
         prompts=by_object,
         fingerprints=fingerprints,
+        cuts=clip.cuts,
         tracker=_tracker_facts(tracker, weights, span),
         remover=[remover, *(weights[path] for path, _ in request.own_loras), *_model_facts(checkpoints, weights)],
     )
@@ -169,6 +173,7 @@ def _scan(request: Request, before: Plan | None, emit: Emit) -> ClipInfo:
     """Return the scanned clip, from a plan made before if the file is unchanged."""
     if before is not None and before.request.input == request.input:
         same = before.request.skip_errors == request.skip_errors
+        same = same and before.request.cuts in ("auto", request.cuts)  # a plan holds the cuts that count
         if same and before.fingerprints["clip"] == fingerprint(before.clip.path, before.clip.files):
             return before.clip
     return open_clip(

@@ -39,6 +39,11 @@ def _moment(value: int | float) -> str:
     return f"{value}s" if isinstance(value, float) else str(value)
 
 
+def _cuts(value: tuple[int, ...]) -> str:
+    """Return the text of frame numbers."""
+    return ",".join(_moment(frame) for frame in value) or "none"
+
+
 def _size(value: tuple[int, int]) -> str:
     """Return the text of a (width, height) pair."""
     width, height = value
@@ -185,6 +190,9 @@ class Request:
     threads: int | None = option(
         None, "Threads to use, if not all cores.", metavar="N", minimum=1, maximum=1024, tracking=True, everywhere=True
     )
+    cuts: str = option(
+        "auto", "Frames at which shots begin.", metavar="auto|none|FRAME,...|FILE", convert=_cuts, tracking=True
+    )
     skip_errors: bool = option(False, "Repeat the last frame for a damaged one.", tracking=True)
 
     def check(self) -> None:
@@ -312,6 +320,10 @@ def request_from(input: str, output: str, options: dict[str, Any]) -> Request:
         from vremove_cli.prompts import parse_key_mask
 
         values["key_mask"] = tuple(str(parse_key_mask(text)) for text in values["key_mask"])  # with an absolute path
+    if "cuts" in values:
+        from vremove_cli.job.shot_cuts import cuts_text
+
+        values["cuts"] = cuts_text(values["cuts"])
     made = Request(input, output, **values)
     made.check()
     return made

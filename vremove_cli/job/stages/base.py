@@ -10,7 +10,7 @@ from vremove_cli import __version__
 from vremove_cli.job.events import Emit
 from vremove_cli.job.object_prompts import PromptsByObject
 from vremove_cli.job.request import Request
-from vremove_cli.job.task_graph import Task
+from vremove_cli.job.task_graph import REACH, Task
 from vremove_cli.job.workdir.folder import WorkFolder
 
 if TYPE_CHECKING:
@@ -55,12 +55,14 @@ class Provenance:
     Attributes:
         prompts: Prompts by object name and frame.
         fingerprints: Digests of the files that are read, by role.
+        cuts: First frames of new shots.
         tracker: Name and settings of the tracker, with its model's commit.
         remover: Name of the remover, with its models' commits.
     """
 
     prompts: PromptsByObject
     fingerprints: dict[str, str]
+    cuts: tuple[int, ...]
     tracker: list[Any]
     remover: list[Any]
 
@@ -85,6 +87,7 @@ def with_keys(
             "task": [task.kind, task.span, task.target, task.origin, [keyed[n].key for n in task.needs]],
             "request": stage.cache_key(request),
             "files": files,
+            "cuts": [c for c in known.cuts if task.span.start - REACH <= c <= task.span.stop + REACH],
             "tracker": known.tracker if stage.tracker else [],
             "remover": known.remover if stage.remover else [],
             "prompts": _prompts(stage, task, known),
