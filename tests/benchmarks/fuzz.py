@@ -1,6 +1,6 @@
 """Gives the command mutated inputs, and counts what must never happen.
 
-    python tests/benchmarks/fuzz.py [COUNT] [--seed N] [--kind KIND] [--folder PATH]
+    python tests/benchmarks/fuzz.py [COUNT] [--seed N] [--first N] [--kind KIND] [--only N]
 
 Kinds: `media` (a clip of one of many containers with bytes changed, cut out, doubled or cut off), `mask` (the same of
 masks), `picture` (of a sequence), `work` (files of a planned work folder), `text` (odd values of options). Each input
@@ -214,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("count", nargs="?", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first input")
     parser.add_argument("--kind", choices=list(KINDS))
     parser.add_argument("--only", type=int, help="the number of the only input to run; its commands are printed")
     given = parser.parse_args()
@@ -224,7 +225,10 @@ def main() -> None:
     assert drawn.status == 0, drawn.said
     counts: Counter[tuple[str, str]] = Counter()
     worst = {"seconds": 0.0, "memory": 0}
-    for n in range(given.count) if given.only is None else [given.only]:
+    inputs = range(given.first, given.first + given.count) if given.only is None else [given.only]
+    for n in inputs:
+        if n % 500 == 0:
+            print(f"input {n}", file=sys.stderr, flush=True)
         chance = random.Random(f"{given.seed} {n}")
         kind = given.kind or chance.choice(list(KINDS))
         shutil.rmtree(at, ignore_errors=True)
