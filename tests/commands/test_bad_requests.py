@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -218,3 +219,17 @@ def test_a_damaged_plan(vremove: Vremove, tmp_path: Path) -> None:
 
 def test_frame_beyond_the_end(vremove: Vremove, clip: Path, tmp_path: Path) -> None:
     assert_refused(vremove, tmp_path, 2, "no frame 99", "frame", clip, "--at", "99", "-o", tmp_path / "f.png")
+
+
+def test_a_clip_whose_ending_is_not_written_goes_where_the_user_says(vremove: Vremove, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", codec="libx264")
+    raw = tmp_path / "a.264"
+    with av.open(str(clip)) as source, av.open(str(raw), "w", format="h264") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    done = vremove("erase", raw, "--point", "40,24", "-o", tmp_path / "out.mkv")
+    assert done.status == 0, done.stderr
+    assert "name the result with -o" in vremove("erase", raw, "--point", "40,24").stderr

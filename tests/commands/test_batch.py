@@ -213,7 +213,7 @@ def test_a_jobs_target_is_where_its_result_goes(tmp_path: Path) -> None:
     source = str(tmp_path / "a.mp4")
     assert Job(source).target == tmp_path / "a.clean.mp4"
     assert Job(source, str(tmp_path)).target == tmp_path / "a.clean.mp4"
-    assert Job(source, f"{tmp_path}/new/").target == tmp_path / "new" / "a.clean.mp4"
+    assert Job(source, f"{tmp_path}/new/").target == tmp_path / "new"  # a folder of pictures
     assert Job(source, str(tmp_path / "x.mov")).target == tmp_path / "x.mov"
     with pytest.raises(UsageError, match="known are"):
         filled("{}", source)

@@ -3,6 +3,7 @@
 import csv
 import glob
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -42,17 +43,15 @@ class Job:
     name: str = ""
 
     @property
-    def target(self) -> Path:
-        """Path of the result."""
-        from vremove_cli.job.output_paths import default_output
+    def target(self) -> Path | None:
+        """Path of the result; None where the run will say that there can be none."""
+        from vremove_cli.job.output_paths import default_output, resolved_output
 
-        if not self.input:  # a run refuses it
-            return Path(self.output or "")
-        place = default_output(self.input)
-        if self.output is None:
-            return Path(place).absolute()
-        is_folder = self.output.endswith("/") or (Path(self.output).is_dir() and not Path(self.input).is_dir())
-        return (Path(self.output) / Path(place).name if is_folder else Path(self.output)).absolute()
+        source = os.path.abspath(self.input)
+        try:
+            return Path(resolved_output(self.output or default_output(source), source)) if self.input else None
+        except VremoveError:
+            return None
 
 
 def jobs_of(inputs: list[str], common: Job) -> list[Job]:
@@ -264,7 +263,8 @@ def _named(jobs: list[Job]) -> list[Job]:
     """Return jobs with names of their own; raises `UsageError` when two would write the same file."""
     taken: dict[Path, Job] = {}
     for job in jobs:
-        for path in (job.target, *(Path(p).absolute() for p in job.exports.values())):
+        exports = (Path(p).absolute() for p in job.exports.values())
+        for path in (*filter(None, (job.target,)), *exports):
             other = taken.setdefault(path, job)
             if other is not job:
                 raise UsageError(

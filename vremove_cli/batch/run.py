@@ -62,7 +62,7 @@ def run_all(
     """
 
     def outcome(job: Job) -> Outcome:
-        if skip_existing and job.target.exists():
+        if skip_existing and job.target and job.target.exists():
             console.skip(job.input, str(job.target))
             return Outcome(job, "skipped", f"{job.target} exists")
         try:
