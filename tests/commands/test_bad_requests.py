@@ -10,6 +10,7 @@ import pytest
 from support.clips import mask_of, write_clip, write_masks, write_sequence
 from support.command import Vremove
 from support.refusals import POINT, assert_refused, folder, touch
+from vremove_cli.media.probe import scan
 
 
 @pytest.fixture
@@ -232,4 +233,5 @@ def test_a_clip_whose_ending_is_not_written_goes_where_the_user_says(vremove: Vr
                 target.mux(packet)
     done = vremove("erase", raw, "--point", "40,24", "-o", tmp_path / "out.mkv")
     assert done.status == 0, done.stderr
+    assert scan(str(tmp_path / "out.mkv")).times.rate == 25  # the file has no times
     assert "name the result with -o" in vremove("erase", raw, "--point", "40,24").stderr

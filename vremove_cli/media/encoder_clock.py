@@ -60,7 +60,7 @@ def encoder_rate(times: FrameTimes, encoder: str) -> Fraction:
     allowed = [Fraction(r.numerator, r.denominator) for r in av.Codec(encoder, "w").frame_rates or []]
     if allowed:
         return min(allowed, key=lambda r: abs(r - rate))
-    return 1 / (1 / rate).limit_denominator(_MAX_CLOCK)
+    return 1 / (1 / min(rate, Fraction(_MAX_CLOCK))).limit_denominator(_MAX_CLOCK)
 
 
 def stream_clock(times: FrameTimes, container: str) -> Fraction:

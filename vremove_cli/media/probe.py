@@ -267,11 +267,11 @@ def _times(
 ) -> tuple[FrameTimes, tuple[int, ...]]:
     """Return the times of all frames and the indices of those that repeat the frame before."""
     assert stream.time_base is not None  # FFmpeg gives one to every stream that it opened
+    seen = {p for p in found.pts if p is not None}
     step = found.duration
-    if not step:
+    if not step or not seen:  # a stream without any times may give its last frames a length of one tick
         rate = stream.average_rate or _UNKNOWN_RATE
         step = max(1, round(1 / (rate * stream.time_base)))
-    seen = {p for p in found.pts if p is not None}
     lost = _lost(found) if skip_errors and _is_damaged(found) else []
     raw: list[int | None] = list(found.pts)
     pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
