@@ -1,6 +1,7 @@
 """The streams beside the picture: they stay with it in time, and what cannot be kept is named before the work."""
 
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -131,32 +132,29 @@ def test_sound_that_a_container_takes_and_cannot_finish_is_refused_before_the_wo
         rewrite(clip, tmp_path / "out.mp4")
 
 
-def test_sound_with_times_that_repeat_is_written(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "source.mkv", audio="aac")
-    clip = tmp_path / "clip.mkv"
+def with_sound_at(source: Path, clip: Path, moved: Callable[[int], int]) -> Path:
+    """Copy a file with its sound at other times, in ticks."""
     with av.open(str(source)) as old, av.open(str(clip), "w") as new:
         outs = [new.add_stream_from_template(s) for s in old.streams]
         for packet in old.demux():
             if packet.size:
                 if packet.stream.type == "audio":
-                    packet.pts = packet.dts = packet.dts // 60 * 60
+                    packet.pts = packet.dts = moved(packet.dts)
                 packet.stream = outs[packet.stream.index]
                 new.mux(packet)
+    return clip
+
+
+def test_sound_with_times_that_repeat_is_written(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "source.mkv", audio="aac")
+    clip = with_sound_at(source, tmp_path / "clip.mkv", lambda ticks: ticks // 60 * 60)
     rewrite(clip, tmp_path / "out.mp4")
     assert len(times(tmp_path / "out.mp4", "audio")) == len(times(clip, "audio"))
 
 
 def test_sound_that_begins_late_is_said_to_begin_at_once_in_avi(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "source.mkv", audio="aac")
-    clip = tmp_path / "clip.mkv"
-    with av.open(str(source)) as old, av.open(str(clip), "w") as new:
-        outs = [new.add_stream_from_template(s) for s in old.streams]
-        for packet in old.demux():
-            if packet.size:
-                late = 700 if packet.stream.type == "audio" else 0
-                packet.pts, packet.dts = packet.pts + late, packet.dts + late if packet.dts is not None else None
-                packet.stream = outs[packet.stream.index]
-                new.mux(packet)
+    clip = with_sound_at(source, tmp_path / "clip.mkv", lambda ticks: ticks + 700)
     assert not [n for n in rewrite(clip, tmp_path / "out.mp4") if "after the picture" in n]
     (said,) = [n for n in rewrite(clip, tmp_path / "out.avi") if "after the picture" in n]
     assert said.startswith("#1 audio aac starts 0.70 s after the picture")

@@ -38,7 +38,8 @@ class WorkFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._intact: set[tuple[str, str]] = set()  # subfolders and tasks whose files were compared with their digests
+        # Subfolders and tasks whose files were compared with their digests.
+        self._compared: set[tuple[str, str]] = set()
 
     @property
     def plan(self) -> Path:
@@ -73,11 +74,11 @@ class WorkFolder:
             VremoveError: A file is damaged or gone. Its task counts as not done from then on.
         """
         path, task = self.file(subfolder, name), name.split(".", maxsplit=1)[0]
-        if (subfolder, task) not in self._intact:
+        if (subfolder, task) not in self._compared:
             for key, digest in self._record(task).get("files", {}).items():
                 if key.startswith(f"{subfolder}/") and not _intact(self.path / key, digest):
                     raise self._damaged(task, self.path / key)
-            self._intact.add((subfolder, task))
+            self._compared.add((subfolder, task))
         return path
 
     def claim(self) -> None:
@@ -167,7 +168,6 @@ class WorkFolder:
     def clear(self) -> None:
         """Go on deleting a folder of the user's that a killed process had begun to empty."""
         _clear(self.path, itself=False)
-        self.delivery.unlink(missing_ok=True)
 
     def finished(self, task: str) -> bool:
         """Return whether a task has left its result; cheaper than reading it."""
