@@ -63,6 +63,8 @@ class RequestOptions(TrackingOptions, total=False):
     seed: int
     codec: str | None
     crf: int | None
+    bitrate: str | int | None
+    encoder: Literal["software", "nvenc", "qsv", "videotoolbox"]
     preset: str | None
     pix_fmt: str | None
     drop_streams: bool

@@ -2,7 +2,8 @@
 
 A point is `[NAME=][@WHEN:]X,Y` and a box `[NAME=][@WHEN:]X0,Y0,X1,Y1`, in pixels of the displayed frame or in percent
 of its width and height (`20%,60%`); a key mask is `[NAME=][@WHEN:]FILE`. WHEN is a frame (`120`, counted from 0), a
-time after the first one (`4.5s`, `1:02.5`, `1:00:02`) or, in an image sequence, the number in a file's name (`#1001`).
+time after the first one (`4.5s`, `1:02.5`, `1:00:02`), a timecode (`01:00:00:12`, drop-frame `01:00:00;12`) or, in an
+image sequence, the number in a file's name (`#1001`).
 Without NAME a prompt belongs to the one unnamed object.
 """
 
@@ -10,15 +11,19 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vremove_cli.errors import UsageError
-from vremove_cli.media.timing import FrameTimes
+from vremove_cli.media.timecode import Timecode, frame_at, parse_timecode
+
+if TYPE_CHECKING:
+    from vremove_cli.media.clip import ClipInfo
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _COORDINATE = re.compile(r"-?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})%?")
-_KEY_MASK = re.compile(r"@(\d+(?::\d+){1,2}(?:\.\d+)?|\d+(?:\.\d+)?s|#?\d+):(.+)")  # a file's own name may hold a colon
+# A file's own name may hold a colon.
+_KEY_MASK = re.compile(r"@(\d+:\d+:\d+[:;]\d+|\d+(?::\d+){1,2}(?:\.\d+)?|\d+(?:\.\d+)?s|#?\d+):(.+)")
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,15 @@ class When:
     """A moment of a clip.
 
     Attributes:
-        unit: "frame" for a frame index, "seconds" after the first frame, or "file" for an image's number.
+        unit: "frame" for a frame index, "seconds" after the first frame, "file" for an image's number, or "timecode".
         value: Value in that unit.
     """
 
-    unit: Literal["frame", "seconds", "file"]
-    value: Fraction
+    unit: Literal["frame", "seconds", "file", "timecode"]
+    value: Fraction | Timecode
 
     def __str__(self) -> str:
-        if self.unit == "seconds":
+        if self.unit == "seconds" and isinstance(self.value, Fraction):
             return f"{_decimal(self.value)}s"
         return f"{'#' if self.unit == 'file' else ''}{self.value}"
 
@@ -103,7 +108,7 @@ def parse_when(text: str) -> When:
     """Parse a moment.
 
     Args:
-        text: `120`, `4.5s`, `1:02.5`, `1:00:02` or `#1001`.
+        text: `120`, `4.5s`, `1:02.5`, `1:00:02`, `01:00:00:12`, `01:00:00;12` or `#1001`.
 
     Raises:
         UsageError: The text has none of these forms.
@@ -115,6 +120,9 @@ def parse_when(text: str) -> When:
         return When("file", Fraction(text[1:]))
     if text.endswith("s") and _NUMBER.fullmatch(text[:-1]):
         return When("seconds", Fraction(text[:-1]))
+    timecode = parse_timecode(text)
+    if timecode is not None:
+        return When("timecode", timecode)
     parts = text.split(":")
     if len(parts) in (2, 3) and all(p.isdigit() for p in parts[:-1]) and _NUMBER.fullmatch(parts[-1]):
         total = Fraction(0)
@@ -122,7 +130,8 @@ def parse_when(text: str) -> When:
             total = total * 60 + Fraction(part)
         return When("seconds", total)
     raise UsageError(
-        f"'{text}' is not a moment", "write a frame (120), a time (4.5s or 1:02.5) or a file number (#1001)"
+        f"'{text}' is not a moment",
+        "write a frame (120), a time (4.5s or 1:02.5), a timecode (01:00:00:12) or a file number (#1001)",
     )
 
 
@@ -206,32 +215,30 @@ def _example(kind: str) -> str:
     return "--point 320,240" if kind == "point" else "--box @2.5s:100,80,240,300"
 
 
-def frame_of(when: When, times: FrameTimes, file_numbers: tuple[int, ...] | None = None) -> int:
-    """Return the index of the frame at a moment.
-
-    Args:
-        when: The moment.
-        times: The clip's frame times.
-        file_numbers: Numbers of an image sequence's files; empty or None for a video.
+def frame_of(when: When, clip: "ClipInfo") -> int:
+    """Return the index of a clip's frame at a moment.
 
     Raises:
         UsageError: The clip has no frame at that moment.
     """
-    count = len(times.pts)
+    times, numbers = clip.times, clip.file_numbers
+    if isinstance(when.value, Timecode):
+        return frame_at(when.value, clip.timecode, times)
     if when.unit == "file":
-        if not file_numbers:
+        if not numbers:
             raise UsageError(
                 f"'@{when}' names a file number, but the input is no image sequence", "use a frame or a time"
             )
-        if int(when.value) not in file_numbers:
+        if int(when.value) not in numbers:
             raise UsageError(
-                f"the sequence has no file number {when.value}", f"it runs from {file_numbers[0]} to {file_numbers[-1]}"
+                f"the sequence has no file number {when.value}", f"it runs from {numbers[0]} to {numbers[-1]}"
             )
-        return file_numbers.index(int(when.value))
+        return numbers.index(int(when.value))
     if when.unit == "seconds":
         if when.value > times.end_seconds:
             raise UsageError(f"{when} is after the end of the clip", f"it is {float(times.end_seconds):.3f} s long")
         return times.at(when.value)
+    count = len(times.pts)
     if when.value >= count:
         raise UsageError(f"the clip has no frame {when.value}", f"it has {count} frames, 0 to {count - 1}")
     return int(when.value)

@@ -11,7 +11,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange, segments, shot_context, spread_evenly
 from vremove_cli.geometry import Box, Crops, Orientation
 from vremove_cli.media.timing import FrameTimes, repaired
-from vremove_cli.prompts import Prompt, When, frame_of, parse_prompt, parse_when
+from vremove_cli.prompts import Prompt, When, parse_prompt, parse_when
 
 decimals = st.integers(0, 10_000).map(lambda n: Fraction(n, 10)) | st.integers(0, 4000).map(Fraction)
 moments = st.one_of(
@@ -65,7 +65,7 @@ def test_a_frames_own_time_names_it(gaps: list[int], start: int, i: st.DataObjec
         pts.append(pts[-1] + gap)
     times = FrameTimes(tuple(pts), Fraction(1, 1000), gaps[-1])
     k = i.draw(st.integers(0, len(pts) - 1))
-    assert frame_of(When("seconds", times.seconds(k)), times) == k
+    assert times.at(times.seconds(k)) == k
     assert times.at(times.seconds(k) + Fraction(1, 3000)) == k
 
 

@@ -31,6 +31,7 @@ def _installation() -> dict[str, Any]:
     import shutil
 
     from vremove_cli.job.estimate import memory_here
+    from vremove_cli.media import hardware
     from vremove_cli.media.encoder_context import library_versions, missing_encoders
 
     missing = list(missing_encoders())
@@ -53,6 +54,7 @@ def _installation() -> dict[str, Any]:
         "packages": packages,
         "ffmpeg": library_versions(),
         "missing_encoders": missing,
+        "hardware_encoders": hardware.working(),
         "device": device,
         "device_detail": detail,
         "models": _models(),
@@ -70,6 +72,7 @@ def _text(facts: dict[str, Any]) -> str:
         **{name: version or "missing" for name, version in facts["packages"].items()},
         "ffmpeg libraries": facts["ffmpeg"],
         "encoders": f"missing: {', '.join(facts['missing_encoders'])}" if facts["missing_encoders"] else "all here",
+        "hardware encoders": ", ".join(facts["hardware_encoders"]) or "none",
         "device": f"{facts['device']} ({facts['device_detail']})",
         "models here": ", ".join(facts["models"]) or "none: `vremove models list` names some",
         "settings": facts["settings"] or where,

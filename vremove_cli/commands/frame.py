@@ -17,7 +17,10 @@ def frame(
     given: Given,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FRAME.png", help="The picture.")],
     at: Annotated[
-        str, typer.Option("--at", metavar="WHEN", show_default=False, help="Frame (120), time (4.5s) or #1001. \\[0]")
+        str,
+        typer.Option(
+            "--at", metavar="WHEN", show_default=False, help="Frame (120), time (4.5s), timecode or #1001. \\[0]"
+        ),
     ] = "0",
     grid: Annotated[bool, typer.Option("--grid", help="Draw a labelled pixel grid.")] = False,
 ) -> None:
@@ -42,7 +45,7 @@ def frame(
 
         when = parse_when(at.removeprefix("@"))
         clip = open_clip(source)
-        index = frame_of(when, clip.info.times, clip.info.file_numbers)
+        index = frame_of(when, clip.info)
         (picture,) = clip.frames(index, index + 1)
         shown = clip.info.orientation.display(picture.rgb8())
         write_rgb_image(target, with_grid(shown) if grid else shown.copy())

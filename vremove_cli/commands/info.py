@@ -40,6 +40,8 @@ def _facts(clip: "ClipInfo") -> dict[str, Any]:
         "seconds": round(float(clip.times.end_seconds), 3),
         "rate": "constant" if clip.times.constant else "variable",
         "frames_per_second": round(float(clip.times.rate), 3),
+        "bits_per_second": clip.bit_rate,
+        "timecode": clip.timecode,
         "time_base": str(clip.times.time_base),
         "pixel_format": clip.pix_fmt,
         "colour": f"{colour.primaries}/{colour.transfer}/{colour.matrix} range {colour.range}",

@@ -161,7 +161,10 @@ def _disk(plan: Plan) -> tuple[int, int]:
     clip, frame = plan.clip, _frame_bytes(plan)
     lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
     pixels = clip.width * clip.height
-    result = int(clip.frames * (frame * _LOSSLESS if lossless else pixels * _FILE_BITS / 8))
+    if plan.encode.bit_rate:
+        result = int(plan.encode.bit_rate / 8 * clip.times.end_seconds)
+    else:
+        result = int(clip.frames * (frame * _LOSSLESS if lossless else pixels * _FILE_BITS / 8))
     return int(plan.span.length * frame * _HOLE) + (1 << 20), result
 
 

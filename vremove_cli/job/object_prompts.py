@@ -121,7 +121,7 @@ def prompts_by_object(prompts: list[Prompt], clip: ClipInfo, span: FrameRange) -
 
 def _frame_for(prompt: Prompt, clip: ClipInfo, default: int) -> int:
     """Return the frame of a prompt: as written, else the default."""
-    return default if prompt.when is None else frame_of(prompt.when, clip.times, clip.file_numbers)
+    return default if prompt.when is None else frame_of(prompt.when, clip)
 
 
 def _together(prompts: list[Prompt], frame: int, clip: ClipInfo) -> ObjectPrompts:

@@ -41,6 +41,7 @@ from vremove_cli.media.lost_side_data import lost_side_data
 from vremove_cli.media.provenance import TRACKED, mark_of
 from vremove_cli.media.read import open_clip
 from vremove_cli.media.stream_plan import plan_streams
+from vremove_cli.media.timecode import Timecode, offset_of
 from vremove_cli.prompts import Prompt, frame_of, parse_when
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Remover
@@ -189,7 +190,7 @@ def _references(request: Request, clip: ClipInfo, span: FrameRange, notes: list[
         picture = open_clip(path).info
         if picture.frames != 1:
             raise UsageError(f"the reference {path} has {picture.frames} frames", "give one picture: FILE.png@WHEN")
-        frame = frame_of(parse_when(when), clip.times, clip.file_numbers) if when else span.start
+        frame = frame_of(parse_when(when), clip) if when else span.start
         if frame in out or not span.holds(frame):
             raise UsageError(f"the reference {text} is for a frame that is not edited or has one", "check WHEN")
         check_shape(picture, clip, f"reference {path}")
@@ -201,7 +202,7 @@ def _references(request: Request, clip: ClipInfo, span: FrameRange, notes: list[
 
 def _span(request: Request, clip: ClipInfo) -> FrameRange:
     """Return the frames that are edited."""
-    start = frame_of(parse_when(request.start), clip.times, clip.file_numbers) if request.start else 0
+    start = frame_of(parse_when(request.start), clip) if request.start else 0
     stop = _end(request.end, clip) if request.end else clip.frames
     if stop <= start:
         raise UsageError(f"the range {request.start}..{request.end} is empty", "give a --start before the --end")
@@ -213,9 +214,13 @@ def _end(text: str, clip: ClipInfo) -> int:
     when = parse_when(text)
     if when.unit == "frame" and when.value == clip.frames:
         return clip.frames
-    if when.unit == "seconds" and when.value <= clip.times.end_seconds:  # a later one is refused below
+    if isinstance(when.value, Timecode) and offset_of(when.value, clip.timecode, clip.times) == clip.frames:
+        return clip.frames
+    if (
+        not isinstance(when.value, Timecode) and when.unit == "seconds" and when.value <= clip.times.end_seconds
+    ):  # a later one is refused below
         return next((t for t in range(clip.frames) if clip.times.seconds(t) >= when.value), clip.frames)
-    return frame_of(when, clip.times, clip.file_numbers)
+    return frame_of(when, clip)
 
 
 def same_tracker(plan: Plan, request: Request) -> bool:

@@ -4,8 +4,10 @@ The command line, the environment variables, vremove.toml, the Python API and th
 (see `options.py`). `Exports` does the same for what is written beside the result.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import isfinite
 from numbers import Real
 from pathlib import Path
@@ -21,6 +23,9 @@ if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not ne
 
 _POINT, _BOX = "X,Y", "X0,Y0,X1,Y1"  # NAME= and @WHEN: may stand before; the commands' help says so
 _LAYER = "FILE.mkv|FOLDER"
+_BIT_RATE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([kKmM]?)")
+_PREFIXES = {"": 1, "k": 1000, "m": 1_000_000}
+_LEAST_BITS = 1000  # a second: a number below is meant to be of k or M
 
 
 def _coordinates(value: tuple[float | str, ...]) -> str:
@@ -48,6 +53,22 @@ def _size(value: tuple[int, int]) -> str:
     """Return the text of a (width, height) pair."""
     width, height = value
     return f"{width}x{height}"
+
+
+def _bits(value: int) -> str:
+    """Return the text of bits a second."""
+    return _moment(value)
+
+
+def bits_a_second(text: str | None) -> str | None:
+    """Return a bit rate as a whole number of bits a second, or "match"; raises `UsageError`."""
+    if text in (None, "match"):
+        return text
+    found = _BIT_RATE.fullmatch(text)
+    bits = round(Fraction(found[1]) * _PREFIXES[found[2].lower()]) if found else 0
+    if bits < _LEAST_BITS:
+        raise UsageError(f"--bitrate {text} is no bit rate", "give match, or bits a second, as 8M, 800k or 8000000")
+    return str(bits)
 
 
 def _affected_by(value: str) -> None:
@@ -171,6 +192,12 @@ class Request:
 
     codec: str | None = option(None, "h264, hevc, av1, prores, ffv1 ...", panel=Panel.OUTPUT, metavar="NAME")
     crf: int | None = option(None, "Quality: lower is better.", panel=Panel.OUTPUT, metavar="N", minimum=0, maximum=63)
+    bitrate: str | None = option(
+        None, "Bits a second, not a quality.", panel=Panel.OUTPUT, metavar="match|8M", convert=_bits
+    )
+    encoder: Literal["software", "nvenc", "qsv", "videotoolbox"] = option(
+        "software", "software, nvenc, qsv, videotoolbox.", panel=Panel.OUTPUT, metavar="NAME"
+    )
     preset: str | None = option(None, "Speed preset of the encoder.", panel=Panel.OUTPUT, metavar="NAME")
     pix_fmt: str | None = option(None, "Pixel format, as yuv420p10le.", panel=Panel.OUTPUT, metavar="NAME")
     drop_streams: bool = option(False, "Drop streams that do not fit the file.", panel=Panel.OUTPUT)
@@ -190,9 +217,7 @@ class Request:
     threads: int | None = option(
         None, "Threads to use, if not all cores.", metavar="N", minimum=1, maximum=1024, tracking=True, everywhere=True
     )
-    cuts: str = option(
-        "auto", "Frames at which shots begin.", metavar="auto|none|FRAME,...|FILE", convert=_cuts, tracking=True
-    )
+    cuts: str = option("auto", "Frames at which shots begin.", metavar="auto|none|LIST", convert=_cuts, tracking=True)
     skip_errors: bool = option(False, "Repeat the last frame for a damaged one.", tracking=True)
 
     def check(self) -> None:
@@ -215,14 +240,18 @@ class Request:
             raise UsageError(
                 f"--effects {Path(self.effects_file).name} is unknown", "choose auto, off, or a mask's path"
             )
-        self.own_weights, self.own_loras, self.work_size  # noqa: B018  each raises for what is wrong
+        if self.crf is not None and self.bitrate:
+            raise UsageError("--crf and --bitrate were given", "give a quality, or a size")
+        self.own_weights, self.own_loras, self.work_size, self.encoder_options  # noqa: B018  each raises for what is wrong
 
     @property
     def encoder_options(self) -> "EncoderOptions":
         """What the user wants of the encoder."""
         from vremove_cli.media.encoder_options import EncoderOptions
 
-        return EncoderOptions(self.codec, self.crf, self.preset, self.pix_fmt)
+        return EncoderOptions(
+            self.codec, self.crf, self.preset, self.pix_fmt, bits_a_second(self.bitrate), self.encoder
+        )
 
     @property
     def mask_file(self) -> str | None:

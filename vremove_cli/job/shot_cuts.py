@@ -38,7 +38,7 @@ def cuts_of(text: str, clip: ClipInfo) -> tuple[int, ...]:
     """
     if text in WORDS:
         return clip.cuts if text == "auto" else ()
-    found = {frame_of(parse_when(moment), clip.times, clip.file_numbers) for moment in text.split(",")}
+    found = {frame_of(parse_when(moment), clip) for moment in text.split(",")}
     return tuple(sorted(found - {0}))
 
 

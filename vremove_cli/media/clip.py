@@ -63,6 +63,8 @@ class ClipInfo:
         streams: The other streams.
         restarts: Where the file's times start again; `times` goes on there.
         chapters: Number of chapters.
+        bit_rate: Mean bits a second of the video stream; 0 for images.
+        timecode: SMPTE timecode of the first frame, as the file says; empty where it does not.
         times: Presentation times of all frames.
         cuts: Indices of the first frames of new shots.
         keyframes: Indices of the frames at which decoding may start.
@@ -91,6 +93,8 @@ class ClipInfo:
     streams: tuple[StreamInfo, ...]
     restarts: tuple[Restart, ...]
     chapters: int
+    bit_rate: int
+    timecode: str
     times: FrameTimes
     cuts: tuple[int, ...]
     keyframes: tuple[int, ...]

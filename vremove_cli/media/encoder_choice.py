@@ -5,6 +5,7 @@ sample; a conversion of the pixel format that loses as little as possible.
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -28,6 +29,7 @@ from vremove_cli.media.encoder_options import (
     encoder_threads,
     has_quality,
 )
+from vremove_cli.media.hardware import on_hardware
 from vremove_cli.media.picture_metadata import holds_orientation, lost_metadata
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
@@ -141,7 +143,9 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
         UsageError: The user's options cannot be met.
         MediaError: No encoder of the container can hold the picture.
     """
-    spec = _choose(info, output, choice, notes)
+    # Presets of hardware have names of their own.
+    software = choice if choice.encoder == "software" else replace(choice, preset=None)
+    spec = on_hardware(_choose(info, output, software, notes), info, choice, notes)
     if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif":
         notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
     if info.layout.alpha and not sibling_layout(spec.pix_fmt).alpha:
@@ -236,7 +240,7 @@ def _nothing_holds(info: ClipInfo, container: str, choice: EncoderOptions) -> Vr
         return UsageError(
             f"{choice.codec or info.codec} cannot write {size} {choice.pix_fmt or info.edit_fmt} to {container} with "
             "these options",
-            f"leave out --codec, --crf, --preset and --pix-fmt, or write to {_home(choice.codec)}",
+            f"leave out --codec, --crf, --bitrate, --preset and --pix-fmt, or write to {_home(choice.codec)}",
         )
     return MediaError(f"no encoder for {container} can hold {size} {info.edit_fmt}", "write to .mkv with -o OUT.mkv")
 
@@ -283,7 +287,8 @@ def _candidate(
         UsageError: The family's encoder lacks an option of the user's.
     """
     if family == "gif":
-        return EncodeSpec(container, "gif", info.edit_fmt, {}, 1) if container == "gif" else None
+        options = encoder_options(info, container, "gif", info.edit_fmt, choice)
+        return EncodeSpec(container, "gif", info.edit_fmt, options, 1) if container == "gif" else None
     if not _container_holds(container, family):
         return None
     encoders = [_encoder_of(family), *(["libx264rgb"] if family == "h264" else [])]

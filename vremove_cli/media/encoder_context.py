@@ -84,8 +84,16 @@ class EncodeSpec:
         by_option = self.options.get("lossless") == "1"
         return by_option or self.encoder in LOSSLESS or (self.options.get("crf") == "0" and "libx264" in self.encoder)
 
+    @property
+    def bit_rate(self) -> int | None:
+        """Mean bits a second; None where a quality is kept, whatever it takes."""
+        stated = self.options.get("b", "")
+        return int(stated) or None if stated.isdecimal() else None
+
     def __str__(self) -> str:
         quality = f" crf {self.options['crf']}" if "crf" in self.options else ""
+        if self.bit_rate:
+            quality = f" {self.bit_rate / 1e6:.4g} Mbit/s"
         return f"{self.encoder} {self.pix_fmt}{quality}"
 
 

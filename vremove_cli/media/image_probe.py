@@ -72,6 +72,8 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
         streams=(),
         restarts=(),
         chapters=0,
+        bit_rate=0,
+        timecode="",
         times=FrameTimes(tuple(range(count)), Fraction(1, SEQUENCE_RATE), 1),
         cuts=detector.cuts,
         keyframes=tuple(range(count)),

@@ -26,6 +26,7 @@ from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
 from vremove_cli.media.shown_pictures import shows_picture
+from vremove_cli.media.timecode import parse_timecode
 from vremove_cli.media.timing import FrameTimes, repaired
 from vremove_cli.media.truncation import is_truncated
 
@@ -71,6 +72,7 @@ class _Scan:
         packet_pts: Presentation times of all packets that should give a frame.
         packet_dts: Decoding times of all packets.
         hidden_dts: Decoding times of those that show no picture.
+        bytes: Bytes of all packets.
         errors: Packets that could not be decoded.
         corrupt: Frames that the decoder marked as corrupt.
         first: The first frame.
@@ -89,6 +91,7 @@ class _Scan:
     packet_pts: set[int] = field(default_factory=set)
     packet_dts: list[int] = field(default_factory=list)
     hidden_dts: list[int] = field(default_factory=list)
+    bytes: int = 0
     errors: int = 0
     corrupt: int = 0
     first: av.VideoFrame | None = None
@@ -199,6 +202,7 @@ def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Ite
                 if packet.stream.type == "audio":
                     found.clock.hear(packet)
             continue
+        found.bytes += packet.size
         found.clock.move(packet)
         shows = bool(packet.size) and shows_picture(codec, packet)
         if shows and packet.pts is not None and not packet.is_discard:
@@ -320,6 +324,8 @@ def _video_info(
         ),
         restarts=tuple(found.clock.restarts),
         chapters=len(container.chapters()),
+        bit_rate=round(found.bytes * 8 / times.end_seconds) if times.end_seconds else 0,
+        timecode=_timecode(container, stream),
         times=times,
         cuts=found.detector.cuts,
         keyframes=keyframes,
@@ -328,6 +334,15 @@ def _video_info(
         file_numbers=(),
         notes=tuple(notes),
     )
+
+
+def _timecode(container: InputContainer, stream: VideoStream) -> str:
+    """Return the timecode of the first frame: the video's own, a timecode track's, or the file's; empty without one."""
+    for place in (stream, *container.streams, container):
+        stated = next((v for k, v in place.metadata.items() if k.lower() == "timecode"), "")
+        if parse_timecode(stated):
+            return stated
+    return ""
 
 
 def _kind_of(stream: Stream) -> str:

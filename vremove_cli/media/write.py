@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from vremove_cli import atomic
 from vremove_cli.errors import MediaError, UsageError
+from vremove_cli.media import hardware
 from vremove_cli.media.captions import CODECS, with_captions
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.completion import languages_of, write_chapter_languages, write_gif_comment
@@ -127,9 +128,11 @@ def open_writer(
 
     Raises:
         UsageError: The output must not be written.
+        MediaError: This machine lacks the encoder in hardware.
         OSError: The disk refuses.
     """
     check_output(output, info, spec, overwrite=overwrite)
+    hardware.require(spec, info)
     target = os.path.realpath(output)
     if spec.container == SEQUENCE:
         with open_image_writer(target, info, spec) as images:
@@ -277,7 +280,7 @@ def _add_video(container: OutputContainer, info: ClipInfo, spec: EncodeSpec) -> 
         stream.codec_context.options = {}
     if info.aspect:
         stream.sample_aspect_ratio = info.aspect
-    if info.tag == "hvc1" and spec.encoder == "libx265" and spec.container in _EDIT_LISTS:
+    if info.tag == "hvc1" and stream.codec_context.codec.canonical_name == "hevc" and spec.container in _EDIT_LISTS:
         stream.codec_context.codec_tag = "hvc1"
     if info.matrix:
         stream.set_display_matrix(list(info.matrix))
