@@ -12,6 +12,7 @@ from support.clips import scene, write_clip
 from vremove_cli.errors import MediaError
 from vremove_cli.media.encoder_choice import choose_encoder
 from vremove_cli.media.encoder_options import EncoderOptions
+from vremove_cli.media.encryption import is_scrambled
 from vremove_cli.media.read import open_clip
 from vremove_cli.media.stream_plan import plan_streams
 
@@ -58,6 +59,17 @@ def test_a_scrambled_transport_stream_is_named_so(tmp_path: Path) -> None:
     clip.write_bytes(bytes(data))
     with pytest.raises(MediaError, match="is encrypted: decrypt it first"):
         open_clip(str(clip))
+
+
+def test_times_before_the_packets_of_a_camera_are_no_encryption(tmp_path: Path) -> None:
+    """A camera's packets have four bytes more, so that every 188th byte may be anything."""
+    data = write_clip(tmp_path / "clip.ts", frames=40, size=(320, 240)).read_bytes()
+    packets = [data[i : i + 188] for i in range(0, len(data), 188)]
+    clip = tmp_path / "clip.m2ts"
+    clip.write_bytes(b"".join(t.to_bytes(4, "big") + p for t, p in enumerate(packets)))
+    assert not is_scrambled(str(clip), "mpegts")
+    clip.write_bytes(b"".join(bytes(4) + p[:3] + bytes([p[3] | 0xC0]) + p[4:] for p in packets))
+    assert is_scrambled(str(clip), "mpegts")
 
 
 def test_encrypted_sound_is_not_copied_without_its_key(tmp_path: Path) -> None:

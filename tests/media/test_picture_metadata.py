@@ -1,5 +1,7 @@
 """What an image file says beside its samples comes back, and no small copy of the picture shows what was erased."""
 
+import base64
+import hashlib
 import io
 import struct
 from pathlib import Path
@@ -89,6 +91,50 @@ def test_no_thumbnail_shows_what_was_erased(tmp_path: Path) -> None:
         assert after.getexif()[MAKER] == "Maker"
     assert small.getvalue()[:200] not in Path(tmp_path / "a.clean.jpg").read_bytes()
     assert without_thumbnail(plain) == plain
+
+
+SMALL = base64.b64encode(bytes(range(256)) * 300)
+XMP_WITH_PICTURE = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:xmpGImg="http://ns.adobe.com/xap/1.0/g/img/"><xmpGImg:image>'
+    + SMALL[:900]
+    + b"</xmpGImg:image><title>words</title></x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize("name", ["a.png", "compressed.png", "a.jpg", "a.webp"])
+def test_no_picture_in_an_xmp_packet_shows_what_was_erased(tmp_path: Path, name: str) -> None:
+    options: dict[str, Any] = {"xmp": XMP_WITH_PICTURE} | ({"lossless": True} if name.endswith("webp") else {})
+    if name.endswith("png"):
+        texts = PngImagePlugin.PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", XMP_WITH_PICTURE.decode(), zip=name.startswith("compressed"))
+        options = {"pnginfo": texts}
+    result = erased(draw(tmp_path / name, **options))
+    with Image.open(result.output) as after:
+        after.load()
+        packet = after.info["xmp"]
+    assert b"<title>words</title>" in packet
+    assert SMALL[:100] not in packet
+    assert any("small copy of the picture" in note for note in result.notes)
+
+
+def test_no_picture_in_a_long_xmp_packet_shows_what_was_erased(tmp_path: Path) -> None:
+    """A packet above 64 kB lies in segments of its own, and the main packet names it by its MD5."""
+    packet = XMP_WITH_PICTURE.replace(SMALL[:900], SMALL)
+    name = hashlib.md5(packet).hexdigest().upper().encode()
+    parts = [packet[i : i + 60_000] for i in range(0, len(packet), 60_000)]
+    head = b"http://ns.adobe.com/xmp/extension/\0" + name + len(packet).to_bytes(4, "big")
+    segments = [head + (60_000 * i).to_bytes(4, "big") + part for i, part in enumerate(parts)]
+    source = draw(tmp_path / "a.jpg", quality=95, xmp=b'<x xmpNote:HasExtendedXMP="' + name + b'"/>')
+    data = source.read_bytes()
+    written = b"".join(b"\xff\xe1" + (len(s) + 2).to_bytes(2, "big") + s for s in segments)
+    source.write_bytes(data[:2] + written + data[2:])
+
+    after = Path(erased(source).output).read_bytes()
+    assert SMALL[:100] not in after
+    clean = packet.replace(SMALL, b" " * len(SMALL))
+    renamed = hashlib.md5(clean).hexdigest().upper().encode()
+    assert after.count(renamed) == 1 + len(parts)
+    assert name not in after
 
 
 def draw_tiff(path: Path, order: str) -> Path:

@@ -78,6 +78,18 @@ def test_a_comment_behind_the_last_picture_of_a_gif_is_no_damage(tmp_path: Path,
     assert open_clip(str(tmp_path / "out.gif")).info.frames == 10
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix", "delimiter"),
+    [("libx264", ".h264", b"\0\0\0\1\x09\xf0"), ("libx265", ".hevc", b"\0\0\0\1\x46\x01\x50")],
+)
+def test_a_delimiter_behind_the_last_picture_is_no_damage(
+    tmp_path: Path, codec: str, suffix: str, delimiter: bytes
+) -> None:
+    clip = write_clip(tmp_path / f"clip{suffix}", codec=codec)
+    clip.write_bytes(clip.read_bytes() + delimiter)
+    assert open_clip(str(clip)).info.frames == 10
+
+
 @pytest.mark.parametrize("codec", ["libvpx-vp9", "libx264", "mpeg4"])
 def test_a_packet_that_should_show_a_picture_and_does_not_is_damage(tmp_path: Path, codec: str) -> None:
     clip = write_clip(tmp_path / "clip.mkv", codec=codec, options={"bf": "0", "g": "5"}, size=(128, 96))

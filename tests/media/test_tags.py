@@ -198,4 +198,6 @@ def test_the_comment_of_a_gif_comes_back(tmp_path: Path, length: int) -> None:
     assert rewrite(tmp_path / "clip.gif", tmp_path / "out.gif") == []
     with av.open(str(tmp_path / "out.gif")) as result:
         assert result.metadata["comment"] == "x" * length
+    with Image.open(tmp_path / "out.gif") as picture:  # a reader of the first picture alone
+        assert picture.info["comment"] == b"x" * length
     assert open_clip(str(tmp_path / "out.gif")).info.frames == 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange, segments, shot_context, spread_evenly
 from vremove_cli.geometry import Box, Crops, Orientation
-from vremove_cli.media.timing import FrameTimes, repaired
+from vremove_cli.media.timing import FrameTimes, TimeList, are_fields, lost_times, repaired
 from vremove_cli.prompts import Prompt, When, parse_prompt, parse_when
 
 decimals = st.integers(0, 10_000).map(lambda n: Fraction(n, 10)) | st.integers(0, 4000).map(Fraction)
@@ -74,6 +74,30 @@ def test_repaired_times_increase(pts: list[int | None], step: int) -> None:
     out = repaired(pts, step)
     assert len(out) == len(pts)
     assert all(b > a for a, b in zip(out, out[1:], strict=False))
+
+
+@given(
+    frames=st.lists(st.none() | st.integers(-99, 99), max_size=30),
+    packets=st.lists(st.integers(-99, 99), max_size=30),
+)
+def test_lost_times_are_those_of_packets_after_the_first_frame_without_a_frame(
+    frames: list[int | None], packets: list[int]
+) -> None:
+    seen = {t for t in frames if t is not None}
+    first = min(seen, default=0)
+    lost = lost_times(TimeList(frames), TimeList(packets)).tolist()
+    assert lost == sorted({p for p in packets if p > first} - seen)
+    assert list(TimeList(frames)) == frames
+
+
+@given(gaps=st.lists(st.integers(2, 50), min_size=2, max_size=30), last=st.booleans())
+def test_fields_take_turns_with_frames(gaps: list[int], last: bool) -> None:
+    """As cameras write pictures of two fields: only one of two packets gives a frame."""
+    frames = [sum(gaps[:i]) for i in range(len(gaps) + 1)]
+    fields = [t + 1 for t in frames[: len(frames) if last else -1]]
+    assert are_fields(TimeList(frames), lost_times(TimeList(frames), TimeList(fields)))
+    one_gone = TimeList([*fields[:1], *fields[2:], frames[-1] + 9])
+    assert not are_fields(TimeList(frames), lost_times(TimeList(frames), one_gone))
 
 
 @given(count=st.integers(0, 5000), cuts=st.lists(st.integers(0, 5000), max_size=20), longest=st.integers(1, 300))

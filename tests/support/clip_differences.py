@@ -96,7 +96,8 @@ def facts_of(path: Path) -> Facts:
             found.chapters.append((chapter["start"] * base, chapter["end"] * base, title))
         names: dict[int, str] = {}
         for stream in container.streams:
-            if stream.index != video.index:
+            # A timecode track becomes a tag, and tags are compared.
+            if stream.index != video.index and not (stream.type == "data" and "timecode" in stream.metadata):
                 names[stream.index] = _stream_name(stream, names)
                 found.packets[names[stream.index]] = _attachment(stream)
                 found.tags |= _tags(names[stream.index], stream.metadata)
@@ -138,6 +139,8 @@ def _main_video(container: Any) -> Any:
 def _stream_name(stream: Any, names: dict[int, str]) -> str:
     codec = stream.codec_context.name if stream.codec_context else "unknown"
     kind = f"{stream.type} {codec}"
+    if stream.type == "data":
+        kind += f" {stream.metadata.get('handler_name', '').strip()}"
     return f"{kind} {sum(n.startswith(kind) for n in names.values())}"
 
 
@@ -192,9 +195,16 @@ def differences(source: Path, result: Path) -> list[Difference]:
     if moved != after.chapters:
         found.append(Difference("chapters", f"{_short(moved)} -> {_short(after.chapters)}"))
     changed = {k: (v, after.tags.get(k)) for k, v in before.tags.items() if after.tags.get(k) != v}
+    changed = {k: pair for k, pair in changed.items() if not _is_same_date(k, pair[0], after)}
     for name, (old, new) in changed.items():
         found.append(Difference("tags", f"{name}: {old[:40]!r} -> {None if new is None else new[:40]!r}"))
     return found
+
+
+def _is_same_date(name: str, old: str, after: Facts) -> bool:
+    """Whether a date is that of no day, or the result's, which a track may have from its file."""
+    dates = {re.sub(r"[T ]|\.0+|Z", "", after.tags.get(k, "")) for k in (name, "file.creation_time")}
+    return name.endswith(".creation_time") and (old.startswith("1970") or re.sub(r"[T ]|\.0+|Z", "", old) in dates)
 
 
 def _differs(name: str, value: Any, after: Facts) -> bool:
@@ -248,11 +258,14 @@ def _squared_difference(old: av.VideoFrame, new: av.VideoFrame) -> float:
         old, new = old.reformat(format=wide), new.reformat(format=wide)
     bits = old.format.components[0].bits
     total, count = 0.0, 0
+    alpha = _samples(old.planes[-1], bits)
     for a, b in zip(old.planes, new.planes, strict=True):
         outside = np.ones((a.height, a.width), bool)
         reach = [n // (2 * _MASK_PART) + _REACH for n in outside.shape]
         rows, columns = (slice(max(0, n // 2 - r), n // 2 + r) for n, r in zip(outside.shape, reach, strict=True))
         outside[rows, columns] = False
+        if len(old.planes) == 4 and alpha.shape == outside.shape:
+            outside &= alpha > 0  # nobody sees the colours of what is transparent
         apart = _samples(a, bits)[outside] - _samples(b, bits)[outside]
         total, count = total + float(np.square(apart).sum()), count + apart.size
     return total / max(1, count) / (2**bits - 1) ** 2

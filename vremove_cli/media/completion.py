@@ -8,6 +8,7 @@ from typing import BinaryIO
 from av.container import InputContainer
 
 from vremove_cli.media.ebml import elements
+from vremove_cli.media.gif import skip_head
 
 # Element IDs of Matroska (RFC 9559, section 5.1).
 _SEGMENT, _CHAPTERS, _EDITION, _ATOM = b"\x18\x53\x80\x67", b"\x10\x43\xa7\x70", b"\x45\xb9", b"\xb6"
@@ -15,7 +16,7 @@ _START, _DISPLAY, _LANGUAGE, _CRC = b"\x91", b"\x80", b"\x43\x7c", b"\xbf"
 _CRC_ELEMENT = 6  # bytes of a CRC-32 element with its ID and size
 _NANOSECONDS = 10**9  # in a second
 _UNKNOWN = "und"  # ISO 639-2
-_GIF_COMMENT, _GIF_TRAILER = b"\x21\xfe", b"\x3b"  # GIF89a specification, sections 24 and 27
+_GIF_COMMENT = b"\x21\xfe"  # GIF89a specification, section 24
 _BLOCK = 255  # bytes of a sub-block at most
 
 
@@ -45,11 +46,19 @@ def write_chapter_languages(file: BinaryIO, languages: list[str]) -> None:
 
 
 def write_gif_comment(file: BinaryIO, comment: str) -> None:
-    """Put a comment behind the last picture of a finished GIF file that is open for reading and writing."""
+    """Put a comment before the first picture of a finished GIF file, where readers look for it.
+
+    Args:
+        file: The file, open for reading and writing.
+        comment: The comment.
+    """
     data = comment.encode()
     blocks = b"".join(bytes([len(b)]) + b for b in (data[i : i + _BLOCK] for i in range(0, len(data), _BLOCK)))
-    file.seek(-len(_GIF_TRAILER), 2)
-    file.write(_GIF_COMMENT + blocks + b"\0" + _GIF_TRAILER)
+    skip_head(file)
+    place = file.tell()
+    rest = file.read()
+    file.seek(place)
+    file.write(_GIF_COMMENT + blocks + b"\0" + rest)
 
 
 def _chapters(file: BinaryIO) -> Iterator[tuple[tuple[int, int], int, tuple[int, int] | None]]:

@@ -153,6 +153,9 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
     if info.hdr and spec.encoder not in HDR_ENCODERS:
         notes.append(f"static HDR metadata is lost: {spec.encoder} cannot write it")
     notes += lost_metadata(info, spec)
+    same_name = Path(output).suffix.lower() == Path(info.path).suffix.lower()
+    if same_name and not info.is_sequence and spec.container not in info.container.split(","):
+        notes.append(f"the file's name means {spec.container}, and it is {info.container}: {spec.container} is written")
     clock = rounding_clock(info.times, spec.container)
     if clock:
         notes.append(f"times are rounded to 1/{clock.denominator} s: {spec.container} has no finer ones")

@@ -7,7 +7,7 @@ from av.stream import Stream
 
 from vremove_cli.errors import MediaError
 
-_TS_PACKET, _TS_SYNC = 188, b"\x47"  # ISO 13818-1
+_TS_PACKETS, _TS_SYNC = (188, 192, 204), b"\x47"  # ISO 13818-1; with a time before it, or with parity behind it
 _SCRAMBLED = 0xC0  # bits of a packet's fourth byte: transport_scrambling_control
 _HEAD = 1 << 20  # bytes of a transport stream that are searched
 
@@ -38,5 +38,7 @@ def is_scrambled(path: str, container: str) -> bool:
         return False
     with Path(path).open("rb") as file:
         data = file.read(_HEAD)
-    starts = range(max(0, data.find(_TS_SYNC)), len(data) - _TS_PACKET, _TS_PACKET)
-    return any(data[i] == _TS_SYNC[0] and data[i + 3] & _SCRAMBLED for i in starts)
+    first, sync = max(0, data.find(_TS_SYNC)), _TS_SYNC[0]
+    runs = [range(first, len(data) - size, size) for size in _TS_PACKETS]
+    starts = max(runs, key=lambda run: sum(data[i] == sync for i in run) / max(1, len(run)))
+    return any(data[i] == sync and data[i + 3] & _SCRAMBLED for i in starts)

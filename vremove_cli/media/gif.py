@@ -11,16 +11,24 @@ _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 def loop_count(path: str) -> int:
     """Return how often a GIF is repeated after it has played: `FOR_EVER`, `ONCE` (not at all), or a number."""
     with Path(path).open("rb") as file:
-        head = file.read(13)
-        if head[:3] != b"GIF" or len(head) < 13:
+        if not skip_head(file):
             return FOR_EVER
-        if head[10] & 0x80:  # a global colour table follows
-            file.seek(3 << ((head[10] & 7) + 1), 1)
         while file.read(1) == _EXTENSION:
             label, blocks = file.read(1), _sub_blocks(file)
             if label == _APPLICATION and len(blocks) > 1 and blocks[0] in _LOOPS and blocks[1][:1] == b"\x01":
                 return int.from_bytes(blocks[1][1:3], "little")
     return ONCE
+
+
+def skip_head(file: BinaryIO) -> bool:
+    """Go behind a file's header and global colour table; returns whether it is a GIF file."""
+    file.seek(0)
+    head = file.read(13)
+    if head[:3] != b"GIF" or len(head) < 13:
+        return False
+    if head[10] & 0x80:  # a global colour table follows
+        file.seek(3 << ((head[10] & 7) + 1), 1)
+    return True
 
 
 def _sub_blocks(file: BinaryIO) -> list[bytes]:

@@ -10,11 +10,12 @@ from vremove_cli.media.completion import languages_of
 from vremove_cli.media.streams import StreamPlan
 from vremove_cli.media.tags import file_tags, stream_tags
 
-_TIMECODE = "timecode"
-# Tags that are not missed in a list: two have a sentence or a line of their own, and the others name and date the
-# software component that wrote a track.
+_TIMECODE, _CREATED = "timecode", "creation_time"
+# Tags that are not missed in a list: they have a sentence or a line of their own, or name the software component that
+# wrote a track.
 _UNNOTED = (_TIMECODE,)
-_UNNOTED_OF_STREAMS = ("handler_name", "creation_time", "language")
+_UNNOTED_OF_STREAMS = ("handler_name", _CREATED, "language")
+_UNSET = "1970-01-01"  # the date of a track that has none
 _UNKNOWN_LANGUAGE = ("", "und")
 
 
@@ -36,6 +37,7 @@ def lost_tags(
         missing = _lost(stream_tags(stream), stream_tags(kept))
         lost += [name + where for name in missing if name.lower() not in _UNNOTED_OF_STREAMS]
         lost += [f"language {_language(stream)}{where}"] * (_language(stream) not in ("", _language(kept)))
+        lost += [f"{_CREATED}{where}"] * _lost_date(source, stream, kept)
         lost += [f"role {role}{where}" for role in _roles(stream) if role not in _roles(kept)]
     notes = [f"{container} does not hold these tags, which are lost: {', '.join(lost)}"] if lost else []
     return notes + _lost_chapters(source, result, container) + _timecode(source, result, container)
@@ -59,6 +61,12 @@ def _pairs(
     for stream in (source.streams[i] for i in indices):
         if not _is_picture(stream) and copies.get(stream.type):
             yield stream, copies[stream.type].pop(0)
+
+
+def _lost_date(source: InputContainer, stream: Stream, kept: Stream) -> bool:
+    """Return whether a track has a date of its own, which the result's lacks; muxers give all tracks the file's."""
+    date = stream.metadata.get(_CREATED, _UNSET)
+    return not date.startswith(_UNSET) and date not in (source.metadata.get(_CREATED), kept.metadata.get(_CREATED))
 
 
 def _is_picture(stream: Stream) -> bool:

@@ -15,6 +15,7 @@ from vremove_cli.geometry import Orientation
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec, sibling_layout
 from vremove_cli.media.tiff import EXIF, ICC, RESOLUTION, XMP, carry_tags, exif_of, tags_of, without_thumbnail
+from vremove_cli.media.xmp import clean_segments, without_small_copies
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = (
@@ -24,6 +25,7 @@ _PNG_CHUNKS = (
 # JPEG markers (ITU-T T.81, table B.1).
 _SOI, _SOS, _COM, _APP1, _APPS = b"\xff\xd8", 0xDA, 0xFE, 0xE1, range(0xE0, 0xF0)
 _EXIF = b"Exif\0\0"
+_PNG_XMP = b"XML:com.adobe.xmp\0"
 # Segments that describe the encoding (Adobe's colour transform) or small copies and further pictures.
 _NOT_CARRIED = ((0xEE, b"Adobe"), (0xE0, b"JFXX"), (0xE2, b"MPF"))
 _PHOTOSHOP, _RESOURCE, _SMALL_COPIES = b"Photoshop 3.0\0", b"8BIM", (0x0409, 0x040C)
@@ -62,7 +64,7 @@ def carry(source: Path | None, written: bytes, encoder: str, orientation: Orient
         turned = [(_APP1, _EXIF + exif)] if exif else []
         return _jpeg([*turned, *((m, d) for m, d in own if m != _COM)], scans)
     if encoder == "png":
-        head, *rest = ((k, without_thumbnail(d) if k == b"eXIf" else d) for k, d in _png_chunks(written))
+        head, *rest = ((k, _cleaned_chunk(k, d)) for k, d in _png_chunks(written))
         turned_png = [(b"eXIf", exif)] if exif and b"eXIf" not in dict(rest) else []
         return _png([head, *turned_png, *rest])
     if encoder == "libwebp" and exif:
@@ -78,12 +80,26 @@ def same_kind(info: ClipInfo, spec: EncodeSpec) -> bool:
 
 def lost_metadata(info: ClipInfo, spec: EncodeSpec) -> list[str]:
     """Return a sentence about what another kind of file will not say, or none; the first file stands for all."""
-    if not info.is_sequence or (same_kind(info, spec) and spec.encoder in _CARRIERS):
+    if not info.is_sequence:
         return []
     data = Path(info.files[0]).read_bytes()
+    if same_kind(info, spec) and spec.encoder in _CARRIERS:
+        small = _has_small_copy(data, info.codec)
+        return ["the small copy of the picture in the file shows the object: it is not written"] if small else []
     found = {_WORDS[k] for k in _blocks(data, info.codec) if k in _WORDS}
     lost = sorted(found - set(_KEPT_ANYWAY.get(spec.encoder, ())))
     return [f"not written with {spec.encoder}: {', '.join(lost)} of the source's pictures"] if lost else []
+
+
+def _has_small_copy(data: bytes, codec: str) -> bool:
+    """Return whether EXIF, XMP or Photoshop's segment hold a picture."""
+    if codec == "mjpeg":
+        before = [(m, d) for m, d in _segments(data)[0] if _describes(m)]
+        return before != _cleaned_segments(data)
+    if codec == "tiff":
+        return without_small_copies(data) != data
+    chunks = _png_chunks(data) if codec == "png" else _webp_chunks(data)
+    return any(_cleaned_chunk(k, d) != d for k, d in chunks)
 
 
 def _blocks(data: bytes, codec: str) -> set[bytes | int]:
@@ -116,8 +132,28 @@ def _png(chunks: list[tuple[bytes, bytes]]) -> bytes:
 
 def _carry_png(source: bytes, written: bytes) -> bytes:
     head, *rest = [c for c in _png_chunks(written) if c[0] not in _PNG_CHUNKS]
-    found = [(k, without_thumbnail(d) if k == b"eXIf" else d) for k, d in _png_chunks(source) if k in _PNG_CHUNKS]
+    found = [(k, _cleaned_chunk(k, d)) for k, d in _png_chunks(source) if k in _PNG_CHUNKS]
     return _png([head, *found, *rest])
+
+
+def _cleaned_chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of PNG or WebP without the small copies of the picture that EXIF and XMP keep."""
+    if kind in (b"eXIf", b"EXIF"):
+        start = len(_EXIF) if content.startswith(_EXIF) else 0
+        return content[:start] + without_thumbnail(content[start:])
+    if kind == b"XMP ":
+        return without_small_copies(content)
+    if kind != b"iTXt" or not content.startswith(_PNG_XMP):
+        return content
+    head, text = content[: len(_PNG_XMP)], content[len(_PNG_XMP) :]
+    compressed, texts = text[0], text[2:].split(b"\0", 2)
+    if len(texts) < 3:
+        return content
+    packet = zlib.decompress(texts[2]) if compressed else texts[2]
+    clean = without_small_copies(packet)
+    if clean == packet:
+        return content
+    return head + text[:2] + b"\0".join([*texts[:2], zlib.compress(clean) if compressed else clean])
 
 
 def _segments(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
@@ -143,11 +179,17 @@ def _describes(marker: int) -> bool:
 
 
 def _carry_jpeg(source: bytes, written: bytes) -> bytes:
-    found = [(m, _cleaned(d)) for m, d in _segments(source)[0] if _describes(m)]
+    found = _cleaned_segments(source)
     kept = [(m, d) for m, d in found if not any(m == marker and d.startswith(s) for marker, s in _NOT_CARRIED)]
     own, scans = _segments(written)
     own = [(m, d) for m, d in own if not _describes(m)]
     return _jpeg([*kept, *own], scans)
+
+
+def _cleaned_segments(source: bytes) -> list[tuple[int, bytes]]:
+    """Return the segments that describe a picture, without small copies of it."""
+    found = [(m, d) for m, d in _segments(source)[0] if _describes(m)]
+    return [(m, _cleaned(d)) for (m, _), d in zip(found, clean_segments([d for _, d in found]), strict=True)]
 
 
 def _cleaned(content: bytes) -> bytes:
@@ -184,10 +226,7 @@ def _carry_webp(source: bytes, written: bytes) -> bytes:
 def _webp(chunks: list[tuple[bytes, bytes]]) -> bytes:
     """Return a WebP file in the extended form, which has room for profiles and tags."""
     content = dict(chunks)
-    extra = {k: content[k] for k in _WEBP_FLAGS if k in content}
-    if b"EXIF" in extra:
-        start = len(_EXIF) if extra[b"EXIF"].startswith(_EXIF) else 0
-        extra[b"EXIF"] = extra[b"EXIF"][:start] + without_thumbnail(extra[b"EXIF"][start:])
+    extra = {k: _cleaned_chunk(k, content[k]) for k in _WEBP_FLAGS if k in content}
     width, height, alpha = _webp_size(content)
     flags = sum(_WEBP_FLAGS[k] for k in extra) | (_WEBP_ALPHA if alpha else 0)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")

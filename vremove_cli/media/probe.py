@@ -25,9 +25,9 @@ from vremove_cli.media.limits import refuse_small_address_space
 from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
-from vremove_cli.media.shown_pictures import shows_picture
+from vremove_cli.media.shown_pictures import delimits, shows_picture
 from vremove_cli.media.timecode import parse_timecode
-from vremove_cli.media.timing import FrameTimes, repaired
+from vremove_cli.media.timing import FrameTimes, TimeList, are_fields, lost_times, repaired
 from vremove_cli.media.truncation import is_truncated
 
 Progress = Callable[[int, int], None]  # frames done, frames expected (0 where the file does not say)
@@ -86,11 +86,11 @@ class _Scan:
         partial: Whether the file ends within a packet.
     """
 
-    pts: list[int | None] = field(default_factory=list)
+    pts: TimeList = field(default_factory=TimeList)
     keyframes: list[int] = field(default_factory=list)
-    packet_pts: set[int] = field(default_factory=set)
-    packet_dts: list[int] = field(default_factory=list)
-    hidden_dts: list[int] = field(default_factory=list)
+    packet_pts: TimeList = field(default_factory=TimeList)
+    packet_dts: TimeList = field(default_factory=TimeList)
+    hidden_dts: TimeList = field(default_factory=TimeList)
     bytes: int = 0
     errors: int = 0
     corrupt: int = 0
@@ -181,11 +181,12 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
     """
     lost = len(found.packet_dts) - len(found.pts)
     if lost and lost == len(found.hidden_dts):
-        found.packet_dts, lost = [d for d in found.packet_dts if d not in found.hidden_dts], 0
+        hidden = set(found.hidden_dts)
+        found.packet_dts, lost = TimeList(d for d in found.packet_dts if d not in hidden), 0
     if lost:
         notes.append(f"{lost} frame(s) are missing: AVI does not say which")
-    ordered: list[int | None] = [*sorted(found.packet_dts)[: len(found.pts)]]
-    found.pts, found.packet_pts, found.keyframes = ordered, set(), [0]
+    ordered = sorted(d for d in found.packet_dts if d is not None)
+    found.pts, found.packet_pts, found.keyframes = TimeList(ordered[: len(found.pts)]), TimeList(), [0]
 
 
 def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Iterator[av.VideoFrame]:
@@ -197,25 +198,39 @@ def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Ite
         # FFmpeg marks a packet of which the end is missing; in a transport stream, one that some interference broke.
         found.partial |= packet.is_corrupt and container.format.name != "mpegts"
         if packet.stream.index != stream.index:
-            if packet.size:
-                found.others.add(packet.stream.index)
-                if packet.stream.type == "audio":
-                    found.clock.hear(packet)
+            _note_other(packet, found)
             continue
-        found.bytes += packet.size
-        found.clock.move(packet)
-        shows = bool(packet.size) and shows_picture(codec, packet)
-        if shows and packet.pts is not None and not packet.is_discard:
-            found.packet_pts.add(packet.pts)
-        if packet.size and packet.dts is not None:
-            found.packet_dts.append(packet.dts)
-            found.hidden_dts += [] if shows else [packet.dts]
+        shows = _note_packet(packet, found, codec)
+        if packet.size and delimits(codec, packet):
+            continue
         try:
             yield from packet.decode()
         except av.error.EOFError:
             return
         except (av.error.InvalidDataError, av.error.UnknownError, av.error.BugError):
-            found.errors += 1
+            found.errors += shows
+
+
+def _note_other(packet: av.Packet, found: _Scan) -> None:
+    """Record a packet of another stream."""
+    if packet.size:
+        found.others.add(packet.stream.index)
+        if packet.stream.type == "audio":
+            found.clock.hear(packet)
+
+
+def _note_packet(packet: av.Packet, found: _Scan, codec: str) -> bool:
+    """Record a packet of the edited stream; returns whether it is to give a frame."""
+    found.bytes += packet.size
+    found.clock.move(packet)
+    shows = bool(packet.size) and shows_picture(codec, packet)
+    if shows and packet.pts is not None and not packet.is_discard:
+        found.packet_pts.append(packet.pts)
+    if packet.size and packet.dts is not None:
+        found.packet_dts.append(packet.dts)
+        if not shows:
+            found.hidden_dts.append(packet.dts)
+    return shows
 
 
 def _check_frame(path: str, frame: av.VideoFrame, found: _Scan) -> None:
@@ -252,13 +267,10 @@ def _check_whole(path: str, container: InputContainer, found: _Scan, skip_errors
 
 
 def _lost(found: _Scan) -> list[int]:
-    """Return the times of packets that gave no frame, after the first frame.
-
-    Packets before it are no loss: a recording may start between keyframes, and the leading pictures of an open group
-    cannot be decoded.
-    """
-    seen = {p for p in found.pts if p is not None}
-    return sorted(p for p in found.packet_pts - seen if p > min(seen, default=0))
+    """Return the times of packets that gave no frame; none where a frame's two fields came in two packets."""
+    lost = lost_times(found.pts, found.packet_pts)
+    fields = not found.errors and not found.corrupt and are_fields(found.pts, lost)
+    return [] if fields else lost.tolist()
 
 
 def _is_damaged(found: _Scan) -> bool:
@@ -271,15 +283,13 @@ def _times(
 ) -> tuple[FrameTimes, tuple[int, ...]]:
     """Return the times of all frames and the indices of those that repeat the frame before."""
     assert stream.time_base is not None  # FFmpeg gives one to every stream that it opened
-    seen = {p for p in found.pts if p is not None}
     step = found.duration
-    if not step or not seen:  # a stream without any times may give its last frames a length of one tick
+    if not step or not len(found.pts.known):  # a stream without any times may give its last frames a length of one tick
         rate = stream.average_rate or _UNKNOWN_RATE
         step = max(1, round(1 / (rate * stream.time_base)))
     lost = _lost(found) if skip_errors and _is_damaged(found) else []
-    raw: list[int | None] = list(found.pts)
-    pts = sorted([*seen, *lost]) if lost else repaired(raw, step)
-    if not lost and pts != raw:
+    pts = sorted([*found.pts.known.tolist(), *lost]) if lost else repaired(found.pts, step)
+    if not lost and any(a != b for a, b in zip(pts, found.pts, strict=True)):
         notes.append("some frames had no time or the time of another frame; they were spaced evenly")
     missing = set(lost)
     repeats = tuple(i for i, p in enumerate(pts) if p in missing)
@@ -298,7 +308,8 @@ def _video_info(
     frame, context = found.first, stream.codec_context
     assert frame is not None
     # A seek uses the container's own times: where they were repaired or frames inserted, reading starts at frame 0.
-    seekable = list(times.pts) == found.pts and not found.clock.restarts
+    as_stated = len(times.pts) == len(found.pts) and all(a == b for a, b in zip(times.pts, found.pts, strict=True))
+    seekable = as_stated and not found.clock.restarts
     keyframes = tuple(found.keyframes) if seekable else (0,)
     return ClipInfo(
         path=str(path),

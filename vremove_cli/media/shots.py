@@ -41,9 +41,10 @@ class CutDetector:
     def __init__(self) -> None:
         self._thumbnails: dict[int, Array] = {}
         self._count = 0
-        self._shares: list[float] = []  # of transitions: blocks found; below 0 where there is no structure
-        self._colours: list[float] = []  # of transitions: difference of colour
-        self._shifts: list[tuple[float, float]] = []
+        # Of the last transitions, by the number of the frame before:
+        self._shares: dict[int, float] = {}  # blocks found; below 0 where there is no structure
+        self._colours: dict[int, float] = {}  # difference of colour
+        self._shifts: dict[int, tuple[float, float]] = {}
         self._cuts: list[int] = []
         self._window = cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F)
 
@@ -55,7 +56,8 @@ class CutDetector:
         if self._count > 1:
             self._compare(self._count - 1)
         self._decide(self._count - 1 - NEIGHBOURS - FLASH)
-        self._thumbnails.pop(self._count - 3 * (NEIGHBOURS + FLASH), None)
+        for facts in (self._thumbnails, self._shares, self._colours, self._shifts):
+            facts.pop(self._count - 3 * (NEIGHBOURS + FLASH), None)
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -66,7 +68,7 @@ class CutDetector:
     def _compare(self, t: int) -> None:
         """Measure the change from the frame before frame t."""
         before, after = self._thumbnails[t - 1], self._thumbnails[t]
-        self._colours.append(float(np.abs(after.astype(np.int16) - before).mean()))
+        self._colours[t - 1] = float(np.abs(after.astype(np.int16) - before).mean())
         one, two = before[0].astype(np.float32), after[0].astype(np.float32)
         share, shift = _share_found(one, two, (0.0, 0.0)), (0.0, 0.0)
         if 0 <= share < 1 - LOST:
@@ -75,8 +77,7 @@ class CutDetector:
             shift = (x, y)
             if max(abs(x), abs(y)) > 1:
                 share = max(share, _share_found(one, two, shift))
-        self._shares.append(share)
-        self._shifts.append(shift)
+        self._shares[t - 1], self._shifts[t - 1] = share, shift
 
     def _decide(self, t: int) -> None:
         if t > 0 and self._is_cut(t):
@@ -97,7 +98,7 @@ class CutDetector:
         x, y = self._shifts[i]
         if max(abs(x), abs(y)) <= _JUMP or any(
             np.hypot(x - u, y - v) < 0.6 * np.hypot(x, y)
-            for u, v in self._shifts[max(0, i - 1) : i] + self._shifts[i + 1 : i + 2]
+            for u, v in (self._shifts[k] for k in (i - 1, i + 1) if k in self._shifts)
         ):
             return self._shares[i]
         return self._alike(t - 1, t)
@@ -106,8 +107,8 @@ class CutDetector:
         usual = max(1.0, float(np.median(self._around(self._colours, i) or [0.0])))
         return self._colours[i] > max(MIN_DIFFERENCE, 3 * usual) and not self._returns(i + 1)
 
-    def _around(self, values: list[float], i: int) -> list[float]:
-        return values[max(0, i - NEIGHBOURS) : i] + values[i + 1 : i + 1 + NEIGHBOURS]
+    def _around(self, values: dict[int, float], i: int) -> list[float]:
+        return [values[k] for k in range(i - NEIGHBOURS, i + NEIGHBOURS + 1) if k != i and k in values]
 
     def _returns(self, t: int) -> bool:
         """Return whether a frame soon after t shows what one soon before it showed."""

@@ -1,10 +1,15 @@
 """Tell packets that show a picture from those that are only referred to, repeat one, or hold no picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Data = memoryview
 _MAX_NOT_CODED = 19  # bytes of an MPEG-4 packet that only repeats a picture; FFmpeg's decoder takes as many
 _GIF_EXTENSION, _GIF_PICTURE = 0x21, 0x2C  # GIF89a specification, appendix A
+# First bytes, without the other bits, of delimiters, ends of sequence and stream, and filler (table 7-1 of both).
+_KIND = {"h264": 0x1F, "hevc": 0x7E}
+_MARKS = {"h264": {9, 10, 11, 12}, "hevc": {35 << 1, 36 << 1, 37 << 1, 38 << 1}}
+_MOST_MARKS = 64  # bytes
+_START_CODE = b"\0\0\1"  # between the units of a raw stream (H.264 and H.265, annex B)
 _VP9_SHOWS_EXISTING, _VP9_SHOWS = 0b1000, 0b0010  # of the four bits behind the profile
 
 
@@ -18,6 +23,15 @@ def shows_picture(codec: str, packet: object) -> bool:
     judge = _CODECS.get(codec)
     data = memoryview(packet)  # type: ignore[arg-type]  # PyAV's packets are buffers
     return judge is None or not data or judge(data)
+
+
+def delimits(codec: str, packet: object) -> bool:
+    """Return whether a packet holds nothing but marks between pictures, which a decoder takes for a missing picture."""
+    kinds = _MARKS.get(codec)
+    data = bytes(packet)  # type: ignore[call-overload]  # PyAV's packets are buffers
+    if kinds is None or len(data) > _MOST_MARKS:
+        return False
+    return {head & _KIND[codec] for head in _unit_heads(data)} <= kinds
 
 
 def _vp8_shows(data: Data) -> bool:
@@ -52,9 +66,32 @@ def _gif_shows(data: Data) -> bool:
     return bytes(data[:3]) == b"GIF" or (at < len(data) and data[at] == _GIF_PICTURE)
 
 
+def _h264_shows(data: Data) -> bool:
+    """H.264, table 7-1: units 1 to 5 are parts of a picture."""
+    return any(1 <= head & 0x1F <= 5 for head in _unit_heads(bytes(data)))
+
+
+def _hevc_shows(data: Data) -> bool:
+    """H.265, table 7-1: units below 32 are parts of a picture."""
+    return any(head >> 1 & 0x3F < 32 for head in _unit_heads(bytes(data)))
+
+
+def _unit_heads(data: bytes) -> Iterator[int]:
+    """Yield the first byte of each unit of a raw stream; that of a picture where units have lengths, as in mp4."""
+    if not data.startswith((_START_CODE, b"\0" + _START_CODE)):
+        yield 1
+        return
+    at = data.find(_START_CODE)
+    while at >= 0 and at + 3 < len(data):
+        yield data[at + 3]
+        at = data.find(_START_CODE, at + 3)
+
+
 _CODECS: dict[str, Callable[[Data], bool]] = {
     "vp8": _vp8_shows,
     "vp9": _vp9_shows,
     "mpeg4": _mpeg4_shows,
     "gif": _gif_shows,
+    "h264": _h264_shows,
+    "hevc": _hevc_shows,
 }

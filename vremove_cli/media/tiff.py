@@ -1,10 +1,11 @@
 """Read and write directories of TIFF tags (TIFF 6.0, section 2), which EXIF uses as well (CIPA DC-008)."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vremove_cli.geometry import Orientation
+from vremove_cli.media.xmp import without_small_copies
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes of a value by type
 _SHORT, _LONG = 3, 4  # types
@@ -47,7 +48,8 @@ def carry_tags(source: bytes, written: bytes) -> bytes:
             own.append(_Entry(entry.tag, _LONG, 1, struct.pack("<I", len(body))))
             body += _packed([e for e in inner if e.tag not in (EXIF, _GPS)], len(body))
         else:
-            own.append(entry)
+            clean = without_small_copies(entry.values) if entry.tag == XMP else entry.values
+            own.append(replace(entry, values=clean))
     return body[:4] + struct.pack("<I", len(body)) + body[8:] + _packed(own, len(body))
 
 

@@ -1,10 +1,17 @@
 """Frame times as integer ticks of a time base. A float frame rate is never used."""
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+import numpy.typing as npt
+
+Ticks = npt.NDArray[np.int64]
+
+_MISSING = -(1 << 63)  # FFmpeg's AV_NOPTS_VALUE
 _DEFAULT_RATE = Fraction(25)  # frames a second, for a clip without a duration
 
 
@@ -57,7 +64,58 @@ class FrameTimes:
         return not steps or max(steps) - min(steps) <= 1
 
 
-def repaired(pts: Sequence[int | None], step: int) -> list[int]:
+class TimeList:
+    """Times in ticks, in eight bytes each: a list of Python's numbers takes ten times that for a long clip.
+
+    Args:
+        times: Times to begin with; None stands for a missing one.
+    """
+
+    def __init__(self, times: Iterable[int | None] = ()) -> None:
+        self._ticks = array("q", (_MISSING if t is None else t for t in times))
+
+    def append(self, time: int | None) -> None:
+        """Add a time."""
+        self._ticks.append(_MISSING if time is None else time)
+
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+    def __iter__(self) -> Iterator[int | None]:
+        return (None if t == _MISSING else t for t in self._ticks)
+
+    @property
+    def known(self) -> Ticks:
+        """The times that are known, sorted, each once, as int64."""
+        ticks: Ticks = np.unique(np.asarray(self._ticks, np.int64))
+        return ticks[ticks != _MISSING]
+
+
+def lost_times(frames: TimeList, packets: TimeList) -> Ticks:
+    """Return the times of packets that gave no frame, sorted.
+
+    Packets before the first frame are no loss: a recording may start between keyframes, and the leading pictures of an
+    open group cannot be decoded.
+
+    Args:
+        frames: Times of all frames.
+        packets: Times of all packets that should give a frame.
+    """
+    seen = frames.known
+    lost: Ticks = np.setdiff1d(packets.known, seen)
+    return lost[lost > (seen[0] if len(seen) else 0)]
+
+
+def are_fields(frames: TimeList, lost: Ticks) -> bool:
+    """Return whether every frame came in two packets, one for each of its fields: their times take turns."""
+    seen = frames.known
+    if len(seen) < 2 or not len(seen) - 1 <= len(lost) <= len(seen):
+        return False
+    between = lost[: len(seen) - 1]
+    return bool(np.all((seen[:-1] < between) & (between < seen[1:])))
+
+
+def repaired(pts: Iterable[int | None], step: int) -> list[int]:
     """Return strictly increasing times for frames whose container gives no proper ones.
 
     Args:
