@@ -90,11 +90,12 @@ OTHER: dict[str, Callable[[dict[str, str]], Any]] = {
     "affected_mask": lambda f: f["masks"], "recover": lambda f: False, "seed": lambda f: 5, "device": lambda f: "cpu",
     "accept_license": lambda f: "CC-BY-NC-4.0", "weights": lambda f: f"void-pass1={f['own.pt']}",
     "models": lambda f: f["own.toml"], "codec": lambda f: "h264", "crf": lambda f: 30, "preset": lambda f: "slow",
+    "bitrate": lambda f: "2M", "encoder": lambda f: "nvenc",
     "pix_fmt": lambda f: "yuv444p", "drop_streams": lambda f: True,
     "static": lambda f: True, "grow": lambda f: 3, "feather": lambda f: 4.0, "reference": lambda f: f["clean.png"],
     "track_every": lambda f: 1, "threads": lambda f: 3, "skip_errors": lambda f: True,
 }  # fmt: skip
-NEEDS_H264 = ("crf", "preset")  # the clip's own encoder, ffv1, has no such option
+NEEDS_H264 = ("crf", "preset", "bitrate")  # the clip's own encoder, ffv1, has no such option
 
 # Options that decide which tasks there are, or which frames and pixels they are about.
 GRAPH = (
@@ -148,7 +149,7 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     }  # fmt: skip
     assert {name for name, kinds in found.items() if not kinds} == {
         "tracker", "device", "accept_license", "weights", "models", "codec", "crf", "preset", "pix_fmt", "drop_streams",
-        "track_every", "threads",
+        "bitrate", "encoder", "track_every", "threads",
     }  # fmt: skip
 
 

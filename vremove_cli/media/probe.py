@@ -25,7 +25,7 @@ from vremove_cli.media.limits import refuse_small_address_space
 from vremove_cli.media.packet_times import VideoTimes
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
-from vremove_cli.media.shown_pictures import delimits, shows_picture
+from vremove_cli.media.shown_pictures import codec_of, delimits, shows_picture
 from vremove_cli.media.timecode import parse_timecode
 from vremove_cli.media.timing import FrameTimes, TimeList, are_fields, lost_times, repaired
 from vremove_cli.media.truncation import is_truncated
@@ -191,7 +191,7 @@ def _use_avi_order(found: _Scan, notes: list[str]) -> None:
 
 def _decode(container: InputContainer, stream: VideoStream, found: _Scan) -> Iterator[av.VideoFrame]:
     """Decode all frames; record the packets' times and errors in `found`."""
-    codec = stream.codec_context.codec.canonical_name
+    codec = codec_of(stream)
     for packet in container.demux():
         if is_encrypted(packet):
             found.encrypted.add(packet.stream.index)

@@ -20,7 +20,7 @@ from vremove_cli.media.container import STRICT, open_input, read_image, unreadab
 from vremove_cli.media.packet_times import Restart, VideoTimes
 from vremove_cli.media.pixel_format import Layout, views
 from vremove_cli.media.probe import Progress, scan
-from vremove_cli.media.shown_pictures import delimits
+from vremove_cli.media.shown_pictures import codec_of, delimits
 
 
 @dataclass
@@ -213,7 +213,7 @@ class _SeekError(Exception):
 def _decode(container: InputContainer, stream: VideoStream, restarts: tuple[Restart, ...]) -> Iterator[av.VideoFrame]:
     """Decode all frames from where the container stands; packets that cannot be decoded are skipped."""
     clock = VideoTimes(restarts)
-    codec = stream.codec_context.codec.canonical_name
+    codec = codec_of(stream)
     for packet in container.demux(stream):
         clock.move(packet)
         if packet.size and delimits(codec, packet):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from av.video.stream import VideoStream
+
 Data = memoryview
 _MAX_NOT_CODED = 19  # bytes of an MPEG-4 packet that only repeats a picture; FFmpeg's decoder takes as many
 _GIF_EXTENSION, _GIF_PICTURE = 0x21, 0x2C  # GIF89a specification, appendix A
@@ -9,15 +11,27 @@ _GIF_EXTENSION, _GIF_PICTURE = 0x21, 0x2C  # GIF89a specification, appendix A
 _KIND = {"h264": 0x1F, "hevc": 0x7E}
 _MARKS = {"h264": {9, 10, 11, 12}, "hevc": {35 << 1, 36 << 1, 37 << 1, 38 << 1}}
 _MOST_MARKS = 64  # bytes
+_CONFIGURATION = b"\1"  # begins the parameters of units with lengths (ISO 14496-15)
 _START_CODE = b"\0\0\1"  # between the units of a raw stream (H.264 and H.265, annex B)
 _VP9_SHOWS_EXISTING, _VP9_SHOWS = 0b1000, 0b0010  # of the four bits behind the profile
+
+
+def codec_of(stream: VideoStream) -> str:
+    """Return the name of a stream's codec for `shows_picture` and `delimits`; empty where every packet is a picture.
+
+    Units of H.264 and H.265 have lengths in mp4 and Matroska, where no packet is without a picture; a length may look
+    like the code between the units of a raw stream.
+    """
+    codec = str(stream.codec_context.codec.canonical_name)
+    has_lengths = (stream.codec_context.extradata or b"")[:1] == _CONFIGURATION
+    return "" if codec in _MARKS and has_lengths else codec
 
 
 def shows_picture(codec: str, packet: object) -> bool:
     """Return whether the decoder is to give a frame for a packet.
 
     Args:
-        codec: FFmpeg's name of the codec.
+        codec: What `codec_of` returned.
         packet: A packet, or its bytes. One of a codec without pictures that are not shown always gives a frame.
     """
     judge = _CODECS.get(codec)
@@ -77,10 +91,7 @@ def _hevc_shows(data: Data) -> bool:
 
 
 def _unit_heads(data: bytes) -> Iterator[int]:
-    """Yield the first byte of each unit of a raw stream; that of a picture where units have lengths, as in mp4."""
-    if not data.startswith((_START_CODE, b"\0" + _START_CODE)):
-        yield 1
-        return
+    """Yield the first byte of each unit of a raw stream."""
     at = data.find(_START_CODE)
     while at >= 0 and at + 3 < len(data):
         yield data[at + 3]
