@@ -24,6 +24,7 @@ class TrackingOptions(TypedDict, total=False):
     text: str | None
     mask: Masks | None
     key_mask: str | Sequence[str]
+    prompts: File | None
     start: str | int | float | None
     end: str | int | float | None
     tracker: str

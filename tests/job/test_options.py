@@ -188,7 +188,7 @@ def test_numbers_and_text_mean_the_same_point(x: int, y: int, when: float | None
     assert (prompt.when is None) == (when is None)
     if prompt.when is not None:
         assert prompt.when.unit == unit[type(when)]
-        assert float(prompt.when.value) == when
+        assert float(prompt.when.value) == when  # type: ignore[arg-type]
 
 
 @given(st.integers(-10, 10) | st.floats(-10, 10))

@@ -106,7 +106,7 @@ def test_hardware_that_works_is_used(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", size=(320, 240), frames=FRAMES)
     masks = write_masks(tmp_path / "masks", size=(320, 240), frames=FRAMES)
     kind = hardware.kind_of(found[0])
-    result = erase(str(clip), str(tmp_path / "o.mp4"), mask=str(masks), effects="off", encoder=kind)
+    result = erase(str(clip), str(tmp_path / "o.mp4"), mask=str(masks), effects="off", encoder=kind)  # type: ignore[arg-type]
     assert result.encoder.startswith(found[0])
     assert open_clip(result.output).info.times == open_clip(str(clip)).info.times
 

@@ -32,13 +32,22 @@ def object_prompts(request: Request) -> list[Prompt]:
     Raises:
         UsageError: A prompt cannot be read, prompts contradict each other, or nothing says what to erase.
     """
+    prompts = read_object_prompts(request)
+    _check_sources(request, prompts)
+    check_names(prompts, by_text=bool(request.text))
+    return prompts
+
+
+def read_object_prompts(request: Request) -> list[Prompt]:
+    """Return the prompts for what is erased, whatever else the request lacks.
+
+    Raises:
+        UsageError: A prompt cannot be read.
+    """
     prompts = [parse_prompt(p, "point") for p in request.point]
     prompts += [parse_prompt(p, "point", positive=False) for p in request.not_point]
     prompts += [parse_prompt(p, "box") for p in request.box]
-    prompts += [parse_key_mask(p) for p in request.key_mask]
-    _check_sources(request, prompts)
-    _check_names(request, prompts)
-    return prompts
+    return prompts + [parse_key_mask(p) for p in request.key_mask]
 
 
 def _check_sources(request: Request, prompts: list[Prompt]) -> None:
@@ -53,18 +62,26 @@ def _check_sources(request: Request, prompts: list[Prompt]) -> None:
         raise UsageError("nothing says what to erase", "add --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE")
 
 
-def _check_names(request: Request, prompts: list[Prompt]) -> None:
-    """Raise `UsageError` for a reserved name, two names of one object, or an object with negative points alone."""
+def check_names(prompts: list[Prompt], *, by_text: bool = False) -> None:
+    """Check the names of objects.
+
+    Args:
+        prompts: All prompts.
+        by_text: Whether a phrase names objects, too.
+
+    Raises:
+        UsageError: A name is reserved, an object has two names, or it has negative points alone.
+    """
     if taken := next((p.name for p in prompts if is_affected(p.name)), None):
         raise UsageError(f"an object is named '{taken}'", "give it another name: this one is for what will move")
-    names = {p.name for p in prompts} | ({""} if request.text else set())
+    names = {p.name for p in prompts} | ({""} if by_text else set())
     if names >= {"", UNNAMED}:
         raise UsageError(
             f"one object is named '{UNNAMED}' and one has no name, which are the same", "name each of them differently"
         )
     named = {p.name for p in prompts if p.positive}
     for name in names:
-        may_be_found = bool(request.text) and (not name or name.startswith("match"))
+        may_be_found = by_text and (not name or name.startswith("match"))
         if name not in named and not may_be_found:
             raise UsageError(f"object '{name}' has only negative points", f"add --point {name}=X,Y")
 

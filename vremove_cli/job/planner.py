@@ -94,7 +94,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     key_masks = scan_key_masks(by_object, clip, notes)
     references = _references(request, clip, span, notes)
     fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, key_masks, references))
-    tracker = _tracker(request, notes, emit if fetch else None)
+    tracker = tracker_for(request, notes, emit if fetch else None)
     weights = digests_of_weights(request)
     checkpoints = _checkpoints(request, made.spec.models_for(settings), emit if fetch else None)
     pieces = segments_in(span, clip, PLATE_SEGMENT)
@@ -225,11 +225,11 @@ def _end(text: str, clip: ClipInfo) -> int:
 
 def same_tracker(plan: Plan, request: Request) -> bool:
     """Return whether the tracker would be the same if it were chosen now: its weights may have come or gone."""
-    now = _tracker(request, [], None)
+    now = tracker_for(request, [], None)
     return (now.name, now.every, now.checkpoint) == (plan.tracker.name, plan.tracker.every, plan.tracker.checkpoint)
 
 
-def _tracker(request: Request, notes: list[str], emit: Emit | None) -> TrackerChoice:
+def tracker_for(request: Request, notes: list[str], emit: Emit | None) -> TrackerChoice:
     """Return the tracker; its weights are fetched only with `emit`."""
     if request.mask_file and not (request.affected_point or request.affected_box or request.affected_by):
         return TrackerChoice("file", "a mask was given")

@@ -111,6 +111,9 @@ class Request:
     key_mask: tuple[str, ...] = option(
         (), "The object's mask on one frame.", panel=Panel.EVERYDAY, metavar="FILE", tracking=True
     )
+    prompts: str | None = option(
+        None, "Points, boxes, masks from `pick`.", panel=Panel.EVERYDAY, metavar="FILE", path=True, tracking=True
+    )
     start: str | None = option(
         None, "First frame to edit.", panel=Panel.EVERYDAY, metavar="WHEN", convert=_moment, tracking=True
     )
@@ -345,6 +348,11 @@ def request_from(input: str, output: str, options: dict[str, Any]) -> Request:
     for name in (input, output):
         refuse_odd_name(name)
     values = values_from(Request, options)
+    if values.pop("prompts", None) is not None:
+        from vremove_cli.job.prompts_file import options_of, read_prompts
+
+        for name, texts in options_of(read_prompts(str(options["prompts"]))).items():
+            values[name] = (*values.get(name, ()), *texts)
     if "key_mask" in values:
         from vremove_cli.prompts import parse_key_mask
 

@@ -1,0 +1,204 @@
+"""What the page for picking can ask: frames, masks, clicks, and the two commands, follow and erase."""
+
+import json
+import shlex
+import subprocess
+import sys
+from fractions import Fraction
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vremove_cli.errors import UsageError
+from vremove_cli.frame_ranges import ranges_of
+from vremove_cli.job.object_prompts import read_object_prompts
+from vremove_cli.job.output_paths import default_output
+from vremove_cli.job.prompts_file import Click, click_of
+from vremove_cli.job.request import Request
+from vremove_cli.media.probe import scan
+from vremove_cli.media.read import Clip, open_clip
+from vremove_cli.page.child import Child
+from vremove_cli.page.frames import FrameSource
+from vremove_cli.page.masks import Followed, LiveMasks, ShownMask
+from vremove_cli.page.session import Session
+from vremove_cli.prompts import frame_of
+
+# Options of `vremove erase` that the page has a control for.
+ERASE_OPTIONS = ("remover", "quality", "effects", "output")
+_UNCERTAIN_SHOWN = 8  # thumbnails of the least certain frames
+
+
+class Pick:
+    """One clip on the page.
+
+    Args:
+        clip: The clip.
+        session: Its clicks.
+        request: The options of tracking that the command line gave.
+        given: Those options as the command line takes them, for `follow` and `erase`.
+    """
+
+    def __init__(self, clip: Clip, session: Session, request: Request, given: tuple[str, ...]) -> None:
+        self.clip, self.session, self._given = clip, session, given
+        self.frames = FrameSource(clip)
+        folder = session.path.with_name(f"{session.path.stem}.vremove")
+        self._work, self._masks_file = folder, session.path.with_name(f"{session.path.stem}.mask.mkv")
+        self.followed = Followed(folder)
+        self.live = LiveMasks(clip.info, request, self.followed)
+        self.child = Child()
+        self._followed_version = -1
+        self._result: FrameSource | None = None
+        self._result_path = ""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the page must know of the clip once."""
+        info = self.clip.info
+        width, height = info.shown_size
+        aspect = info.aspect or Fraction(1)
+        if info.orientation.transpose:
+            aspect = 1 / aspect
+        return {
+            "name": Path(info.path).name,
+            "frames": info.frames,
+            "width": width,
+            "height": height,
+            "aspect": float(aspect),
+            "seconds": [round(float(info.times.seconds(i)), 4) for i in range(info.frames)],
+            "timecode": info.timecode,
+            "rate": float(info.times.rate),
+            "cuts": list(info.cuts),
+            "output": default_output(info.path),
+            "prompts": str(self.session.path),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that changes."""
+        now = self.session.now
+        confidence = self.followed.confidences
+        running = self.child.state
+        if running is not None and running.ended and running.result is not None and running.name == "erase":
+            self._open_result(str(running.result["output"]))
+        return {
+            "version": now.version,
+            "clicks": [{"kind": c.kind, "object": c.object, "frame": c.frame, "at": list(c.at)} for c in now.clicks],
+            "can_undo": now.can_undo,
+            "can_redo": now.can_redo,
+            "followed": ranges_of(sorted(confidence)),
+            "stale": self._followed_version not in (-1, now.version),
+            "confidence": {str(t): round(c, 3) for t, c in confidence.items()},
+            "uncertain": sorted(confidence, key=lambda t: confidence[t])[:_UNCERTAIN_SHOWN],
+            "job": None
+            if running is None
+            else {
+                "name": running.name,
+                "ended": running.ended,
+                "error": running.error,
+                "notes": running.notes,
+                "progress": running.progress,
+                "result": running.result,
+            },
+            "result": self._result_path,
+        }
+
+    def click(self, entry: dict[str, Any]) -> None:
+        """Add a click; raises `UsageError` for a wrong one."""
+        kind, name, frame, at = (entry.get(k) for k in ("kind", "object", "frame", "at"))
+        numbers = isinstance(at, list) and all(isinstance(n, int | float) and isfinite(n) for n in at)
+        if kind not in ("point", "not_point", "box") or not isinstance(name, str) or type(frame) is not int:
+            raise UsageError("this is no click", "reload the page")
+        if not numbers or len(at or ()) != (4 if kind == "box" else 2):
+            raise UsageError("this is no click", "reload the page")
+        self.session.add(Click(kind, name, frame, tuple(round(float(n), 1) for n in at or ())))
+
+    def paint(self, name: str, frame: int, png: bytes) -> None:
+        """Take a painted mask of a frame; raises `UsageError` for another picture."""
+        mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+        width, height = self.clip.info.shown_size
+        if mask is None or mask.shape != (height, width):
+            raise UsageError("the painted mask has another size than the frame", "reload the page")
+        self.session.paint(name, frame, np.asarray(mask))
+
+    def mask(self, frame: int, name: str) -> ShownMask | None:
+        """Return the mask of an object on a frame; None where there is none."""
+        own = [c for c in self.session.now.clicks if c.object == name]
+        by_frame = self.session.resolved(own).get(name, {}) if own else {}
+        return self.live.mask(frame, name, by_frame) if by_frame else None
+
+    def follow(self) -> None:
+        """Start `vremove mask` with the clicks."""
+        self._refuse_busy()
+        self._followed_version = self.session.now.version
+        paths = ("-o", str(self._masks_file), "--work", str(self._work), "--overwrite")
+        self.child.start("follow", ["mask", self.clip.info.path, *self._with_prompts(), *paths])
+
+    def erase(self, chosen: dict[str, Any], *, replace: bool) -> None:
+        """Start the command that `command` names; the work of `follow` is used."""
+        self._refuse_busy()
+        self._result, self._result_path = None, ""
+        self._followed_version = self.session.now.version
+        beside = ["--work", str(self._work), "--keep-work", *(["--overwrite"] if replace else [])]
+        self.child.start("erase", [*self._erase(chosen), *beside])
+
+    def command(self, chosen: dict[str, Any]) -> str:
+        """Return the command that does what the page does, for a shell."""
+        return shlex.join(["vremove", *self._erase(chosen)])
+
+    def estimate(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """Return what `vremove erase --dry-run` says of memory, time and downloads."""
+        command = [sys.executable, "-m", "vremove_cli", *self._erase(chosen), "--dry-run", "--json", "--overwrite"]
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
+        lines = done.stdout.splitlines()
+        found: dict[str, Any] = json.loads(lines[-1]) if lines else {"error": done.stderr.strip()}
+        return found
+
+    def result(self) -> FrameSource:
+        """Return the frames of the last result; raises `UsageError` without one."""
+        if self._result is None:
+            raise UsageError("nothing is erased yet", "press Erase")
+        return self._result
+
+    def _open_result(self, path: str) -> None:
+        if self._result is None or self._result_path != path:
+            self._result, self._result_path = FrameSource(open_clip(path)), path
+
+    def _refuse_busy(self) -> None:
+        if self.child.busy:
+            raise UsageError("a command is running", "wait for it, or cancel it")
+        if not self.session.now.clicks:
+            raise UsageError("nothing says what to erase", "click on the object, or draw a box around it")
+
+    def _with_prompts(self) -> tuple[str, ...]:
+        return ("--prompts", str(self.session.path), *self._given)
+
+    def _erase(self, chosen: dict[str, Any]) -> list[str]:
+        out = ["erase", str(Path(self.clip.info.path).absolute()), *self._with_prompts()]
+        for name in ERASE_OPTIONS:
+            value = chosen.get(name)
+            if value:
+                out += [f"--{name}", str(value)]
+        return out
+
+
+def open_pick(path: str, save: str | None, request: Request, given: tuple[str, ...]) -> Pick:
+    """Scan a clip and return its page.
+
+    Args:
+        path: The clip.
+        save: The file of prompts; None for `CLIP.prompts.json` beside the clip.
+        request: Clicks and options of tracking.
+        given: The options of tracking as the command line takes them.
+    """
+    info = scan(path)
+    prompts = [p.in_pixels(*info.shown_size) for p in read_object_prompts(request)]
+    first = [click_of(p, frame_of(p.when, info) if p.when else 0) for p in prompts]
+    target = Path(save) if save else prompts_beside(path)
+    return Pick(Clip(info), Session(info, target, first), request, given)
+
+
+def prompts_beside(path: str) -> Path:
+    """Return `clip.prompts.json` beside `clip.mp4`."""
+    clip = Path(path).absolute()
+    return clip.with_name(f"{clip.stem if clip.is_file() else clip.name}.prompts.json")

@@ -1,0 +1,540 @@
+// The page of `vremove pick`: it shows what the server knows and sends what the hand does. It keeps nothing itself.
+
+import { get, post, upload, mask as fetchMask, Refusal } from "./api.js";
+import { Frames } from "./frames.js";
+import { View, tinted } from "./view.js";
+import { Timeline, LOW } from "./timeline.js";
+
+const COLOURS = ["#ff2fa0", "#35c9ff", "#b9f53c", "#ffb02e", "#b48cff", "#ff6f4f"];
+const REST = 140; // ms without a step, after which the exact picture is fetched
+const RESTS = 1500; // ms without a click, after which the cost is asked for
+const OTHERS = 2000; // ms between looks at what another window has changed
+const POLL = 300; // ms between looks at a running command
+const LOOP = 12; // frames before and after in a loop
+const DRAGGED = 4; // pixels of the screen from which a click is a box
+
+const $ = (id) => document.getElementById(id);
+const view = new View($("view"));
+const timeline = new Timeline($("timeline"), (index) => go(index));
+const before = new Frames("frame"), after = new Frames("result");
+let clip = null, state = null, index = 0, object = "", objects = [""], tool = "point";
+let playing = 0, restTimer = 0, shown = 0, asked = 0, polling = 0, resting = 0, lost = false, replace = false, loop = null;
+let layerNames = []; // of the masks that are shown
+let drawn = null; // the brush's canvas, while it is down
+let known = { version: -1, result: "", followed: "" };
+
+// ---- frames
+
+const screenWidth = () => Math.max(320, Math.ceil($("view").getBoundingClientRect().width / 160) * 160);
+
+async function go(to, { exact = true } = {}) {
+  index = Math.min(clip.frames - 1, Math.max(0, to));
+  timeline.index = index;
+  timeline.draw();
+  sayWhere();
+  marks();
+  clearTimeout(restTimer);
+  await show(Math.min(screenWidth(), clip.width));
+  if (exact) restTimer = setTimeout(() => { show(0); masks(); }, REST);
+}
+
+async function show(width) {
+  const turn = ++asked, at = index;
+  try {
+    const wanted = [before.at(at, width)];
+    if (state?.result) wanted.push(after.at(at, width));
+    const [first, second] = await Promise.all(wanted);
+    if (turn < shown) return;
+    shown = turn;
+    if (at !== index && !playing) return;
+    view.before = first;
+    view.after = second || null;
+    view.shownIndex = at;
+    $("view").dataset.index = at;
+    $("view").dataset.exact = width === 0;
+    view.draw();
+  } catch (error) { say(error); }
+}
+
+function sayWhere() {
+  const time = clip.seconds[index];
+  $("where").textContent = `frame ${index} of ${clip.frames} · ${time.toFixed(3)} s`;
+  $("timeline").setAttribute("aria-valuetext", `frame ${index}, ${time.toFixed(2)} seconds`);
+}
+
+// ---- masks of this frame
+
+async function masks() {
+  if (playing || view.mode !== "before") return;
+  const at = index, version = state.version, found = [], names = [];
+  let said = "";
+  try {
+    for (const name of objects) {
+      const one = await fetchMask(at, name);
+      if (at !== index || version !== state.version) return;
+      if (!one) continue;
+      found.push(tinted(one.bitmap, colourOf(name)));
+      names.push(name);
+      if (name === object) said = one.remark || `expected overlap ${one.confidence.toFixed(2)}`;
+      one.bitmap.close();
+    }
+    view.layers = found;
+    layerNames = names;
+    view.painted = null;
+    $("mask-said").textContent = said;
+    $("view").dataset.masks = `${at}/${version}/${found.length}`;
+    view.draw();
+  } catch (error) { say(error); }
+}
+
+const colourOf = (name) => COLOURS[Math.max(0, objects.indexOf(name)) % COLOURS.length];
+
+function marks() {
+  view.clicks = state.clicks.filter((c) => c.frame === index && c.kind !== "key_mask")
+    .map((c) => ({ ...c, colour: colourOf(c.object) }));
+  view.draw();
+}
+
+// ---- what the server says
+
+function take(now) {
+  state = now;
+  for (const click of now.clicks) if (!objects.includes(click.object)) objects.push(click.object);
+  $("undo").disabled = !now.can_undo;
+  $("redo").disabled = !now.can_redo;
+  timeline.marks = now.clicks.map((c) => ({ frame: c.frame, colour: colourOf(c.object) }));
+  timeline.confidence = now.confidence;
+  timeline.draw();
+  $("hint").hidden = now.clicks.length > 0;
+  listObjects();
+  takeJob(now.job);
+  const followed = JSON.stringify(now.followed);
+  if (now.version !== known.version || followed !== known.followed) {
+    if (followed !== known.followed) listUncertain(now.uncertain);
+    if (now.version !== known.version) later();
+    marks();
+    masks();
+  }
+  if (now.result && now.result !== known.result) opened();
+  known = { version: now.version, result: now.result, followed };
+  $("compare").disabled = !now.result;
+}
+
+function takeJob(job) {
+  const running = Boolean(job && !job.ended);
+  $("job").hidden = !running;
+  $("follow").disabled = $("erase").disabled = running;
+  if (running) {
+    const { stage = "starting", percent = 0, eta } = job.progress;
+    $("progress").value = percent;
+    $("job-said").textContent = `${stage} ${Math.round(percent)} %${eta ? `, about ${Math.ceil(eta)} s left` : ""}`;
+    clearTimeout(polling);
+    polling = setTimeout(refresh, POLL);
+  }
+  for (const name of ["follow", "erase"]) {
+    const out = $(`${name}-said`);
+    if (job?.name !== name) continue;
+    out.className = job.error ? "bad" : "";
+    out.textContent = job.error || (job.ended ? done(job) : "");
+    if (name === "erase") {
+      replace = /exists/.test(job.error);
+      $("erase").textContent = replace ? "Replace it" : "Erase";
+    }
+  }
+  if (job?.name === "follow" && job.ended && !job.error && state.stale) $("follow-said").textContent = "Clicks have changed: follow again.";
+}
+
+function done(job) {
+  const result = job.result || {};
+  if (job.name === "follow") return (result.warnings || []).map((w) => w.text).join("; ") || "Followed.";
+  const share = (x) => `${Math.round(100 * x)} %`;
+  return `${result.output}: ${share(result.recovered)} from other frames, ${share(result.unseen)} made up.`;
+}
+
+async function refresh() {
+  try {
+    take(await get("state"));
+    if (lost) say("");
+    lost = false;
+  } catch (error) {
+    lost = true;
+    say(error);
+    if (state?.job && !state.job.ended) polling = setTimeout(refresh, OTHERS);
+  }
+}
+
+async function act(promise) {
+  try { say(""); take(await promise); } catch (error) { say(error); }
+}
+
+function say(error) {
+  if (error && !(error instanceof Refusal) && error.name !== "TypeError") console.error(error);
+  $("said").textContent = !error ? "" : error.name === "TypeError" ? "the server does not answer: is `vremove pick` still running?" : error.message;
+}
+
+// ---- objects
+
+function listObjects() {
+  $("objects").replaceChildren(...objects.map((name) => {
+    const row = document.createElement("li"), label = document.createElement("label");
+    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "object", value: name, checked: name === object });
+    const swatch = document.createElement("i");
+    swatch.style.background = colourOf(name);
+    radio.onchange = () => { object = name; masks(); };
+    label.append(radio, swatch, name || "object");
+    row.append(label);
+    if (state.clicks.some((c) => c.object === name)) {
+      const gone = Object.assign(document.createElement("button"), { textContent: "×" });
+      gone.setAttribute("aria-label", `Forget ${name || "object"}`);
+      gone.onclick = () => act(post("remove", { object: name }));
+      row.append(gone);
+    }
+    return row;
+  }));
+}
+
+$("add-object").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("object-name").value.trim().replace(/[^\w.-]+/g, "-").replace(/^[^A-Za-z_]+/, "");
+  if (!name || name === "object" || objects.includes(name)) return;
+  objects.push(name);
+  object = name;
+  $("object-name").value = "";
+  listObjects();
+  $("view").focus();
+});
+
+function listUncertain(frames) {
+  $("uncertain").replaceChildren(...frames.filter((t) => state.confidence[t] < LOW).map((t) => {
+    const button = document.createElement("button"), image = document.createElement("img");
+    image.src = `api/frame/${t}?width=120`;
+    image.alt = "";
+    button.append(image, `${t}: ${state.confidence[t].toFixed(2)}`);
+    button.setAttribute("aria-label", `Go to frame ${t}, expected overlap ${state.confidence[t].toFixed(2)}`);
+    button.onclick = () => go(t);
+    return button;
+  }));
+}
+
+// ---- the hand on the frame
+
+const round = ([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10];
+const within = ([x, y]) => [Math.min(clip.width - 1, Math.max(0, x)), Math.min(clip.height - 1, Math.max(0, y))];
+const click = (kind, at) => act(post("click", { kind, object, frame: index, at }));
+
+$("view").addEventListener("contextmenu", (event) => event.preventDefault());
+$("view").addEventListener("wheel", (event) => {
+  event.preventDefault();
+  view.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event);
+}, { passive: false });
+
+$("view").addEventListener("pointerdown", (event) => {
+  const canvas = $("view"), start = view.at(event);
+  canvas.focus({ preventScroll: true });
+  canvas.setPointerCapture(event.pointerId);
+  view.cross = null;
+  if (event.button === 1) return pan(canvas, event);
+  if (view.mode === "split") return dragSplit(canvas, event);
+  if (playing) stop();
+  if (!view.inside(start)) return undefined;
+  const not = event.button === 2 || event.altKey;
+  return tool === "brush" ? stroke(canvas, event, not) : pointOrBox(canvas, event, start, not);
+});
+
+function dragging(canvas, moved, ended) {
+  canvas.onpointermove = moved;
+  canvas.onpointerup = canvas.onpointercancel = (event) => {
+    canvas.onpointermove = hover;
+    canvas.onpointerup = canvas.onpointercancel = null;
+    ended?.(event);
+  };
+}
+
+function pan(canvas, event) {
+  let last = [event.clientX, event.clientY];
+  dragging(canvas, (now) => {
+    view.pan.x += now.clientX - last[0];
+    view.pan.y += now.clientY - last[1];
+    last = [now.clientX, now.clientY];
+    view.draw();
+  });
+}
+
+function dragSplit(canvas, event) {
+  const move = (now) => setSplit(100 * within(view.at(now))[0] / clip.width);
+  move(event);
+  dragging(canvas, move);
+}
+
+function pointOrBox(canvas, event, start, not) {
+  const far = (now) => Math.hypot(now.clientX - event.clientX, now.clientY - event.clientY) > DRAGGED;
+  dragging(canvas, (now) => {
+    if (not || !far(now)) return;
+    const [x, y] = within(view.at(now)), [u, v] = start;
+    view.box = [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)];
+    view.draw();
+  }, () => {
+    const box = view.box;
+    view.box = null;
+    view.draw();
+    if (box && box[2] - box[0] >= 1 && box[3] - box[1] >= 1) click("box", [...round(box), ...round(box.slice(2))]);
+    else click(not ? "not_point" : "point", round(start));
+  });
+}
+
+// The brush changes the mask that is shown, and the whole mask becomes a key mask of this frame.
+function stroke(canvas, event, not) {
+  drawn ||= maskCanvas();
+  const g = drawn.getContext("2d"), radius = Number($("brush").value) / 2;
+  let last = view.at(event);
+  const line = (to) => {
+    g.globalCompositeOperation = not ? "destination-out" : "source-over";
+    g.strokeStyle = colourOf(object);
+    g.lineCap = "round";
+    g.lineWidth = 2 * radius;
+    g.beginPath();
+    g.moveTo(...last);
+    g.lineTo(...to);
+    g.stroke();
+    last = to;
+    view.painted = drawn;
+    view.layers = [];
+    view.draw();
+  };
+  line([last[0] + 0.01, last[1]]);
+  dragging(canvas, (now) => { hover(now); line(view.at(now)); }, async () => {
+    const picture = drawn;
+    drawn = null;
+    await act(upload(`paint/${index}?${new URLSearchParams({ object })}`, await whiteOnBlack(picture)));
+  });
+}
+
+function maskCanvas() {
+  const canvas = new OffscreenCanvas(clip.width, clip.height), g = canvas.getContext("2d");
+  const mine = view.layers[layerNames.indexOf(object)];
+  if (mine) g.drawImage(mine, 0, 0, clip.width, clip.height);
+  return canvas;
+}
+
+async function whiteOnBlack(canvas) {
+  const out = new OffscreenCanvas(canvas.width, canvas.height), g = out.getContext("2d");
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < data.data.length; i += 4) {
+    const white = data.data[i + 3] > 127 ? 255 : 0;
+    data.data[i] = data.data[i + 1] = data.data[i + 2] = white;
+    data.data[i + 3] = 255;
+  }
+  g.putImageData(data, 0, 0);
+  return out.convertToBlob({ type: "image/png" });
+}
+
+function hover(event) {
+  const [x, y] = view.at(event);
+  view.brush = tool === "brush" ? { x, y, radius: Number($("brush").value) / 2 } : null;
+  view.draw();
+}
+$("view").onpointermove = hover;
+$("view").addEventListener("pointerleave", () => { view.brush = null; view.draw(); });
+
+// ---- play
+
+function play(way) {
+  if (playing === way) return stop();
+  playing = way;
+  $("play").textContent = "Stop";
+  view.layers = [];
+  const from = index, began = performance.now(), width = Math.min(screenWidth(), clip.width);
+  const [low, high] = loop || [0, clip.frames];
+  let count = 0;
+  const tick = async () => {
+    if (!playing) return;
+    let at = from, passed = (performance.now() - began) / 1000;
+    const length = clip.seconds[high - 1] - clip.seconds[low] + 1 / clip.rate;
+    if (loop) passed %= length;
+    const time = loop ? wrap(clip.seconds[from] + way * passed, clip.seconds[low], length) : clip.seconds[from] + way * passed;
+    at = nearest(time);
+    if (!loop && (time < 0 || time > clip.seconds[clip.frames - 1])) return stop();
+    if (at !== index) { index = at; timeline.index = at; timeline.draw(); sayWhere(); await show(width); count += 1; }
+    for (let k = 1; k <= 6; k += 1) { const t = at + way * k; if (t >= low && t < high) before.at(t, width).catch(() => {}); if (t >= low && t < high && state.result) after.at(t, width).catch(() => {}); }
+    $("play").dataset.shown = count;
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+  return undefined;
+}
+
+const wrap = (time, low, length) => low + ((((time - low) % length) + length) % length);
+
+function nearest(time) {
+  let low = 0, high = clip.frames - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (clip.seconds[middle] <= time + 1e-6) low = middle; else high = middle - 1;
+  }
+  return low;
+}
+
+function stop() {
+  playing = 0;
+  $("play").textContent = "Play";
+  go(index);
+}
+
+// ---- erase and compare
+
+const chosen = () => Object.fromEntries(["remover", "quality", "effects"].map((id) => [id, $(id).value]).filter(([, v]) => v));
+
+// The estimate reads the clip: it waits until the hand rests.
+function later() {
+  clearTimeout(resting);
+  resting = setTimeout(estimate, RESTS);
+}
+
+async function estimate() {
+  if (!state.clicks.length) { $("cost").textContent = ""; return; }
+  if (state.job && !state.job.ended) return;
+  const version = state.version;
+  try {
+    const need = await get("estimate", chosen());
+    if (version !== state.version) return;
+    const size = (bytes) => (bytes > 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`);
+    $("cost").textContent = need.error || [
+      need.seconds === null ? "time not measured" : `about ${Math.ceil(need.seconds)} s`, `${size(need.memory)} memory`,
+      ...need.downloads.map((d) => `fetches ${d.name}${d.megabytes ? ` (${d.megabytes} MB)` : ""}`),
+    ].join(" · ");
+  } catch (error) { say(error); }
+}
+
+function opened() {
+  after.clear();
+  setMode("after");
+  go(index);
+}
+
+function setMode(mode) {
+  view.mode = mode;
+  document.querySelector(`[name=compare][value=${mode}]`).checked = true;
+  if (mode === "before") masks();
+  view.draw();
+}
+
+function setSplit(percent) {
+  $("split").value = percent;
+  view.split = percent / 100;
+  view.draw();
+}
+
+function setLoop(on) {
+  loop = on ? [Math.max(0, index - LOOP), Math.min(clip.frames, index + LOOP + 1)] : null;
+  $("loop").checked = on;
+  timeline.span = loop;
+  timeline.draw();
+  if (on) { stop(); play(1); } else if (playing) stop();
+}
+
+async function copy() {
+  const { command } = await get("command", chosen());
+  $("copy").dataset.command = command;
+  try {
+    await navigator.clipboard.writeText(command);
+    $("erase-said").textContent = `Copied: ${command}`;
+  } catch { $("erase-said").textContent = command; }
+}
+
+const erase = () => act(post("erase", { ...chosen(), replace }));
+const follow = () => act(post("follow"));
+$("undo").onclick = () => act(post("undo"));
+$("redo").onclick = () => act(post("redo"));
+$("follow").onclick = follow;
+$("erase").onclick = erase;
+$("cancel").onclick = () => act(post("cancel"));
+$("copy").onclick = () => copy().catch(say);
+$("play").onclick = () => play(1);
+$("loop").onchange = () => setLoop($("loop").checked);
+$("split").oninput = () => setSplit(Number($("split").value));
+$("keys").onclick = () => $("help").showModal();
+for (const id of ["remover", "quality", "effects"]) $(id).onchange = estimate;
+for (const radio of document.querySelectorAll("[name=compare]")) radio.onchange = () => setMode(radio.value);
+for (const radio of document.querySelectorAll("[name=tool]")) radio.onchange = () => { tool = radio.value; };
+
+// ---- keys
+
+function setTool(name) {
+  tool = name;
+  document.querySelector(`[name=tool][value=${name}]`).checked = true;
+}
+
+function nextClick(way) {
+  const frames = [...new Set(state.clicks.map((c) => c.frame))].sort((a, b) => a - b);
+  const found = way > 0 ? frames.find((t) => t > index) : frames.findLast((t) => t < index);
+  if (found !== undefined) go(found);
+}
+
+function moveCross(dx, dy, event) {
+  const [x, y] = view.cross || [clip.width / 2, clip.height / 2], step = event.shiftKey ? 1 : 8;
+  view.cross = within([x + dx * step, y + dy * step]);
+  view.draw();
+}
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const KEYS = {
+  ArrowLeft: (e) => go(index - (e.shiftKey ? 10 : 1)), ArrowRight: (e) => go(index + (e.shiftKey ? 10 : 1)),
+  Home: () => go(0), End: () => go(clip.frames - 1),
+  j: () => play(-1), k: () => playing && stop(), " ": () => play(1), l: () => setLoop(!loop),
+  n: () => nextClick(-1), m: () => nextClick(1), p: () => setTool("point"), b: () => setTool("brush"),
+  "[": () => { $("brush").value -= 4; }, "]": () => { $("brush").value = Number($("brush").value) + 4; },
+  f: follow, e: erase, "?": () => $("help").showModal(),
+  "+": () => view.zoomBy(1.25), "=": () => view.zoomBy(1.25), "-": () => view.zoomBy(0.8), 0: () => view.whole(),
+  Enter: (e) => { if (view.cross) click(e.shiftKey ? "not_point" : "point", round(view.cross)); },
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input:not([type=radio]):not([type=checkbox]), select, dialog *");
+  if (typing || !clip || $("help").open) return;
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+    event.preventDefault();
+    act(post(event.shiftKey ? "redo" : "undo"));
+    return;
+  }
+  if (event.ctrlKey || event.metaKey) return;
+  if (event.altKey && ARROWS[event.key]) { event.preventDefault(); moveCross(...ARROWS[event.key], event); return; }
+  if (event.altKey) return;
+  if (event.key.toLowerCase() === "o" && !event.repeat && state.result) { flick(); return; }
+  const onControl = event.target.matches("button, input, summary") && [" ", "Enter"].includes(event.key);
+  const onRadio = event.target.matches("[type=radio]") && event.key.startsWith("Arrow");
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (KEYS[key] && !onControl && !onRadio) { event.preventDefault(); KEYS[key](event); }
+});
+
+// While the key is held the other picture is shown in the same place.
+function flick() {
+  const mode = view.mode;
+  view.mode = mode === "before" ? "after" : "before";
+  view.draw();
+  const back = (event) => {
+    if (event.type === "keyup" && event.key.toLowerCase() !== "o") return;
+    document.removeEventListener("keyup", back);
+    window.removeEventListener("blur", back);
+    view.mode = mode;
+    view.draw();
+  };
+  document.addEventListener("keyup", back);
+  window.addEventListener("blur", back);
+}
+
+// ---- start
+
+async function start() {
+  clip = await get("clip");
+  document.title = `${clip.name} – vremove pick`;
+  $("name").textContent = clip.name;
+  view.size = clip;
+  timeline.frames = clip.frames;
+  timeline.cuts = clip.cuts;
+  take(await get("state"));
+  await go(state.clicks[0]?.frame ?? 0);
+  document.body.dataset.ready = "true";
+  setInterval(() => { if (!document.hidden && (!state.job || state.job.ended)) refresh(); }, OTHERS);
+}
+
+start().catch(say);
