@@ -4,74 +4,34 @@ import { get, post, upload, mask as fetchMask, Refusal } from "./api.js";
 import { Frames } from "./frames.js";
 import { View, tinted } from "./view.js";
 import { Timeline, LOW } from "./timeline.js";
+import { Player, dragging, listen, panOrSplit } from "./player.js";
 
 const COLOURS = ["#ff2fa0", "#35c9ff", "#b9f53c", "#ffb02e", "#b48cff", "#ff6f4f"];
-const REST = 140; // ms without a step, after which the exact picture is fetched
 const RESTS = 1500; // ms without a click, after which the cost is asked for
 const OTHERS = 2000; // ms between looks at what another window has changed
 const POLL = 300; // ms between looks at a running command
-const LOOP = 12; // frames before and after in a loop
 const DRAGGED = 4; // pixels of the screen from which a click is a box
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"));
-const timeline = new Timeline($("timeline"), (index) => go(index));
+const timeline = new Timeline($("timeline"), (index) => player.go(index));
 const before = new Frames("frame"), after = new Frames("result");
-let clip = null, state = null, index = 0, object = "", objects = [""], tool = "point";
-let playing = 0, restTimer = 0, shown = 0, asked = 0, polling = 0, resting = 0, lost = false, replace = false, loop = null;
+let clip = null, state = null, player = null, object = "", objects = [""], tool = "point";
+let polling = 0, resting = 0, lost = false, replace = false;
 let layerNames = []; // of the masks that are shown
 let drawn = null; // the brush's canvas, while it is down
 let known = { version: -1, result: "", followed: "" };
 
-// ---- frames
-
-const screenWidth = () => Math.max(320, Math.ceil($("view").getBoundingClientRect().width / 160) * 160);
-
-async function go(to, { exact = true } = {}) {
-  index = Math.min(clip.frames - 1, Math.max(0, to));
-  timeline.index = index;
-  timeline.draw();
-  sayWhere();
-  marks();
-  clearTimeout(restTimer);
-  await show(Math.min(screenWidth(), clip.width));
-  if (exact) restTimer = setTimeout(() => { show(0); masks(); }, REST);
-}
-
-async function show(width) {
-  const turn = ++asked, at = index;
-  try {
-    const wanted = [before.at(at, width)];
-    if (state?.result) wanted.push(after.at(at, width));
-    const [first, second] = await Promise.all(wanted);
-    if (turn < shown) return;
-    shown = turn;
-    if (at !== index && !playing) return;
-    view.before = first;
-    view.after = second || null;
-    view.shownIndex = at;
-    $("view").dataset.index = at;
-    $("view").dataset.exact = width === 0;
-    view.draw();
-  } catch (error) { say(error); }
-}
-
-function sayWhere() {
-  const time = clip.seconds[index];
-  $("where").textContent = `frame ${index} of ${clip.frames} · ${time.toFixed(3)} s`;
-  $("timeline").setAttribute("aria-valuetext", `frame ${index}, ${time.toFixed(2)} seconds`);
-}
-
 // ---- masks of this frame
 
 async function masks() {
-  if (playing || view.mode !== "before") return;
-  const at = index, version = state.version, found = [], names = [];
+  if (player.playing || view.mode !== "before") return;
+  const at = player.index, version = state.version, found = [], names = [];
   let said = "";
   try {
     for (const name of objects) {
       const one = await fetchMask(at, name);
-      if (at !== index || version !== state.version) return;
+      if (at !== player.index || version !== state.version) return;
       if (!one) continue;
       found.push(tinted(one.bitmap, colourOf(name)));
       names.push(name);
@@ -90,7 +50,7 @@ async function masks() {
 const colourOf = (name) => COLOURS[Math.max(0, objects.indexOf(name)) % COLOURS.length];
 
 function marks() {
-  view.clicks = state.clicks.filter((c) => c.frame === index && c.kind !== "key_mask")
+  view.clicks = state.clicks.filter((c) => c.frame === player.index && c.kind !== "key_mask")
     .map((c) => ({ ...c, colour: colourOf(c.object) }));
   view.draw();
 }
@@ -211,7 +171,7 @@ function listUncertain(frames) {
     image.alt = "";
     button.append(image, `${t}: ${state.confidence[t].toFixed(2)}`);
     button.setAttribute("aria-label", `Go to frame ${t}, expected overlap ${state.confidence[t].toFixed(2)}`);
-    button.onclick = () => go(t);
+    button.onclick = () => player.go(t);
     return button;
   }));
 }
@@ -220,7 +180,7 @@ function listUncertain(frames) {
 
 const round = ([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10];
 const within = ([x, y]) => [Math.min(clip.width - 1, Math.max(0, x)), Math.min(clip.height - 1, Math.max(0, y))];
-const click = (kind, at) => act(post("click", { kind, object, frame: index, at }));
+const click = (kind, at) => act(post("click", { kind, object, frame: player.index, at }));
 
 $("view").addEventListener("contextmenu", (event) => event.preventDefault());
 $("view").addEventListener("wheel", (event) => {
@@ -233,38 +193,12 @@ $("view").addEventListener("pointerdown", (event) => {
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
   view.cross = null;
-  if (event.button === 1) return pan(canvas, event);
-  if (view.mode === "split") return dragSplit(canvas, event);
-  if (playing) stop();
+  if (panOrSplit(player, event)) return undefined;
+  if (player.playing) player.stop();
   if (!view.inside(start)) return undefined;
   const not = event.button === 2 || event.altKey;
   return tool === "brush" ? stroke(canvas, event, not) : pointOrBox(canvas, event, start, not);
 });
-
-function dragging(canvas, moved, ended) {
-  canvas.onpointermove = moved;
-  canvas.onpointerup = canvas.onpointercancel = (event) => {
-    canvas.onpointermove = hover;
-    canvas.onpointerup = canvas.onpointercancel = null;
-    ended?.(event);
-  };
-}
-
-function pan(canvas, event) {
-  let last = [event.clientX, event.clientY];
-  dragging(canvas, (now) => {
-    view.pan.x += now.clientX - last[0];
-    view.pan.y += now.clientY - last[1];
-    last = [now.clientX, now.clientY];
-    view.draw();
-  });
-}
-
-function dragSplit(canvas, event) {
-  const move = (now) => setSplit(100 * within(view.at(now))[0] / clip.width);
-  move(event);
-  dragging(canvas, move);
-}
 
 function pointOrBox(canvas, event, start, not) {
   const far = (now) => Math.hypot(now.clientX - event.clientX, now.clientY - event.clientY) > DRAGGED;
@@ -305,7 +239,7 @@ function stroke(canvas, event, not) {
   dragging(canvas, (now) => { hover(now); line(view.at(now)); }, async () => {
     const picture = drawn;
     drawn = null;
-    await act(upload(`paint/${index}?${new URLSearchParams({ object })}`, await whiteOnBlack(picture)));
+    await act(upload(`paint/${player.index}?${new URLSearchParams({ object })}`, await whiteOnBlack(picture)));
   });
 }
 
@@ -336,50 +270,6 @@ function hover(event) {
 $("view").onpointermove = hover;
 $("view").addEventListener("pointerleave", () => { view.brush = null; view.draw(); });
 
-// ---- play
-
-function play(way) {
-  if (playing === way) return stop();
-  playing = way;
-  $("play").textContent = "Stop";
-  view.layers = [];
-  const from = index, began = performance.now(), width = Math.min(screenWidth(), clip.width);
-  const [low, high] = loop || [0, clip.frames];
-  let count = 0;
-  const tick = async () => {
-    if (!playing) return;
-    let at = from, passed = (performance.now() - began) / 1000;
-    const length = clip.seconds[high - 1] - clip.seconds[low] + 1 / clip.rate;
-    if (loop) passed %= length;
-    const time = loop ? wrap(clip.seconds[from] + way * passed, clip.seconds[low], length) : clip.seconds[from] + way * passed;
-    at = nearest(time);
-    if (!loop && (time < 0 || time > clip.seconds[clip.frames - 1])) return stop();
-    if (at !== index) { index = at; timeline.index = at; timeline.draw(); sayWhere(); await show(width); count += 1; }
-    for (let k = 1; k <= 6; k += 1) { const t = at + way * k; if (t >= low && t < high) before.at(t, width).catch(() => {}); if (t >= low && t < high && state.result) after.at(t, width).catch(() => {}); }
-    $("play").dataset.shown = count;
-    requestAnimationFrame(tick);
-  };
-  requestAnimationFrame(tick);
-  return undefined;
-}
-
-const wrap = (time, low, length) => low + ((((time - low) % length) + length) % length);
-
-function nearest(time) {
-  let low = 0, high = clip.frames - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (clip.seconds[middle] <= time + 1e-6) low = middle; else high = middle - 1;
-  }
-  return low;
-}
-
-function stop() {
-  playing = 0;
-  $("play").textContent = "Play";
-  go(index);
-}
-
 // ---- erase and compare
 
 const chosen = () => Object.fromEntries(["remover", "quality", "effects"].map((id) => [id, $(id).value]).filter(([, v]) => v));
@@ -407,29 +297,8 @@ async function estimate() {
 
 function opened() {
   after.clear();
-  setMode("after");
-  go(index);
-}
-
-function setMode(mode) {
-  view.mode = mode;
-  document.querySelector(`[name=compare][value=${mode}]`).checked = true;
-  if (mode === "before") masks();
-  view.draw();
-}
-
-function setSplit(percent) {
-  $("split").value = percent;
-  view.split = percent / 100;
-  view.draw();
-}
-
-function setLoop(on) {
-  loop = on ? [Math.max(0, index - LOOP), Math.min(clip.frames, index + LOOP + 1)] : null;
-  $("loop").checked = on;
-  timeline.span = loop;
-  timeline.draw();
-  if (on) { stop(); play(1); } else if (playing) stop();
+  player.setMode("after");
+  player.go(player.index);
 }
 
 async function copy() {
@@ -449,12 +318,7 @@ $("follow").onclick = follow;
 $("erase").onclick = erase;
 $("cancel").onclick = () => act(post("cancel"));
 $("copy").onclick = () => copy().catch(say);
-$("play").onclick = () => play(1);
-$("loop").onchange = () => setLoop($("loop").checked);
-$("split").oninput = () => setSplit(Number($("split").value));
-$("keys").onclick = () => $("help").showModal();
 for (const id of ["remover", "quality", "effects"]) $(id).onchange = estimate;
-for (const radio of document.querySelectorAll("[name=compare]")) radio.onchange = () => setMode(radio.value);
 for (const radio of document.querySelectorAll("[name=tool]")) radio.onchange = () => { tool = radio.value; };
 
 // ---- keys
@@ -466,8 +330,8 @@ function setTool(name) {
 
 function nextClick(way) {
   const frames = [...new Set(state.clicks.map((c) => c.frame))].sort((a, b) => a - b);
-  const found = way > 0 ? frames.find((t) => t > index) : frames.findLast((t) => t < index);
-  if (found !== undefined) go(found);
+  const found = way > 0 ? frames.find((t) => t > player.index) : frames.findLast((t) => t < player.index);
+  if (found !== undefined) player.go(found);
 }
 
 function moveCross(dx, dy, event) {
@@ -476,51 +340,17 @@ function moveCross(dx, dy, event) {
   view.draw();
 }
 
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const KEYS = {
-  ArrowLeft: (e) => go(index - (e.shiftKey ? 10 : 1)), ArrowRight: (e) => go(index + (e.shiftKey ? 10 : 1)),
-  Home: () => go(0), End: () => go(clip.frames - 1),
-  j: () => play(-1), k: () => playing && stop(), " ": () => play(1), l: () => setLoop(!loop),
+const CROSS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const keys = () => ({
+  ...player.keys,
+  ...Object.fromEntries(Object.entries(CROSS).map(([key, way]) => [`Alt+${key}`, (e) => moveCross(...way, e)])),
   n: () => nextClick(-1), m: () => nextClick(1), p: () => setTool("point"), b: () => setTool("brush"),
   "[": () => { $("brush").value -= 4; }, "]": () => { $("brush").value = Number($("brush").value) + 4; },
-  f: follow, e: erase, "?": () => $("help").showModal(),
-  "+": () => view.zoomBy(1.25), "=": () => view.zoomBy(1.25), "-": () => view.zoomBy(0.8), 0: () => view.whole(),
+  f: follow, e: erase,
+  "Ctrl+z": (e) => act(post(e.shiftKey ? "redo" : "undo")),
   Enter: (e) => { if (view.cross) click(e.shiftKey ? "not_point" : "point", round(view.cross)); },
-};
-
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input:not([type=radio]):not([type=checkbox]), select, dialog *");
-  if (typing || !clip || $("help").open) return;
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
-    event.preventDefault();
-    act(post(event.shiftKey ? "redo" : "undo"));
-    return;
-  }
-  if (event.ctrlKey || event.metaKey) return;
-  if (event.altKey && ARROWS[event.key]) { event.preventDefault(); moveCross(...ARROWS[event.key], event); return; }
-  if (event.altKey) return;
-  if (event.key.toLowerCase() === "o" && !event.repeat && state.result) { flick(); return; }
-  const onControl = event.target.matches("button, input, summary") && [" ", "Enter"].includes(event.key);
-  const onRadio = event.target.matches("[type=radio]") && event.key.startsWith("Arrow");
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (KEYS[key] && !onControl && !onRadio) { event.preventDefault(); KEYS[key](event); }
 });
-
-// While the key is held the other picture is shown in the same place.
-function flick() {
-  const mode = view.mode;
-  view.mode = mode === "before" ? "after" : "before";
-  view.draw();
-  const back = (event) => {
-    if (event.type === "keyup" && event.key.toLowerCase() !== "o") return;
-    document.removeEventListener("keyup", back);
-    window.removeEventListener("blur", back);
-    view.mode = mode;
-    view.draw();
-  };
-  document.addEventListener("keyup", back);
-  window.addEventListener("blur", back);
-}
 
 // ---- start
 
@@ -528,11 +358,12 @@ async function start() {
   clip = await get("clip");
   document.title = `${clip.name} – vremove pick`;
   $("name").textContent = clip.name;
-  view.size = clip;
-  timeline.frames = clip.frames;
-  timeline.cuts = clip.cuts;
+  player = new Player({
+    view, timeline, before, after, clip, compared: () => Boolean(state?.result), moved: marks, rested: masks, failed: say,
+  });
   take(await get("state"));
-  await go(state.clicks[0]?.frame ?? 0);
+  listen(keys());
+  await player.go(state.clicks[0]?.frame ?? 0);
   document.body.dataset.ready = "true";
   setInterval(() => { if (!document.hidden && (!state.job || state.job.ended)) refresh(); }, OTHERS);
 }
