@@ -4,7 +4,6 @@ import json
 import shlex
 import subprocess
 import sys
-from fractions import Fraction
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from vremove_cli.job.request import Request
 from vremove_cli.media.probe import scan
 from vremove_cli.media.read import Clip, open_clip
 from vremove_cli.page.child import Child
+from vremove_cli.page.facts import clip_facts
 from vremove_cli.page.frames import FrameSource
 from vremove_cli.page.masks import Followed, LiveMasks, ShownMask
 from vremove_cli.page.session import Session
@@ -56,23 +56,7 @@ class Pick:
     def facts(self) -> dict[str, Any]:
         """Return what the page must know of the clip once."""
         info = self.clip.info
-        width, height = info.shown_size
-        aspect = info.aspect or Fraction(1)
-        if info.orientation.transpose:
-            aspect = 1 / aspect
-        return {
-            "name": Path(info.path).name,
-            "frames": info.frames,
-            "width": width,
-            "height": height,
-            "aspect": float(aspect),
-            "seconds": [round(float(info.times.seconds(i)), 4) for i in range(info.frames)],
-            "timecode": info.timecode,
-            "rate": float(info.times.rate),
-            "cuts": list(info.cuts),
-            "output": default_output(info.path),
-            "prompts": str(self.session.path),
-        }
+        return {**clip_facts(info), "output": default_output(info.path), "prompts": str(self.session.path)}
 
     def state(self) -> dict[str, Any]:
         """Return everything that changes."""

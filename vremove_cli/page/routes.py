@@ -9,11 +9,13 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
 
-from vremove_cli.errors import VremoveError
+from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.page.frames import FrameSource, png
 from vremove_cli.page.pick import Pick
+from vremove_cli.page.review import Review
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -128,6 +130,71 @@ class PickRoutes:
     async def estimate(self, request: Request) -> Response:
         """What erasing would take."""
         return JSONResponse(await run_in_threadpool(self._pick.estimate, dict(request.query_params)))
+
+
+class ReviewRoutes:
+    """The addresses of the page on finished results.
+
+    Args:
+        review: The results.
+    """
+
+    def __init__(self, review: Review) -> None:
+        self._review = review
+
+    @property
+    def app(self) -> Starlette:
+        """The application."""
+        gets = {
+            "state": self.state, "{number:int}/clip": self.clip, "{number:int}/frame/{index:int}": self.frame,
+            "{number:int}/result/{index:int}": self.result,
+        }  # fmt: skip
+        posts = {"{number:int}/verdict": self.verdict, "{number:int}/redo": self.redo}
+        routes: list[BaseRoute] = [Route(f"/api/{path}", _answering(handler)) for path, handler in gets.items()]
+        routes += [Route(f"/api/{path}", _answering(handler), methods=["POST"]) for path, handler in posts.items()]
+        routes += [Route("/", _page("review.html")), Route("/static/{name}", _file)]
+        return Starlette(routes=[*routes, Mount("/pick/{number:int}", self.pick_page)])
+
+    async def state(self, _: Request) -> Response:
+        """All results with their verdicts."""
+        return JSONResponse(await run_in_threadpool(self._review.state))
+
+    async def clip(self, request: Request) -> Response:
+        """What the source of a result is."""
+        return JSONResponse(await run_in_threadpool(self._review.facts, self._number(request)))
+
+    async def frame(self, request: Request) -> Response:
+        """A frame of a source."""
+        return await _picture(request, (await run_in_threadpool(self._review.pictures, self._number(request)))[0])
+
+    async def result(self, request: Request) -> Response:
+        """A frame of a result."""
+        return await _picture(request, (await run_in_threadpool(self._review.pictures, self._number(request)))[1])
+
+    async def verdict(self, request: Request) -> Response:
+        """Take a verdict."""
+        entry, number = await _json(request), self._number(request)
+        words = str(entry.get("verdict", "")), str(entry.get("note", ""))
+        await run_in_threadpool(self._review.judge, number, *words)
+        return await self.state(request)
+
+    async def redo(self, request: Request) -> Response:
+        """Open the page on which the clicks of a result can be corrected."""
+        number = self._number(request)
+        await run_in_threadpool(self._review.pick, number)
+        return JSONResponse({"address": f"pick/{number}/"})
+
+    async def pick_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what that page asks."""
+        pick = self._review.pick(self._number(Request(scope)))
+        await PickRoutes(pick).app(scope, receive, send)
+
+    def _number(self, request: Request) -> int:
+        """Return the number of a result that there is; raises `UsageError`."""
+        number = int(request.path_params["number"])
+        if number >= len(self._review.results):
+            raise UsageError("there is no such result", "reload the page")
+        return number
 
 
 def _answering(handler: Handler) -> Handler:

@@ -91,6 +91,7 @@ function takeJob(job) {
     clearTimeout(polling);
     polling = setTimeout(refresh, POLL);
   }
+  timeline.doubts = (job?.result?.warnings || []).filter((w) => w.kind !== "effects").flatMap((w) => w.frames);
   for (const name of ["follow", "erase"]) {
     const out = $(`${name}-said`);
     if (job?.name !== name) continue;

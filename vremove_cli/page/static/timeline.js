@@ -9,6 +9,7 @@ export class Timeline {
     this.index = 0;
     this.cuts = [];
     this.marks = [];
+    this.doubts = []; // ranges [first, last] that a summary warns of
     this.confidence = {};
     this.span = null;
     const follow = (event) => moved(this.frameAt(event));
@@ -48,6 +49,8 @@ export class Timeline {
       g.fillStyle = "#ffffff22";
       g.fillRect(this.span[0] * step, 0, (this.span[1] - this.span[0]) * step, box.height);
     }
+    g.fillStyle = "#e0a44a";
+    for (const [first, last] of this.doubts) g.fillRect(first * step, 31, Math.max(2, (last + 1 - first) * step), 2);
     for (const { frame, colour } of this.marks) {
       g.fillStyle = colour;
       g.fillRect(frame * step, 34, Math.max(step, 3), 10);
