@@ -27,7 +27,7 @@ ORDER = (
     (PACKAGE,),  # the package's own `__init__`: the public functions
     ("live_bars", "logbook"),
     ("console",),
-    ("batch",),
+    ("batch", "page"),
     ("commands",),
     ("app",),
     ("__main__",),

@@ -100,7 +100,7 @@ NEEDS_H264 = ("crf", "preset", "bitrate")  # the clip's own encoder, ffv1, has n
 # Options that decide which tasks there are, or which frames and pixels they are about.
 GRAPH = (
     "point", "box", "not_point", "text", "mask", "invert_mask", "quadmask", "start", "end", "remover", "affected_point",
-    "affected_box", "affected_by", "pick", "all_matches", "key_mask", "cuts",
+    "affected_box", "affected_by", "pick", "all_matches", "key_mask", "cuts", "prompts",
 )  # fmt: skip
 
 

@@ -36,10 +36,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def serving(*arguments: object) -> Iterator[str]:
-    """Run `vremove pick ARGUMENTS --no-browser`; yields the page's address."""
-    command = [sys.executable, "-m", "vremove_cli", "pick", *map(str, arguments), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def serving(*arguments: object, command: str = "pick") -> Iterator[str]:
+    """Run `vremove pick ARGUMENTS --no-browser`, or another command; yields the page's address."""
+    line = [sys.executable, "-m", "vremove_cli", command, *map(str, arguments), "--no-browser"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         try:

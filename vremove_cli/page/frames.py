@@ -9,8 +9,9 @@ import cv2
 from vremove_cli.geometry import Array
 from vremove_cli.media.read import Clip, Frame
 
-_BYTES = 96 << 20  # of encoded pictures that are kept
+_BYTES = 96 << 20  # of encoded pictures that are kept, and of decoded ones
 _AHEAD = 24  # frames up to which decoding goes on instead of starting at a keyframe
+_BEHIND = 8  # frames before the wanted one that are kept: the next requests may be for them
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # 1 is the fastest of 9; the page is on this machine
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
@@ -37,6 +38,8 @@ class FrameSource:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._size = 0
+        self._decoded: OrderedDict[int, Frame] = OrderedDict()
+        self._most = max(2 * _BEHIND, _BYTES // max(1, int(clip.info.width * clip.info.height * 3)))
         self._frames: Iterator[Frame] | None = None
         self._next = -1  # number of the frame that the open decoder gives next
 
@@ -57,10 +60,10 @@ class FrameSource:
     def rgb(self, index: int) -> Array:
         """Return a frame as it is displayed, (H, W, 3) uint8 R'G'B'."""
         with self._lock:
-            return self._shown(self._decoded(index), 0)
+            return self._shown(self._frame(index), 0)
 
     def _make(self, index: int, width: int) -> bytes:
-        picture = self._shown(self._decoded(index), width)
+        picture = self._shown(self._frame(index), width)
         return _encoded(".jpg", picture, _JPEG) if width else png(picture)
 
     def _shown(self, frame: Frame, width: int) -> Array:
@@ -70,12 +73,18 @@ class FrameSource:
         size = (max(1, round(info.width * scale)), max(1, round(info.height * scale)))
         return info.orientation.display(frame.rgb8(size if scale < 1 else None))
 
-    def _decoded(self, index: int) -> Frame:
-        """Decode a frame, going on from the last one where it is near."""
+    def _frame(self, index: int) -> Frame:
+        """Return a decoded frame, going on from the last one where it is near; frames around it are kept."""
+        if index in self._decoded:
+            return self._decoded[index]
         if self._frames is None or not self._next <= index < self._next + _AHEAD:
-            self._frames, self._next = self.clip.frames(index), index
+            first = max(0, index - _BEHIND)
+            self._frames, self._next = self.clip.frames(first), first
         for frame in self._frames:
             self._next = frame.index + 1
+            self._decoded[frame.index] = frame
+            while len(self._decoded) > self._most:
+                self._decoded.popitem(last=False)
             if frame.index == index:
                 return frame
         raise IndexError(index)
