@@ -70,6 +70,26 @@ def difference(found: dict[int, Any], name: str, frames: range, *, one: int | No
     return max(worst, *(abs(found[t][1] - float(scores[k])) for k, t in enumerate(frames)))
 
 
+def test_a_second_click_on_a_picture_does_not_encode_it_again(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode = model.get_image_features
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        encoded.append(1)
+        return encode(*arguments, **options)
+
+    monkeypatch.setattr(model, "get_image_features", counted)
+    tracker, frame = Sam2Tracker(model, 20), sight(0)
+    near, far = ObjectPrompts(((40.0, 40.0),)), ObjectPrompts(((90.0, 90.0),))
+    tracker.begin(frame, near)
+    _, second = tracker.begin(frame, far)
+    assert len(encoded) == 1
+    _, alone = Sam2Tracker(model, 20).begin(sight(0), far)
+    assert np.array_equal(second.mask, alone.mask)
+    tracker.begin(sight(1), near)
+    assert len(encoded) == 3
+
+
 @pytest.mark.parametrize("name", ["forward", "box", "corrected"])
 def test_logits_equal_the_authors_code(model: Any, name: str) -> None:
     found = follow(Sam2Tracker(model, 20), FACTS["prompts"][name], range(20))

@@ -108,6 +108,11 @@ class LiveMasks:
         self._frames: OrderedDict[Hashable, TrackerFrame] = OrderedDict()
         self._tracker: Tracker | None = None
 
+    @property
+    def hovers(self) -> bool:
+        """Whether a click is answered so fast that the mask under the pointer can be shown: by a network's decoder."""
+        return tracker_for(self._request, [], None).checkpoint is not None
+
     def mask(self, frame: int, name: str, by_frame: dict[int, ObjectPrompts]) -> ShownMask | None:
         """Return the mask of an object on a frame; None where nothing says what it is.
 

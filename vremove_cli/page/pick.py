@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from vremove_cli.page.facts import clip_facts
 from vremove_cli.page.frames import FrameSource
 from vremove_cli.page.masks import Followed, LiveMasks, ShownMask
 from vremove_cli.page.session import Session
-from vremove_cli.prompts import frame_of
+from vremove_cli.prompts import frame_of, parse_prompt
 
 # Options of `vremove erase` that the page has a control for.
 ERASE_OPTIONS = ("remover", "quality", "effects", "output")
@@ -56,7 +57,13 @@ class Pick:
     def facts(self) -> dict[str, Any]:
         """Return what the page must know of the clip once."""
         info = self.clip.info
-        return {**clip_facts(info), "output": default_output(info.path), "prompts": str(self.session.path)}
+        facts = clip_facts(info)
+        return {
+            **facts,
+            "hover": self.live.hovers,
+            "output": default_output(info.path),
+            "prompts": str(self.session.path),
+        }
 
     def state(self) -> dict[str, Any]:
         """Return everything that changes."""
@@ -105,9 +112,19 @@ class Pick:
             raise UsageError("the painted mask has another size than the frame", "reload the page")
         self.session.paint(name, frame, np.asarray(mask))
 
-    def mask(self, frame: int, name: str) -> ShownMask | None:
-        """Return the mask of an object on a frame; None where there is none."""
+    def mask(self, frame: int, name: str, at: str = "") -> ShownMask | None:
+        """Return the mask of an object on a frame; None where there is none.
+
+        Args:
+            frame: Number of the frame.
+            name: Name of the object.
+            at: "X,Y" of a point that would be clicked; empty without one.
+        """
         own = [c for c in self.session.now.clicks if c.object == name]
+        if at:
+            painted = any(c.kind == "key_mask" and c.frame == frame for c in own)
+            point = click_of(parse_prompt(at, "point"), frame)
+            own = own if painted else [*own, replace(point, object=name)]
         by_frame = self.session.resolved(own).get(name, {}) if own else {}
         return self.live.mask(frame, name, by_frame) if by_frame else None
 

@@ -70,7 +70,8 @@ class PickRoutes:
     async def mask(self, request: Request) -> Response:
         """The mask of an object on a frame; nothing where nothing says what it is."""
         name = request.query_params.get("object", "")
-        found = await run_in_threadpool(self._pick.mask, request.path_params["index"], name)
+        at = request.query_params.get("at", "")
+        found = await run_in_threadpool(self._pick.mask, request.path_params["index"], name, at)
         if found is None:
             return Response(status_code=204)
         said = {"x-confidence": f"{found.confidence:.3f}", "x-remark": found.remark}

@@ -64,6 +64,7 @@ class Sam2Tracker:
         self.name = "edgetam" if "EdgeTam" in type(model).__name__ else "sam2"
         side = int(self._model.config.image_size)
         self.input_size: tuple[int, int] | None = (side, side)
+        self._encoded: tuple[Array | None, Any] = None, None  # a picture, and the session's cache with its features
         self._mean, self._std = (torch.tensor(v, device=self._model.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
 
     def begin(self, frame: TrackerFrame, prompts: ObjectPrompts) -> tuple[TrackerState, TrackResult]:
@@ -162,6 +163,11 @@ class Sam2Tracker:
         return session, _memory_outputs(others[_CURRENT])
 
     def _run(self, session: Any, frame: TrackerFrame, *, reverse: bool) -> None:
+        """Run the network on a frame; the picture that it encoded last is not encoded again."""
+        encoded, cache = self._encoded
+        if encoded is frame.rgb:
+            session.cache = cache
+        self._encoded = frame.rgb, session.cache
         with self._limited_pointers():
             self._model(inference_session=session, frame=self._pixels(frame.rgb), frame_idx=_CURRENT, reverse=reverse)
 

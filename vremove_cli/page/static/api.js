@@ -31,8 +31,9 @@ export async function picture(path, signal) {
 }
 
 // A mask: its picture and what the tracker says of it; null where there is none.
-export async function mask(index, object, signal) {
-  const response = await fetch(`api/mask/${index}?${new URLSearchParams({ object })}`, { signal });
+// With a point `at` as if it were clicked.
+export async function mask(index, object, at) {
+  const response = await fetch(`api/mask/${index}?${new URLSearchParams(at ? { object, at } : { object })}`);
   if (response.status === 204) return null;
   if (!response.ok) return answer(response);
   return {

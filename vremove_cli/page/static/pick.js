@@ -8,6 +8,7 @@ import { Player, dragging, listen, panOrSplit } from "./player.js";
 
 const COLOURS = ["#ff2fa0", "#35c9ff", "#b9f53c", "#ffb02e", "#b48cff", "#ff6f4f"];
 const RESTS = 1500; // ms without a click, after which the cost is asked for
+const HOVER = 120; // ms that the pointer rests
 const OTHERS = 2000; // ms between looks at what another window has changed
 const POLL = 300; // ms between looks at a running command
 const DRAGGED = 4; // pixels of the screen from which a click is a box
@@ -17,7 +18,7 @@ const view = new View($("view"));
 const timeline = new Timeline($("timeline"), (index) => player.go(index));
 const before = new Frames("frame"), after = new Frames("result");
 let clip = null, state = null, player = null, object = "", objects = [""], tool = "point";
-let polling = 0, resting = 0, lost = false, replace = false;
+let hovering = 0, polling = 0, resting = 0, lost = false, replace = false;
 let layerNames = []; // of the masks that are shown
 let drawn = null; // the brush's canvas, while it is down
 let known = { version: -1, result: "", followed: "" };
@@ -39,6 +40,7 @@ async function masks() {
       one.bitmap.close();
     }
     view.layers = found;
+    view.preview = null;
     layerNames = names;
     view.painted = null;
     $("mask-said").textContent = said;
@@ -265,11 +267,29 @@ async function whiteOnBlack(canvas) {
 
 function hover(event) {
   const [x, y] = view.at(event);
+  preview(event);
   view.brush = tool === "brush" ? { x, y, radius: Number($("brush").value) / 2 } : null;
   view.draw();
 }
+
+// What a click would give, where the pointer rests: only if a network answers fast enough.
+function preview(event) {
+  clearTimeout(hovering);
+  view.preview = null;
+  const at = view.at(event), index = player.index;
+  if (!clip.hover || tool !== "point" || view.mode !== "before" || event.buttons || player.playing || !view.inside(at)) return;
+  hovering = setTimeout(async () => {
+    try {
+      const found = await fetchMask(index, object, round(at).join(","));
+      if (!found || index !== player.index) return;
+      view.preview = tinted(found.bitmap, "#ffffff");
+      found.bitmap.close();
+      view.draw();
+    } catch { /* the next move asks again */ }
+  }, HOVER);
+}
 $("view").onpointermove = hover;
-$("view").addEventListener("pointerleave", () => { view.brush = null; view.draw(); });
+$("view").addEventListener("pointerleave", () => { clearTimeout(hovering); view.brush = view.preview = null; view.draw(); });
 
 // ---- erase and compare
 

@@ -13,6 +13,7 @@ export class View {
     this.split = 0.5;
     this.layers = []; // tinted masks
     this.clicks = [];
+    this.preview = null; // the mask that a click would give
     this.box = this.brush = this.cross = this.painted = null;
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
@@ -70,6 +71,7 @@ export class View {
     g.imageSmoothingQuality = "high";
     this.paintPictures(g);
     if (this.mode === "before" || this.painted) for (const layer of this.layers) this.paintLayer(g, layer);
+    if (this.preview) this.paintLayer(g, this.preview);
     if (this.painted) this.paintLayer(g, this.painted);
     this.paintMarks(g, p);
   }
