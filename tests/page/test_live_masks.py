@@ -1,5 +1,6 @@
 """The mask of one frame: that of the job, at once, and what a click would change."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from vremove_cli.arrays import iou
 from vremove_cli.errors import UsageError
 from vremove_cli.job.request import request_from
 from vremove_cli.media.read import open_clip
-from vremove_cli.page.pick import Pick, open_pick
+from vremove_cli.page.pick import Pick, least_certain, open_pick
 
 SIZE, FRAMES = (320, 240), 30
 
@@ -84,3 +85,10 @@ def test_paintings_that_are_undone_are_not_lost(clip: Path) -> None:
     shown = pick.mask(7, "")
     assert shown is not None
     assert np.count_nonzero(shown.mask > 127) == 60 * SIZE[1]
+
+
+def test_the_least_certain_frames_are_not_neighbours() -> None:
+    doubtful = {t: 0.1 if 10 <= t < 30 else 0.9 for t in range(100)} | {70: 0.2}
+    found = least_certain(doubtful)
+    assert {10, 15, 20, 25, 70} <= set(found)
+    assert min(b - a for a, b in pairwise(found)) >= 5

@@ -14,6 +14,7 @@ import numpy as np
 
 from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import ranges_of
+from vremove_cli.geometry import Array
 from vremove_cli.job.object_prompts import read_object_prompts
 from vremove_cli.job.output_paths import default_output
 from vremove_cli.job.prompts_file import Click, click_of
@@ -28,8 +29,8 @@ from vremove_cli.page.session import Session
 from vremove_cli.prompts import frame_of, parse_prompt
 
 # Options of `vremove erase` that the page has a control for.
-ERASE_OPTIONS = ("remover", "quality", "effects", "output")
-_UNCERTAIN_SHOWN = 8  # thumbnails of the least certain frames
+ERASE_OPTIONS = ("remover", "quality", "effects", "accept_license")
+_UNCERTAIN_SHOWN, _APART = 8, 5  # thumbnails of the least certain frames, and frames between them
 
 
 class Pick:
@@ -53,6 +54,8 @@ class Pick:
         self._followed_version = -1
         self._result: FrameSource | None = None
         self._result_path = ""
+        self._effects: FrameSource | None = None
+        self._effects_file = session.path.with_name(f"{session.path.stem}.effects.mkv")
 
     def facts(self) -> dict[str, Any]:
         """Return what the page must know of the clip once."""
@@ -80,7 +83,7 @@ class Pick:
             "followed": ranges_of(sorted(confidence)),
             "stale": self._followed_version not in (-1, now.version),
             "confidence": {str(t): round(c, 3) for t, c in confidence.items()},
-            "uncertain": sorted(confidence, key=lambda t: confidence[t])[:_UNCERTAIN_SHOWN],
+            "uncertain": least_certain(confidence),
             "job": None
             if running is None
             else {
@@ -141,6 +144,10 @@ class Pick:
         self._result, self._result_path = None, ""
         self._followed_version = self.session.now.version
         beside = ["--work", str(self._work), "--keep-work", *(["--overwrite"] if replace else [])]
+        self._effects = None
+        if chosen.get("effects") != "off":
+            self._effects_file.unlink(missing_ok=True)  # the page's own, of the erasure before
+            beside += ["--write-effects", str(self._effects_file)]
         self.child.start("erase", [*self._erase(chosen), *beside])
 
     def command(self, chosen: dict[str, Any]) -> str:
@@ -161,6 +168,12 @@ class Pick:
             raise UsageError("nothing is erased yet", "press Erase")
         return self._result
 
+    def effects(self, frame: int) -> Array | None:
+        """Return where a shadow or reflection was found on a frame, (H, W) uint8; None before the first erasure."""
+        if self._effects is None and self._result is not None and self._effects_file.exists():
+            self._effects = FrameSource(open_clip(str(self._effects_file)))
+        return None if self._effects is None else self._effects.rgb(frame)[..., 0].copy()
+
     def _open_result(self, path: str) -> None:
         if self._result is None or self._result_path != path:
             self._result, self._result_path = FrameSource(open_clip(path)), path
@@ -179,7 +192,7 @@ class Pick:
         for name in ERASE_OPTIONS:
             value = chosen.get(name)
             if value:
-                out += [f"--{name}", str(value)]
+                out += [f"--{name.replace('_', '-')}", str(value)]
         return out
 
 
@@ -197,6 +210,15 @@ def open_pick(path: str, save: str | None, request: Request, given: tuple[str, .
     first = [click_of(p, frame_of(p.when, info) if p.when else 0) for p in prompts]
     target = Path(save) if save else prompts_beside(path)
     return Pick(Clip(info), Session(info, target, first), request, given)
+
+
+def least_certain(confidence: dict[int, float]) -> list[int]:
+    """Return some of the least certain frames, in the order of the clip; not one beside the other."""
+    found: list[int] = []
+    for t in sorted(confidence, key=lambda t: (confidence[t], t)):
+        if len(found) < _UNCERTAIN_SHOWN and all(abs(t - other) >= _APART for other in found):
+            found.append(t)
+    return sorted(found)
 
 
 def prompts_beside(path: str) -> Path:

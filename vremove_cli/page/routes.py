@@ -41,7 +41,8 @@ class PickRoutes:
         """The application."""
         gets = {
             "clip": self.clip, "state": self.state, "frame/{index:int}": self.frame, "result/{index:int}": self.result,
-            "mask/{index:int}": self.mask, "command": self.command, "estimate": self.estimate,
+            "mask/{index:int}": self.mask, "effects/{index:int}": self.effects, "command": self.command,
+            "estimate": self.estimate,
         }  # fmt: skip
         posts = {
             "click": self.click, "undo": self.undo, "redo": self.redo, "remove": self.remove, "follow": self.follow,
@@ -76,6 +77,14 @@ class PickRoutes:
             return Response(status_code=204)
         said = {"x-confidence": f"{found.confidence:.3f}", "x-remark": found.remark}
         return Response(await run_in_threadpool(png, found.mask), media_type="image/png", headers=said)
+
+    async def effects(self, request: Request) -> Response:
+        """Where a shadow or reflection was found on a frame."""
+        index = request.path_params["index"]
+        found = await run_in_threadpool(self._pick.effects, index) if index < self._pick.clip.info.frames else None
+        if found is None:
+            return Response(status_code=204)
+        return Response(await run_in_threadpool(png, found), media_type="image/png")
 
     async def click(self, request: Request) -> Response:
         """Add a point or a box."""

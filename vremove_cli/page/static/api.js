@@ -30,6 +30,12 @@ export async function picture(path, signal) {
   return createImageBitmap(await response.blob());
 }
 
+// Where a shadow or reflection was found; null before the first erasure.
+export async function effects(index) {
+  const response = await fetch(`api/effects/${index}`);
+  return response.status === 200 ? createImageBitmap(await response.blob()) : null;
+}
+
 // A mask: its picture and what the tracker says of it; null where there is none.
 // With a point `at` as if it were clicked.
 export async function mask(index, object, at) {

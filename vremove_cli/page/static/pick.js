@@ -1,6 +1,6 @@
 // The page of `vremove pick`: it shows what the server knows and sends what the hand does. It keeps nothing itself.
 
-import { get, post, upload, mask as fetchMask, Refusal } from "./api.js";
+import { get, post, upload, effects, mask as fetchMask, Refusal } from "./api.js";
 import { Frames } from "./frames.js";
 import { View, tinted } from "./view.js";
 import { Timeline, LOW } from "./timeline.js";
@@ -8,6 +8,7 @@ import { Player, dragging, listen, panOrSplit } from "./player.js";
 
 const COLOURS = ["#ff2fa0", "#35c9ff", "#b9f53c", "#ffb02e", "#b48cff", "#ff6f4f"];
 const RESTS = 1500; // ms without a click, after which the cost is asked for
+const SHADOW = "#2f6bff";
 const HOVER = 120; // ms that the pointer rests
 const OTHERS = 2000; // ms between looks at what another window has changed
 const POLL = 300; // ms between looks at a running command
@@ -18,7 +19,7 @@ const view = new View($("view"));
 const timeline = new Timeline($("timeline"), (index) => player.go(index));
 const before = new Frames("frame"), after = new Frames("result");
 let clip = null, state = null, player = null, object = "", objects = [""], tool = "point";
-let hovering = 0, polling = 0, resting = 0, lost = false, replace = false;
+let accepted = "", hovering = 0, polling = 0, resting = 0, lost = false, replace = false;
 let layerNames = []; // of the masks that are shown
 let drawn = null; // the brush's canvas, while it is down
 let known = { version: -1, result: "", followed: "" };
@@ -39,6 +40,9 @@ async function masks() {
       if (name === object) said = one.remark || `expected overlap ${one.confidence.toFixed(2)}`;
       one.bitmap.close();
     }
+    const shadow = $("shadow").checked && state.result ? await effects(at) : null;
+    if (at !== player.index || version !== state.version) return;
+    if (shadow) found.push(tinted(shadow, SHADOW));
     view.layers = found;
     view.preview = null;
     layerNames = names;
@@ -293,7 +297,19 @@ $("view").addEventListener("pointerleave", () => { clearTimeout(hovering); view.
 
 // ---- erase and compare
 
-const chosen = () => Object.fromEntries(["remover", "quality", "effects"].map((id) => [id, $(id).value]).filter(([, v]) => v));
+const chosen = () => ({
+  ...Object.fromEntries(["remover", "quality", "effects"].map((id) => [id, $(id).value]).filter(([, v]) => v)),
+  ...(accepted ? { accept_license: accepted } : {}),
+});
+
+// A licence that a sentence asks for is accepted with a button.
+function offerLicence(sentence) {
+  const name = /--accept-license ([\w.-]*\w)/.exec(sentence || "")?.[1];
+  $("licence").hidden = !name;
+  if (!name) return;
+  $("accept").textContent = `Accept the licence of ${name}`;
+  $("accept").onclick = () => { accepted = name; $("licence").hidden = true; estimate(); };
+}
 
 // The estimate reads the clip: it waits until the hand rests.
 function later() {
@@ -309,6 +325,7 @@ async function estimate() {
     const need = await get("estimate", chosen());
     if (version !== state.version) return;
     const size = (bytes) => (bytes > 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`);
+    offerLicence(need.error);
     $("cost").textContent = need.error || [
       need.seconds === null ? "time not measured" : `about ${Math.ceil(need.seconds)} s`, `${size(need.memory)} memory`,
       ...need.downloads.map((d) => `fetches ${d.name}${d.megabytes ? ` (${d.megabytes} MB)` : ""}`),
@@ -333,6 +350,7 @@ async function copy() {
 
 const erase = () => act(post("erase", { ...chosen(), replace }));
 const follow = () => act(post("follow"));
+$("shadow").onchange = () => player.setMode("before");
 $("undo").onclick = () => act(post("undo"));
 $("redo").onclick = () => act(post("redo"));
 $("follow").onclick = follow;
