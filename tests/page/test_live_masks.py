@@ -1,5 +1,7 @@
 """The mask of one frame: that of the job, at once, and what a click would change."""
 
+import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from support.clips import mask_of, square, write_clip
+from support.clips import mask_of, square, write_clip, write_sequence
 from vremove_cli import mask as run_mask
 from vremove_cli.arrays import iou
 from vremove_cli.errors import UsageError
@@ -85,6 +87,47 @@ def test_paintings_that_are_undone_are_not_lost(clip: Path) -> None:
     shown = pick.mask(7, "")
     assert shown is not None
     assert np.count_nonzero(shown.mask > 127) == 60 * SIZE[1]
+
+
+def picture_file(folder: Path) -> Path:
+    (path, *_) = sorted(write_sequence(folder, size=SIZE, frames=1).iterdir())
+    return path
+
+
+INPUTS: dict[str, Callable[[Path], Path]] = {
+    "folder": lambda d: write_sequence(d / "shot", size=SIZE),
+    "pattern": lambda d: write_sequence(d / "shot", size=SIZE) / "shot.%04d.png",
+    "picture": lambda d: picture_file(d / "one"),
+    "rotated": lambda d: write_clip(d / "a.mov", size=SIZE, rotation=90),
+    "ten bits": lambda d: write_clip(d / "a.mov", size=SIZE, codec="prores_ks", pix_fmt="yuv422p10le"),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_kind_of_input_is_followed_and_erased(tmp_path: Path, name: str) -> None:
+    source = INPUTS[name](tmp_path)
+    pick = pick_of(source)
+    facts, info = pick.facts(), pick.clip.info
+    x0, y0, x1, y1 = square(0, *SIZE)
+    corners = (x0 - 2, y0 - 2, x1 + 2, y1 + 2)
+    if info.orientation.transpose:  # the square's box as it is displayed
+        shown = info.orientation.display(mask_of(0, *SIZE))
+        rows, columns = np.nonzero(shown)
+        corners = (columns.min() - 2, rows.min() - 2, columns.max() + 3, rows.max() + 3)
+    pick.click({"kind": "box", "object": "", "frame": 0, "at": [int(n) for n in corners]})
+    assert pick.frames.rgb(0).shape == (facts["height"], facts["width"], 3)
+    found = pick.mask(0, "")
+    assert found is not None
+    assert found.mask.shape == (facts["height"], facts["width"])
+    for work in (pick.follow, lambda: pick.erase({"effects": "off"}, replace=False)):
+        work()
+        while pick.child.busy:
+            time.sleep(0.05)
+        assert pick.child.state is not None
+        assert not pick.child.state.error, pick.child.state.error
+    pick.state()
+    assert pick.result().clip.info.frames == facts["frames"]
+    assert {p.name for p in pick.session.path.parent.iterdir() if "%" in p.name} == set()
 
 
 def test_the_least_certain_frames_are_not_neighbours() -> None:

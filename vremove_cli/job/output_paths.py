@@ -42,22 +42,22 @@ def default_output(source: str) -> str:
 def default_work_folder(output: str) -> Path:
     """Return `clip.clean.mp4.vremove` beside `clip.clean.mp4`."""
     path = Path(output).absolute()
-    return path.with_name(f"{_plain_name(path)}.vremove")
+    return path.with_name(f"{plain_name(path)}.vremove")
 
 
 def report_path(output: Path) -> Path:
     """Return the path of the report beside an output; a folder keeps its whole name."""
-    stem = output.stem if output.suffix.lower() in CONTAINERS else _plain_name(output)
+    stem = output.stem if output.suffix.lower() in CONTAINERS else plain_name(output)
     return output.with_name(f"{stem}.vremove.json")
 
 
 def planned_folder(source: str) -> Path:
     """Return `clip.vremove` beside `clip.mp4`, and `take.01.vremove` beside the folder `take.01`."""
     path = Path(source)
-    return path.with_name(f"{path.stem if path.is_file() else _plain_name(path)}.vremove")
+    return path.with_name(f"{path.stem if path.is_file() else plain_name(path)}.vremove")
 
 
-def _plain_name(path: Path) -> str:
+def plain_name(path: Path) -> str:
     """Return a file's name; of a pattern, what stands before the number."""
     if not sequence.has_number(str(path)):
         return path.name

@@ -180,7 +180,9 @@ def run_erase(
 def _write_report(plan: Plan, summary: Summary) -> None:
     """Write the report, `clip.clean.vremove.json` beside `clip.clean.mp4`: what was done, and what did it."""
     report = {**result_of(summary, "report"), "plan": _provenance(plan)}
-    atomic.write_text(report_path(Path(plan.request.output)), json.dumps(report, indent=1))
+    path = report_path(Path(plan.request.output))
+    path.parent.mkdir(exist_ok=True)  # of a pattern, the folder comes with the pictures, later
+    atomic.write_text(path, json.dumps(report, indent=1))
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:

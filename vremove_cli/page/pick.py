@@ -16,7 +16,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import ranges_of
 from vremove_cli.geometry import Array
 from vremove_cli.job.object_prompts import read_object_prompts
-from vremove_cli.job.output_paths import default_output
+from vremove_cli.job.output_paths import default_output, plain_name
 from vremove_cli.job.prompts_file import Click, click_of
 from vremove_cli.job.request import Request
 from vremove_cli.media.probe import scan
@@ -222,6 +222,6 @@ def least_certain(confidence: dict[int, float]) -> list[int]:
 
 
 def prompts_beside(path: str) -> Path:
-    """Return `clip.prompts.json` beside `clip.mp4`."""
+    """Return `clip.prompts.json` beside `clip.mp4`; of a pattern, what stands before the number names the file."""
     clip = Path(path).absolute()
-    return clip.with_name(f"{clip.stem if clip.is_file() else clip.name}.prompts.json")
+    return clip.with_name(f"{clip.stem if clip.is_file() else plain_name(clip)}.prompts.json")
