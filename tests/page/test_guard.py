@@ -1,5 +1,8 @@
 """Nobody but the page itself is answered: wrong tokens, hosts, origins and paths are refused."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -90,6 +93,17 @@ def test_a_click_that_is_none_is_refused_with_a_sentence(address: str, body: str
     status, said = asked(address, inside(address, "api/click"), "POST", body)
     assert status == 409
     assert b'"error":' in said
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_the_usual_end(tmp_path: Path, by: signal.Signals) -> None:
+    command = [sys.executable, "-m", "vremove_cli", "pick", str(write_clip(tmp_path / "a.mp4")), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        process.send_signal(by)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "the page is open until Ctrl+C\n")
 
 
 def test_a_taken_port_is_named(address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Serves a page on this machine alone, until Ctrl+C."""
 
+import signal
 import socket
 import threading
 import webbrowser
@@ -36,11 +37,17 @@ def serve(app: ASGIApp, *, port: int, browser: bool, tell: Callable[[str], None]
                 f"port {port} cannot be used ({error.strerror})", "give another --port, or none"
             ) from error
         listening.listen()  # who asks before the server runs waits
+        guarded = Guard(app, token)
+        config = uvicorn.Config(guarded, log_level="warning", access_log=False, lifespan="off", server_header=False)
+        server = uvicorn.Server(config)
+
+        def end(*_: object) -> None:
+            server.should_exit = True
+
+        for number in (signal.SIGINT, signal.SIGTERM):  # the usual end; the server tells of them again when it ends
+            signal.signal(number, end)
         address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
         tell(address)
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        config = uvicorn.Config(
-            Guard(app, token), log_level="warning", access_log=False, lifespan="off", server_header=False
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
