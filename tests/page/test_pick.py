@@ -135,8 +135,9 @@ def test_follow_correct_erase_compare_and_the_command_does_the_same(page: PickPa
     page.click(*middle(FRAMES - 1))
     page.shows_masks(FRAMES - 1, 2)
     page.page.keyboard.press("f")
+    page.page.wait_for_selector("#job:not([hidden])", timeout=PATIENCE)
     page.page.wait_for_selector("#job[hidden]", state="attached", timeout=PATIENCE)
-    page.waits_for("state", False, key="stale")
+    assert page.state["stale"] is False
 
     page.page.click("#erase")
     job = page.ends("erase")

@@ -277,6 +277,17 @@ def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
     assert 0.5 * 0.02 < detail.std() < 1.5 * 0.02  # the grain that the source was given
 
 
+def test_far_from_the_hole_a_networks_picture_stays_as_it_is() -> None:
+    """The drift is continued in the box round the hole alone: its time does not grow with the frame."""
+    source = np.clip(scene(0, 640, 360) / 255.0, 0, 1).astype(np.float32)
+    hole = np.zeros((360, 640), bool)
+    hole[100:140, 80:120] = True
+    made = source * 0.9
+    out = harmonise(made, source, hole, np.random.default_rng(0))
+    assert np.array_equal(out[:, 300:], np.clip(made, 0, 1)[:, 300:])
+    assert np.abs(out - source)[hole].mean() < 0.5 * np.abs(made - source)[hole].mean()
+
+
 def test_memory_decides_how_weights_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     network = registry.spec_of("void").network
     assert network is not None

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,16 +113,6 @@ class PickPage:
     def shows_masks(self, frame: int, version: int, count: int = 1) -> None:
         """Wait until the masks of a frame are shown as they are after so many changes."""
         self.page.wait_for_selector(f'#view[data-masks="{frame}/{version}/{count}"]', timeout=PATIENCE)
-
-    def waits_for(self, path: str, wanted: Any, *, key: str) -> dict[str, Any]:
-        """Ask the server until a value is what is wanted."""
-        end = time.monotonic() + PATIENCE / 1000
-        while True:
-            found: dict[str, Any] = self.get(path)
-            if found.get(key) == wanted:
-                return found
-            assert time.monotonic() < end, f"{key} is {found.get(key)!r}, not {wanted!r}"
-            time.sleep(0.1)
 
     def ends(self, name: str) -> dict[str, Any]:
         """Wait until a command has ended, and return what is known of it."""

@@ -348,8 +348,16 @@ async function copy() {
   } catch { $("erase-said").textContent = command; }
 }
 
-const erase = () => act(post("erase", { ...chosen(), replace }));
-const follow = () => act(post("follow"));
+const erase = () => begin("erase", { ...chosen(), replace });
+const follow = () => begin("follow");
+
+// One command at a time: both buttons rest until the server has answered.
+function begin(name, body) {
+  if ($(name).disabled) return;
+  $("follow").disabled = $("erase").disabled = true;
+  $(`${name}-said`).textContent = "";
+  act(post(name, body)).then(() => takeJob(state.job));
+}
 $("shadow").onchange = () => player.setMode("before");
 $("undo").onclick = () => act(post("undo"));
 $("redo").onclick = () => act(post("redo"));

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from vremove_cli.arrays import ring
-from vremove_cli.geometry import Array
+from vremove_cli.geometry import Array, bounds
 
 RING = 0.06  # width of the compared ring, as a share of the picture's shorter side
 _FINE = 1.0  # pixels (standard deviation of a Gaussian) below which a detail counts as grain
+_COARSE = 8  # pixels that a ring is wide at least where the drift is continued
+_REACHED = 0.02  # share of known pixels in a Gaussian mean from which it counts
 _LEAST = 1e-3  # standard deviation below which no grain is added, of a range of 1
 
 
@@ -26,7 +28,8 @@ def harmonise(generated: Array, source: Array, hole: Array, rng: np.random.Gener
         rng: Source of the grain.
 
     Returns:
-        The generated picture (H, W, 3) float32 in [0, 1], without its drift and with the clip's grain.
+        The generated picture (H, W, 3) float32 in [0, 1]; in and around the hole without its drift and with the clip's
+        grain.
     """
     height, width = hole.shape
     large = generated
@@ -36,11 +39,13 @@ def harmonise(generated: Array, source: Array, hole: Array, rng: np.random.Gener
     around = ring(hole, reach)
     if not around.any():
         return np.clip(large, 0, 1)
-    drift = _extrapolate(np.where(around[..., None], source - large, 0), around, reach)
-    out = large + drift
-    grain = _grain(source, out, around)
+    out = np.array(large, np.float32)
+    inside = bounds(around | hole).grow(reach).clip(width, height).slices
+    part, known, clip = out[inside], around[inside], source[inside]
+    part += _extrapolate(np.where(known[..., None], clip - part, 0), known, reach)
+    grain = _grain(clip, part, known)
     if grain > _LEAST:
-        out = out + rng.normal(0, grain, (height, width, 1))
+        part += rng.normal(0, grain, (*known.shape, 1))
     return np.asarray(np.clip(out, 0, 1), np.float32)
 
 
@@ -48,19 +53,24 @@ def _extrapolate(values: Array, known: Array, reach: int) -> Array:
     """Continue values (H, W, 3) from the pixels where they are known to all pixels.
 
     Normalised convolution: a Gaussian mean of the known pixels, at doubled standard deviations until it reaches every
-    pixel.
+    pixel. What it gives is smooth, so it works on means of squares of pixels.
     """
-    out, left = np.zeros_like(values), np.ones(known.shape, bool)
-    sigma = reach / 2
-    weight = known.astype(np.float32)
-    while left.any() and sigma < 4 * max(known.shape):
+    height, width = known.shape
+    step = max(1, reach // _COARSE)
+    size = (-(-width // step), -(-height // step))
+    weight = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(np.ascontiguousarray(values, np.float32), size, interpolation=cv2.INTER_AREA)  # 0 where unknown
+    out, left = np.zeros_like(small), np.ones(weight.shape, bool)
+    sigma = reach / step / 2
+    while left.any() and sigma < 4 * max(weight.shape):
         total = cv2.GaussianBlur(weight, (0, 0), sigma)
-        mean = cv2.GaussianBlur(values * weight[..., None], (0, 0), sigma) / np.maximum(total, 1e-6)[..., None]
-        reached = left & (total > 0.02)
+        mean = cv2.GaussianBlur(small, (0, 0), sigma) / np.maximum(total, 1e-6)[..., None]
+        reached = left & (total > _REACHED)
         out[reached] = mean[reached]
         left &= ~reached
         sigma *= 2
-    return np.asarray(cv2.GaussianBlur(out, (0, 0), reach / 4), np.float32)
+    smooth = cv2.GaussianBlur(out, (0, 0), reach / step / 4)
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _grain(source: Array, generated: Array, around: Array) -> float:
