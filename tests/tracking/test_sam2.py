@@ -14,7 +14,7 @@ from support.disc import iou
 from support.twins import edgetam_model, golden, golden_frames, sam2_model
 from vremove_cli.errors import ModelError
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame, TrackerState
-from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
+from vremove_cli.tracking.sam2 import Sam2Tracker, in_precision, load_network
 from vremove_cli.tracking.sam2_memory import MemoryBank
 
 TENSORS, FACTS = golden("sam2_tiny")
@@ -68,6 +68,29 @@ def difference(found: dict[int, Any], name: str, frames: range, *, one: int | No
         masks, scores = masks[one], scores[one]
     worst = max(float((found[t][0] - masks[k]).abs().max()) for k, t in enumerate(frames))
     return max(worst, *(abs(found[t][1] - float(scores[k])) for k, t in enumerate(frames)))
+
+
+def test_a_click_keeps_its_place_in_half_precision() -> None:
+    exact, half = sam2_model(), in_precision(sam2_model(), torch.bfloat16)
+    plain = sam2_model().to(torch.bfloat16)
+    points = torch.tensor([[[[100.3, 27.8]]]])
+
+    def encoded(model: Any, dtype: torch.dtype) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.prompt_encoder.shared_embedding(points.to(dtype), (128, 128))
+
+    right = encoded(exact, torch.float32)
+    assert encoded(half, torch.float32).dtype == torch.bfloat16
+    error, usual = (
+        float((e.float() - right).abs().max()) for e in (encoded(half, torch.float32), encoded(plain, half.dtype))
+    )
+    assert error <= 2**-8 < usual
+    assert half.dtype == torch.bfloat16
+    tracker = Sam2Tracker(half, 20)
+    state, first = tracker.begin(sight(0), ObjectPrompts(((40.0, 40.0),)))
+    _, second = tracker.propagate(sight(1), state)
+    assert np.isfinite(first.mask).all()
+    assert np.isfinite(second.mask).all()
 
 
 def test_a_second_click_on_a_picture_does_not_encode_it_again(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
