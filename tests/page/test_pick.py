@@ -18,7 +18,6 @@ from vremove_cli.job.prompts_file import read_prompts
 from vremove_cli.media.read import open_clip
 
 SIZE, FRAMES = (320, 240), 30
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from vremove_cli import erase
 from vremove_cli.page.review import read_report
 
 SIZE, FRAMES = (160, 120), 12
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")

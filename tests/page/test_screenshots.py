@@ -14,7 +14,6 @@ from support.browser import PATIENCE, chromium, opened, serving
 
 EXAMPLE = Path(__file__).parents[2] / "examples/street.mp4"
 BALL = (150, 275)
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")
