@@ -126,7 +126,7 @@ def test_follow_correct_erase_compare_and_the_command_does_the_same(page: PickPa
     page.shows_masks(0, 1)
     page.page.click("#follow")
     page.ends("follow")
-    assert page.state["followed"] == [[0, FRAMES - 1]]
+    assert page.state["masks"]["followed"] == [[0, FRAMES - 1]]
     assert min(iou(page.mask(t), truth(t)) for t in range(0, FRAMES, 7)) > 0.7
 
     page.page.focus("#timeline")

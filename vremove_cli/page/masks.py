@@ -59,6 +59,7 @@ class Followed:
     def __init__(self, folder: Path) -> None:
         self._folder = WorkFolder(folder)
         self._plan: tuple[int, Plan] | None = None  # with the time of its file
+        self._seen: tuple[str, dict[int, float]] = "", {}
 
     @property
     def plan(self) -> Plan | None:
@@ -83,13 +84,25 @@ class Followed:
         return None if found is None else found.full(plan.clip.width, plan.clip.height)
 
     @property
+    def stamp(self) -> str:
+        """What changes when there is more to see: the plan's time, and how many of its parts are done."""
+        plan = self.plan
+        if plan is None or self._plan is None:
+            return ""
+        return f"{self._plan[0]}/{sum(self._folder.finished(t.id) for t in plan.tasks)}"
+
+    @property
     def confidences(self) -> dict[int, float]:
         """The least confidence of any object by frame, of frames that are done."""
-        plan = self.plan
-        try:
-            return {} if plan is None else confidences(plan, self._folder)
-        except (OSError, VremoveError):
+        plan, stamp = self.plan, self.stamp
+        if plan is None:
             return {}
+        try:
+            if self._seen[0] != stamp:
+                self._seen = stamp, confidences(plan, self._folder)
+        except (OSError, VremoveError):  # the folder changes while it is worked in
+            return {}
+        return self._seen[1]
 
 
 class LiveMasks:

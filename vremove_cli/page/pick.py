@@ -68,10 +68,13 @@ class Pick:
             "prompts": str(self.session.path),
         }
 
-    def state(self) -> dict[str, Any]:
-        """Return everything that changes."""
-        now = self.session.now
-        confidence = self.followed.confidences
+    def state(self, known: str = "") -> dict[str, Any]:
+        """Return everything that changes.
+
+        Args:
+            known: The stamp of the masks that the page knows: of a long clip they are not told twice.
+        """
+        now, stamp = self.session.now, self.followed.stamp
         running = self.child.state
         if running is not None and running.ended and running.result is not None and running.name == "erase":
             self._open_result(str(running.result["output"]))
@@ -80,10 +83,8 @@ class Pick:
             "clicks": [{"kind": c.kind, "object": c.object, "frame": c.frame, "at": list(c.at)} for c in now.clicks],
             "can_undo": now.can_undo,
             "can_redo": now.can_redo,
-            "followed": ranges_of(sorted(confidence)),
             "stale": self._followed_version not in (-1, now.version),
-            "confidence": {str(t): round(c, 3) for t, c in confidence.items()},
-            "uncertain": least_certain(confidence),
+            "masks": None if stamp and stamp == known else self._masks(stamp),
             "job": None
             if running is None
             else {
@@ -95,6 +96,16 @@ class Pick:
                 "result": running.result,
             },
             "result": self._result_path,
+        }
+
+    def _masks(self, stamp: str) -> dict[str, Any]:
+        """Return what is known of the masks that were followed."""
+        confidence = self.followed.confidences
+        return {
+            "stamp": stamp,
+            "followed": ranges_of(sorted(confidence)),
+            "confidence": {str(t): round(c, 3) for t, c in confidence.items()},
+            "uncertain": least_certain(confidence),
         }
 
     def click(self, entry: dict[str, Any]) -> None:

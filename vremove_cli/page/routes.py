@@ -56,9 +56,9 @@ class PickRoutes:
         """What the clip is."""
         return JSONResponse(await run_in_threadpool(self._pick.facts))
 
-    async def state(self, _: Request) -> Response:
+    async def state(self, request: Request) -> Response:
         """What changes: clicks, progress, confidence."""
-        return JSONResponse(await run_in_threadpool(self._pick.state))
+        return JSONResponse(await run_in_threadpool(self._pick.state, request.query_params.get("known", "")))
 
     async def frame(self, request: Request) -> Response:
         """A frame of the clip."""

@@ -22,7 +22,8 @@ let clip = null, state = null, player = null, object = "", objects = [""], tool 
 let accepted = "", hovering = 0, polling = 0, resting = 0, lost = false, replace = false;
 let layerNames = []; // of the masks that are shown
 let drawn = null; // the brush's canvas, while it is down
-let known = { version: -1, result: "", followed: "" };
+let known = { version: -1, result: "" };
+let followed = { stamp: null, confidence: {}, uncertain: [] };
 
 // ---- masks of this frame
 
@@ -69,20 +70,21 @@ function take(now) {
   $("undo").disabled = !now.can_undo;
   $("redo").disabled = !now.can_redo;
   timeline.marks = now.clicks.map((c) => ({ frame: c.frame, colour: colourOf(c.object) }));
-  timeline.confidence = now.confidence;
+  const more = now.masks && now.masks.stamp !== followed.stamp;
+  followed = now.masks || followed;
+  timeline.confidence = followed.confidence;
   timeline.draw();
   $("hint").hidden = now.clicks.length > 0;
   listObjects();
   takeJob(now.job);
-  const followed = JSON.stringify(now.followed);
-  if (now.version !== known.version || followed !== known.followed) {
-    if (followed !== known.followed) listUncertain(now.uncertain);
+  if (now.version !== known.version || more) {
+    if (more) listUncertain(followed.uncertain);
     if (now.version !== known.version) later();
     marks();
     masks();
   }
   if (now.result && now.result !== known.result) opened();
-  known = { version: now.version, result: now.result, followed };
+  known = { version: now.version, result: now.result };
   $("compare").disabled = !now.result;
 }
 
@@ -120,7 +122,7 @@ function done(job) {
 
 async function refresh() {
   try {
-    take(await get("state"));
+    take(await get("state", { known: followed.stamp || "" }));
     if (lost) say("");
     lost = false;
   } catch (error) {
@@ -172,12 +174,12 @@ $("add-object").addEventListener("submit", (event) => {
 });
 
 function listUncertain(frames) {
-  $("uncertain").replaceChildren(...frames.filter((t) => state.confidence[t] < LOW).map((t) => {
+  $("uncertain").replaceChildren(...frames.filter((t) => followed.confidence[t] < LOW).map((t) => {
     const button = document.createElement("button"), image = document.createElement("img");
     image.src = `api/frame/${t}?width=120`;
     image.alt = "";
-    button.append(image, `${t}: ${state.confidence[t].toFixed(2)}`);
-    button.setAttribute("aria-label", `Go to frame ${t}, expected overlap ${state.confidence[t].toFixed(2)}`);
+    button.append(image, `${t}: ${followed.confidence[t].toFixed(2)}`);
+    button.setAttribute("aria-label", `Go to frame ${t}, expected overlap ${followed.confidence[t].toFixed(2)}`);
     button.onclick = () => player.go(t);
     return button;
   }));
