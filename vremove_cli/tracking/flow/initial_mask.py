@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vremove_cli import threads
 from vremove_cli.arrays import dilate_square, iou, keep_components, ring
 from vremove_cli.geometry import Array, bounds
 from vremove_cli.tracking.base import KEPT_OUT, ForegroundEvidence, ObjectPrompts
@@ -119,9 +118,9 @@ def _from_points(lab: Array, prompts: ObjectPrompts, foreground: ForegroundEvide
     evidence = foreground.for_object()
     motion = min(1.0, _CORE_SHARES * float(np.mean(evidence[core] > 0))) * evidence
     trusted, trials = foreground.reliability(core) * motion, []
-    root = len(prompts.points) ** 0.5
-    grown = threads.each(lambda scale: _grow_from_points(bins, weights, prompts, scale * height / root, motion), SCALES)
-    for scale, soft in zip(SCALES, grown, strict=True):
+    for scale in SCALES:
+        radius = scale * height / len(prompts.points) ** 0.5
+        soft = _grow_from_points(bins, weights, prompts, radius, motion)
         unlikely = (np.log(scale / 0.11) / 0.6) ** 2  # log-normal: a radius of 0.11 frame heights, deviation 0.6
         trials.append((_trial_score(soft > 0.5, bins, trusted) - 0.15 * unlikely, soft))
     silhouette = _segment_silhouette(bins, weights, prompts, core, motion, foreground.difference)
