@@ -201,3 +201,18 @@ def test_the_comment_of_a_gif_comes_back(tmp_path: Path, length: int) -> None:
     with Image.open(tmp_path / "out.gif") as picture:  # a reader of the first picture alone
         assert picture.info["comment"] == b"x" * length
     assert open_clip(str(tmp_path / "out.gif")).info.frames == 4
+
+
+def test_a_date_of_a_track_of_its_own_is_missed(tmp_path: Path) -> None:
+    def date(container: Any) -> None:
+        container.metadata["creation_time"] = "2020-01-02T03:04:05.000000Z"
+        container.streams[0].metadata["creation_time"] = "2021-06-07T08:09:10.000000Z"
+
+    clip = write_clip(tmp_path / "clip.nut", codec="ffv1", before_mux=date)
+    assert any("creation_time of #0 video" in note for note in rewrite(clip, tmp_path / "out.mkv"))
+
+
+def test_a_name_that_means_another_container_is_named(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.m1v", codec="mpeg1video").rename(tmp_path / "clip.mpg")
+    notes = rewrite(clip, tmp_path / "out.mpg")
+    assert "the file's name means mpeg, and it is mpegvideo: mpeg is written" in notes
