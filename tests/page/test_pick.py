@@ -11,19 +11,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from support.browser import PATIENCE, PickPage, chromium, clip_beside, opened, serving
+from support.browser import PATIENCE, PickPage, clip_beside, opened, serving
 from support.clips import mask_of, square, write_clip
 from vremove_cli.arrays import iou
 from vremove_cli.job.prompts_file import read_prompts
 from vremove_cli.media.read import open_clip
 
 SIZE, FRAMES = (320, 240), 30
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +242,8 @@ def test_two_tabs_see_the_same(browser: Browser, page: PickPage) -> None:
     page.click(*middle(0))
     other.page.wait_for_selector("#undo:enabled", timeout=PATIENCE)
     other.shows_masks(0, 1)
+    page.shows_masks(0, 1)
+    assert other.page.inner_text("#mask-said") == page.page.inner_text("#mask-said") != ""
     other.page.close()
 
 

@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from support.browser import PATIENCE, chromium, serving
+from support.browser import PATIENCE, serving
 from support.clips import square, write_clip
 from support.command import Vremove
 from vremove_cli import erase
 from vremove_cli.page.review import read_report
 
 SIZE, FRAMES = (160, 120), 12
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

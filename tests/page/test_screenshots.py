@@ -2,24 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from playwright.sync_api import Browser
 
-from support.browser import PATIENCE, chromium, opened, serving
+from support.browser import PATIENCE, opened, serving
 
 EXAMPLE = Path(__file__).parents[2] / "examples/street.mp4"
 BALL = (150, 275)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def test_the_pictures_of_the_readme(browser: Browser, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vremove_cli.commands.serving import NoBrowser, Port, show_page
 from vremove_cli.commands.signature import Given, command, reporting
 from vremove_cli.job.request import Request
 from vremove_cli.options import options_of
@@ -17,8 +18,8 @@ _CLICKS = ("point", "not_point", "box", "key_mask", "prompts")
 def pick(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
     given: Given,
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port. \\[a free one]")] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the page's address only.")] = False,
+    port: Port = 0,
+    no_browser: NoBrowser = False,
     save: Annotated[
         str | None, typer.Option("--save", metavar="FILE", help="Where clicks go. \\[{stem}.prompts.json]")
     ] = None,
@@ -34,19 +35,12 @@ def pick(
         from vremove_cli.job.request import request_from
         from vremove_cli.page.pick import open_pick
         from vremove_cli.page.routes import PickRoutes
-        from vremove_cli.page.server import serve
 
         options = given.of(Request)
         request = request_from(source, "", options)
         shown = open_pick(source, save, request, _passed_on(options))
-        console.tell_people("the page is open until Ctrl+C")
         try:
-            serve(
-                PickRoutes(shown).app,
-                port=port,
-                browser=not no_browser,
-                tell=lambda address: console.data("page", {"address": address}, address),
-            )
+            show_page(console, PickRoutes(shown).app, port=port, browser=not no_browser)
         finally:
             shown.child.cancel()
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vremove_cli.commands.serving import NoBrowser, Port, show_page
 from vremove_cli.commands.signature import Given, command, reporting
 
 
@@ -15,8 +16,8 @@ def review(
     out: Annotated[
         str, typer.Option("-o", "--out", metavar="FILE", help="Verdicts as JSON lines. \\[review.jsonl]")
     ] = "review.jsonl",
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port. \\[a free one]")] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the page's address only.")] = False,
+    port: Port = 0,
+    no_browser: NoBrowser = False,
 ) -> None:
     """Compare results with their sources in the browser; accept or reject each.
 
@@ -26,16 +27,9 @@ def review(
     with reporting(given) as console:
         from vremove_cli.page.review import Review, read_report, reports_in
         from vremove_cli.page.routes import ReviewRoutes
-        from vremove_cli.page.server import serve
 
         shown = Review([read_report(path) for path in reports_in(reports)], Path(out))
-        console.tell_people("the page is open until Ctrl+C")
         try:
-            serve(
-                ReviewRoutes(shown).app,
-                port=port,
-                browser=not no_browser,
-                tell=lambda address: console.data("page", {"address": address}, address),
-            )
+            show_page(console, ReviewRoutes(shown).app, port=port, browser=not no_browser)
         finally:
             shown.close()

@@ -11,7 +11,7 @@ Coordinates are pixels of the displayed frame. A file's path is relative to the 
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
 from pathlib import Path
@@ -92,22 +92,28 @@ def read_prompts(path: str) -> list[Click]:
 
 def _click(path: str, number: int, entry: Any) -> Click:
     """Return one entry; raises `UsageError` naming it."""
-    wrong = UsageError(f"{path}: prompt {number} is none", "see docs/pick.md for the form of prompts.json")
-    if not isinstance(entry, dict) or entry.get("kind") not in KINDS:
-        raise wrong
-    name, frame, at, file = (entry.get(k, d) for k, d in (("object", ""), ("frame", 0), ("at", []), ("file", "")))
-    numbers = isinstance(at, list) and all(type(n) in (int, float) and isfinite(n) for n in at)
-    if not isinstance(name, str) or type(frame) is not int or frame < 0 or not isinstance(file, str) or not numbers:
-        raise wrong
-    if len(at) != _LENGTHS.get(entry["kind"], 0) or bool(file) != (entry["kind"] == "key_mask"):
-        raise wrong
-    place = str(Path(path).absolute().parent / file) if file else ""
-    click = Click(entry["kind"], name, frame, tuple(at), place)
+    found = parse_entry(entry)
+    if found is None:
+        raise UsageError(f"{path}: prompt {number} is none", "see docs/pick.md for the form of prompts.json")
+    click = replace(found, file=str(Path(path).absolute().parent / found.file)) if found.file else found
     try:
         click.text  # noqa: B018  raises for what is wrong
     except UsageError as error:
         raise UsageError(f"{path}: prompt {number}: {error.problem}", error.advice) from error
     return click
+
+
+def parse_entry(entry: Any) -> Click | None:
+    """Return the click that an entry of the file is, its path as it stands there; None for another form."""
+    if not isinstance(entry, dict) or entry.get("kind") not in KINDS:
+        return None
+    name, frame, at, file = (entry.get(k, d) for k, d in (("object", ""), ("frame", 0), ("at", []), ("file", "")))
+    numbers = isinstance(at, list) and all(type(n) in (int, float) and isfinite(n) for n in at)
+    if not isinstance(name, str) or type(frame) is not int or frame < 0 or not isinstance(file, str) or not numbers:
+        return None
+    if len(at) != _LENGTHS.get(entry["kind"], 0) or bool(file) != (entry["kind"] == "key_mask"):
+        return None
+    return Click(entry["kind"], name, frame, tuple(at), file)
 
 
 def write_prompts(path: Path, clicks: Iterable[Click]) -> None:

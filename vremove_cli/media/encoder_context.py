@@ -203,6 +203,14 @@ def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo
     context.colorspace, context.color_range = tags.matrix, tags.range
 
 
+def black_frame(info: ClipInfo, pix_fmt: str) -> av.VideoFrame:
+    """Return a frame whose bytes are 0, for a trial."""
+    frame = av.VideoFrame(info.width, info.height, pix_fmt)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame
+
+
 def can_write(spec: EncodeSpec, info: ClipInfo) -> bool:
     """Return whether an encoder accepts a specification, and its container the stream: a header is written on trial.
 

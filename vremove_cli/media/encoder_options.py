@@ -44,7 +44,7 @@ _FIXED_OPTIONS = {
     "ffv1": {"level": "3", "slicecrc": "1"},
     "jpeg2000": {"pred": "dwt53"},  # a reversible wavelet
 }
-_FF_QP2LAMBDA = 118  # lambda units in one step of a quantiser scale (libavutil/avutil.h)
+FF_QP2LAMBDA = 118  # lambda units in one step of a quantiser scale (libavutil/avutil.h)
 # x264 keeps to a bit rate within a tenth of its usual tolerance: 96 frames came out at .96 to .97 of 0.5 and 2 Mbit/s,
 # and with the usual one at .86 to .88 (tests/benchmarks/bitrate.py).
 _RATE_TOLERANCE = "ratetol=0.1"
@@ -166,7 +166,7 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
     if encoder == "libwebp":
         return {"lossless": "1"} if sibling_layout(pix_fmt).model == "rgb" else {"quality": _WEBP_QUALITY}
     if encoder in _QUANTISER:
-        return {"flags": "+qscale", "global_quality": str(_QSCALE * _FF_QP2LAMBDA), "qmin": "1"}
+        return {"flags": "+qscale", "global_quality": str(_QSCALE * FF_QP2LAMBDA), "qmin": "1"}
     return {}
 
 

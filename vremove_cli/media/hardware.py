@@ -10,8 +10,8 @@ import av
 from vremove_cli.errors import MediaError, UsageError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.encoder_clock import encoder_rate
-from vremove_cli.media.encoder_context import EncodeSpec, can_write, configure_encoder, encoder_formats
-from vremove_cli.media.encoder_options import EncoderOptions, bit_rate
+from vremove_cli.media.encoder_context import EncodeSpec, black_frame, can_write, configure_encoder, encoder_formats
+from vremove_cli.media.encoder_options import FF_QP2LAMBDA, EncoderOptions, bit_rate
 from vremove_cli.media.pixel_format import SAME_SAMPLES, SIBLINGS
 
 # Families of codecs by kind of hardware (FFmpeg's names of encoders are FAMILY_KIND).
@@ -25,7 +25,7 @@ _QUALITY = {"nvenc": ("cq", 16), "qsv": ("global_quality", 16)}
 _FIXED_OPTIONS = {
     "nvenc": {"rc": "vbr", "preset": "p5", "b": "0"},  # without a bit rate, vbr keeps the quality
     "qsv": {"preset": "slower"},
-    "videotoolbox": {"flags": "+qscale", "global_quality": str(75 * 118)},  # 75 of 100, times FFmpeg's FF_QP2LAMBDA
+    "videotoolbox": {"flags": "+qscale", "global_quality": str(75 * FF_QP2LAMBDA)},  # 75 of 100
 }
 _PRESETS = {
     "nvenc": tuple(f"p{n}" for n in range(1, 8)),
@@ -108,9 +108,7 @@ def encodes(spec: EncodeSpec, info: ClipInfo) -> bool:
         configure_encoder(context, spec, info, encoder_rate(info.times, spec.encoder))
         packets = 0
         for index in range(_TRIAL_FRAMES):
-            frame = av.VideoFrame(info.width, info.height, spec.pix_fmt)
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
+            frame = black_frame(info, spec.pix_fmt)
             frame.pts, frame.time_base = index, context.time_base
             packets += len(context.encode(frame))
         return packets + len(context.encode(None)) == _TRIAL_FRAMES

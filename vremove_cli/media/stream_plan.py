@@ -17,7 +17,7 @@ from av.stream import Discard, Stream
 from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo, StreamInfo
 from vremove_cli.media.container import codec_name, open_input
-from vremove_cli.media.encoder_context import EncodeSpec
+from vremove_cli.media.encoder_context import EncodeSpec, black_frame
 from vremove_cli.media.lost_tags import lost_tags
 from vremove_cli.media.streams import Action, StreamPlan
 from vremove_cli.media.subtitles import is_mov_text, rewritten_as
@@ -94,9 +94,7 @@ def _trial(info: ClipInfo, spec: EncodeSpec, plans: Iterable[StreamPlan]) -> byt
     try:
         with open_video_file(file, info, spec, tuple(plans)) as out:
             times = info.times
-            frame = av.VideoFrame(info.width, info.height, out.video.pix_fmt)
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
+            frame = black_frame(info, out.video.pix_fmt or spec.pix_fmt)
             frame.pts, frame.time_base = times.pts[0] + out.shift, times.time_base
             out.copier.copy_first(times.pts[0] * times.time_base)
             for packet in [*out.video.encode(frame), *out.video.encode()]:

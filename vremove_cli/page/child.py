@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+_COMMAND = (sys.executable, "-m", "vremove_cli")
 _PATIENCE = 10.0  # seconds that a process may take to end after it was told to
 
 
@@ -49,7 +50,7 @@ class Child:
     def start(self, name: str, arguments: list[str]) -> None:
         """Start `vremove ARGUMENTS`; the one before must have ended."""
         state = self.state = Running(name)
-        command = [sys.executable, "-m", "vremove_cli", *arguments, "--json", "--progress", "json"]
+        command = [*_COMMAND, *arguments, "--json", "--progress", "json"]
         self._process = process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -98,6 +99,14 @@ class Child:
         elif not state.error:
             state.error = str(last.get("error", "")) or f"it ended with exit status {status}"
         state.ended = True
+
+
+def answer_of(arguments: list[str]) -> dict[str, Any]:
+    """Run `vremove ARGUMENTS` to its end and return what it printed; "error" where it failed before."""
+    command = [*_COMMAND, *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
+    lines = done.stdout.splitlines()
+    return _object(lines[-1]) if lines else {"error": done.stderr.strip()}
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class LiveMasks:
         tracker: Tracker = StaticOverlayTracker(view.samples) if static else self._own_tracker()
         picture = self._frame(view, frame, tracker)
         before = None if first or frame == 0 else self._followed.mask(frame - 1, name)
-        if before is None or not prompts_correct(prompts):
+        if before is None or prompts.boxes:  # a box says where the whole object is
             _, result = tracker.begin(picture, prompts)
         else:
             small = cv2.resize(before, view.size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
@@ -181,11 +181,6 @@ class LiveMasks:
         return _kept(
             self._frames, (frame, size), _FRAMES, lambda: next(iter(view.frames(range(frame, frame + 1), size)))
         )
-
-
-def prompts_correct(prompts: ObjectPrompts) -> bool:
-    """Return whether clicks change a mask, and do not begin one: a box says where the whole object is."""
-    return not prompts.boxes
 
 
 def _kept(cache: OrderedDict[Hashable, T], key: Hashable, most: int, make: Callable[[], T]) -> T:

@@ -1,11 +1,7 @@
 """What the page for picking can ask: frames, masks, clicks, and the two commands, follow and erase."""
 
-import json
 import shlex
-import subprocess
-import sys
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +13,11 @@ from vremove_cli.frame_ranges import ranges_of
 from vremove_cli.geometry import Array
 from vremove_cli.job.object_prompts import read_object_prompts
 from vremove_cli.job.output_paths import default_output, plain_name
-from vremove_cli.job.prompts_file import Click, click_of
+from vremove_cli.job.prompts_file import click_of, parse_entry
 from vremove_cli.job.request import Request
 from vremove_cli.media.probe import scan
 from vremove_cli.media.read import Clip, open_clip
-from vremove_cli.page.child import Child
+from vremove_cli.page.child import Child, answer_of
 from vremove_cli.page.facts import clip_facts
 from vremove_cli.page.frames import FrameSource
 from vremove_cli.page.masks import Followed, LiveMasks, ShownMask
@@ -60,13 +56,8 @@ class Pick:
     def facts(self) -> dict[str, Any]:
         """Return what the page must know of the clip once."""
         info = self.clip.info
-        facts = clip_facts(info)
-        return {
-            **facts,
-            "hover": self.live.hovers,
-            "output": default_output(info.path),
-            "prompts": str(self.session.path),
-        }
+        places = {"output": default_output(info.path), "prompts": str(self.session.path)}
+        return {**clip_facts(info), "hover": self.live.hovers, **places}
 
     def state(self, known: str = "") -> dict[str, Any]:
         """Return everything that changes.
@@ -110,13 +101,10 @@ class Pick:
 
     def click(self, entry: dict[str, Any]) -> None:
         """Add a click; raises `UsageError` for a wrong one."""
-        kind, name, frame, at = (entry.get(k) for k in ("kind", "object", "frame", "at"))
-        numbers = isinstance(at, list) and all(isinstance(n, int | float) and isfinite(n) for n in at)
-        if kind not in ("point", "not_point", "box") or not isinstance(name, str) or type(frame) is not int:
+        found = parse_entry(entry)
+        if found is None or found.file:
             raise UsageError("this is no click", "reload the page")
-        if not numbers or len(at or ()) != (4 if kind == "box" else 2):
-            raise UsageError("this is no click", "reload the page")
-        self.session.add(Click(kind, name, frame, tuple(round(float(n), 1) for n in at or ())))
+        self.session.add(replace(found, at=tuple(round(float(n), 1) for n in found.at)))
 
     def paint(self, name: str, frame: int, png: bytes) -> None:
         """Take a painted mask of a frame; raises `UsageError` for another picture."""
@@ -167,11 +155,7 @@ class Pick:
 
     def estimate(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """Return what `vremove erase --dry-run` says of memory, time and downloads."""
-        command = [sys.executable, "-m", "vremove_cli", *self._erase(chosen), "--dry-run", "--json", "--overwrite"]
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
-        lines = done.stdout.splitlines()
-        found: dict[str, Any] = json.loads(lines[-1]) if lines else {"error": done.stderr.strip()}
-        return found
+        return answer_of([*self._erase(chosen), "--dry-run", "--overwrite"])
 
     def result(self) -> FrameSource:
         """Return the frames of the last result; raises `UsageError` without one."""

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError
-from vremove_cli.job.object_prompts import read_object_prompts
-from vremove_cli.job.prompts_file import click_of
-from vremove_cli.job.request import Request, request_from
+from vremove_cli.job.request import request_from
 from vremove_cli.media.probe import scan
 from vremove_cli.media.read import Clip
 from vremove_cli.page.facts import clip_facts
 from vremove_cli.page.frames import FrameSource
-from vremove_cli.page.pick import Pick
-from vremove_cli.page.session import Session
-from vremove_cli.prompts import frame_of
+from vremove_cli.page.pick import Pick, open_pick
 
 SUFFIX = ".vremove.json"  # of reports
 VERDICTS = ("accept", "reject", "")
@@ -175,11 +171,6 @@ class Review:
 def _pick_of(result: Result) -> Pick:
     if not any(result.options.values()):
         raise UsageError("this result was made with a mask, and has no clicks", "run `vremove pick` on its source")
-    info = scan(result.input)
-    request: Request = request_from(result.input, "", dict(result.options))
-    path = Path(result.report.removesuffix(SUFFIX) + ".prompts.json")
-    first = []
-    if not path.exists():
-        prompts = [p.in_pixels(*info.shown_size) for p in read_object_prompts(request)]
-        first = [click_of(p, frame_of(p.when, info) if p.when else 0) for p in prompts]
-    return Pick(Clip(info), Session(info, path, first), Request(result.input, ""), ())
+    path = result.report.removesuffix(SUFFIX) + ".prompts.json"
+    clicks = {} if Path(path).exists() else dict(result.options)  # later, what was corrected counts
+    return open_pick(result.input, path, request_from(result.input, "", clicks), ())

@@ -1,6 +1,6 @@
 """The addresses of the page: its own files, and what they ask for."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,7 @@ class PickRoutes:
             "click": self.click, "undo": self.undo, "redo": self.redo, "remove": self.remove, "follow": self.follow,
             "erase": self.erase, "cancel": self.cancel, "paint/{index:int}": self.paint,
         }  # fmt: skip
-        routes = [Route(f"/api/{path}", _answering(handler)) for path, handler in gets.items()]
-        routes += [Route(f"/api/{path}", _answering(handler), methods=["POST"]) for path, handler in posts.items()]
-        return Starlette(routes=[*routes, Route("/", _page("pick.html")), Route("/static/{name}", _file)])
+        return Starlette(routes=_routes(gets, posts, "pick.html"))
 
     async def clip(self, _: Request) -> Response:
         """What the clip is."""
@@ -151,6 +149,7 @@ class ReviewRoutes:
 
     def __init__(self, review: Review) -> None:
         self._review = review
+        self._pages: dict[int, Starlette] = {}  # on which clicks are corrected, by the number of the result
 
     @property
     def app(self) -> Starlette:
@@ -160,10 +159,8 @@ class ReviewRoutes:
             "{number:int}/result/{index:int}": self.result,
         }  # fmt: skip
         posts = {"{number:int}/verdict": self.verdict, "{number:int}/redo": self.redo}
-        routes: list[BaseRoute] = [Route(f"/api/{path}", _answering(handler)) for path, handler in gets.items()]
-        routes += [Route(f"/api/{path}", _answering(handler), methods=["POST"]) for path, handler in posts.items()]
-        routes += [Route("/", _page("review.html")), Route("/static/{name}", _file)]
-        return Starlette(routes=[*routes, Mount("/pick/{number:int}", self.pick_page)])
+        pages = Mount("/pick/{number:int}", self.pick_page)
+        return Starlette(routes=[*_routes(gets, posts, "review.html"), pages])
 
     async def state(self, _: Request) -> Response:
         """All results with their verdicts."""
@@ -196,8 +193,10 @@ class ReviewRoutes:
 
     async def pick_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what that page asks."""
-        pick = self._review.pick(self._number(Request(scope)))
-        await PickRoutes(pick).app(scope, receive, send)
+        number = self._number(Request(scope))
+        if number not in self._pages:
+            self._pages[number] = PickRoutes(self._review.pick(number)).app
+        await self._pages[number](scope, receive, send)
 
     def _number(self, request: Request) -> int:
         """Return the number of a result that there is; raises `UsageError`."""
@@ -205,6 +204,13 @@ class ReviewRoutes:
         if number >= len(self._review.results):
             raise UsageError("there is no such result", "reload the page")
         return number
+
+
+def _routes(gets: Mapping[str, Handler], posts: Mapping[str, Handler], page: str) -> list[BaseRoute]:
+    """Return the addresses of a page: what it asks for, by path below `api/`, itself, and its files."""
+    routes: list[BaseRoute] = [Route(f"/api/{path}", _answering(handler)) for path, handler in gets.items()]
+    routes += [Route(f"/api/{path}", _answering(handler), methods=["POST"]) for path, handler in posts.items()]
+    return [*routes, Route("/", _page(page)), Route("/static/{name}", _file)]
 
 
 def _answering(handler: Handler) -> Handler:

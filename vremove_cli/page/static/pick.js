@@ -3,7 +3,7 @@
 import { get, post, upload, effects, mask as fetchMask, Refusal } from "./api.js";
 import { Frames } from "./frames.js";
 import { View, tinted } from "./view.js";
-import { Timeline, LOW } from "./timeline.js";
+import { Timeline, LOW, doubtsOf } from "./timeline.js";
 import { Player, dragging, listen, panOrSplit } from "./player.js";
 
 const COLOURS = ["#ff2fa0", "#35c9ff", "#b9f53c", "#ffb02e", "#b48cff", "#ff6f4f"];
@@ -99,7 +99,7 @@ function takeJob(job) {
     clearTimeout(polling);
     polling = setTimeout(refresh, POLL);
   }
-  timeline.doubts = (job?.result?.warnings || []).filter((w) => w.kind !== "effects").flatMap((w) => w.frames);
+  timeline.doubts = doubtsOf(job?.result?.warnings || []);
   for (const name of ["follow", "erase"]) {
     const out = $(`${name}-said`);
     if (job?.name !== name) continue;
@@ -192,10 +192,6 @@ const within = ([x, y]) => [Math.min(clip.width - 1, Math.max(0, x)), Math.min(c
 const click = (kind, at) => act(post("click", { kind, object, frame: player.index, at }));
 
 $("view").addEventListener("contextmenu", (event) => event.preventDefault());
-$("view").addEventListener("wheel", (event) => {
-  event.preventDefault();
-  view.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event);
-}, { passive: false });
 
 $("view").addEventListener("pointerdown", (event) => {
   const canvas = $("view"), start = view.at(event);

@@ -3,7 +3,7 @@
 import { get, post, Refusal } from "./api.js";
 import { Frames } from "./frames.js";
 import { View } from "./view.js";
-import { Timeline } from "./timeline.js";
+import { Timeline, doubtsOf } from "./timeline.js";
 import { Player, listen, panOrSplit } from "./player.js";
 
 const THUMBNAIL = 320; // pixels
@@ -38,7 +38,7 @@ function sheet() {
 }
 
 // The first frame that the summary doubts; the first of all where it doubts none.
-const doubted = (result) => result.warnings.filter((w) => w.kind !== "effects").flatMap((w) => w.frames)[0]?.[0] ?? 0;
+const doubted = (result) => doubtsOf(result.warnings)[0]?.[0] ?? 0;
 
 function count() {
   const judged = results.filter((r) => r.verdict).length;
@@ -100,7 +100,7 @@ function facts() {
     row.append(button);
     return row;
   }));
-  timeline.doubts = result.warnings.filter((w) => w.kind !== "effects").flatMap((w) => w.frames);
+  timeline.doubts = doubtsOf(result.warnings);
   timeline.draw();
   count();
 }
@@ -124,10 +124,6 @@ async function redo() {
 }
 
 $("view").addEventListener("pointerdown", (event) => { $("view").focus(); panOrSplit(player, event); });
-$("view").addEventListener("wheel", (event) => {
-  event.preventDefault();
-  view.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event);
-}, { passive: false });
 $("back").onclick = back;
 $("accept").onclick = () => judge("accept");
 $("reject").onclick = () => judge("reject");

@@ -2,6 +2,9 @@
 
 export const LOW = 0.77; // expected overlap below which a frame should be looked at (docs/masks.md)
 
+// Ranges of frames that warnings doubt; that a shadow was found, or not, is no doubt of a frame.
+export const doubtsOf = (warnings) => warnings.filter((w) => w.kind !== "effects").flatMap((w) => w.frames);
+
 export class Timeline {
   constructor(canvas, moved) {
     this.canvas = canvas;

@@ -16,6 +16,10 @@ export class View {
     this.preview = null; // the mask that a click would give
     this.box = this.brush = this.cross = this.painted = null;
     new ResizeObserver(() => this.draw()).observe(canvas);
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event);
+    }, { passive: false });
   }
 
   // Pixels of the canvas in a pixel of the clip, and where the frame's corner is.
