@@ -28,7 +28,7 @@ class TrackingOptions(TypedDict, total=False):
     start: str | int | float | None
     end: str | int | float | None
     tracker: str
-    device: Literal["auto", "cuda", "mps", "cpu"]
+    device: Literal["auto", "cuda", "xpu", "mps", "cpu"]
     accept_license: str | Sequence[str]
     weights: str | Sequence[str]
     models: File | None
@@ -62,6 +62,8 @@ class RequestOptions(TrackingOptions, total=False):
     quadmask: Masks | None
     recover: Literal["on", "off"] | bool
     seed: int
+    memory: Literal["auto", "resident", "fp8", "offload"]
+    compile: bool
     codec: str | None
     crf: int | None
     bitrate: str | int | None

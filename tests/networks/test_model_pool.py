@@ -5,13 +5,11 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import pytest
 import torch
 
-from vremove_cli.networks.model_pool import ModelPool, pool, quiet_libraries
-from vremove_cli.removers.common import placement
+from vremove_cli.networks.model_pool import ModelPool, quiet_libraries
 
 
 class Tied(torch.nn.Linear):
@@ -152,37 +150,6 @@ def test_bytes_are_counted_by_device_and_kind_and_shared_weights_once() -> None:
     assert own.held_bytes("cpu") == 2 * weights + 12
     assert own.held_bytes("cpu", without=("track", "embeds")) == weights
     assert own.held_bytes("meta") == weights
-
-
-def test_only_a_remover_counts_its_own_networks_as_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a pretended GPU with 1000 bytes free and 5000 reserved by torch, of which a tracker holds 288."""
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 10_000))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 5000)
-    held = {"track": 288, "remove": 2000, "encode": 100}
-    monkeypatch.setattr(pool, "held_bytes", lambda device, without: sum(n for k, n in held.items() if k not in without))
-    assert placement.available_memory("cuda") == 6000 - 288
-    encoders: tuple[Literal["encode"], ...] = ("encode",)
-    assert placement.available_memory("cuda", encoders) == 6000 - 288 - 2000
-    assert placement.available_memory("cuda", ()) == 6000 - 2388
-    assert placement.available_memory("cpu") == float("inf")
-
-
-def test_out_of_memory_releases_the_transformer_and_runs_again() -> None:
-    transformer = weakref.ref(pool.get("remove", "a", Tied, "cpu"))
-    vae, alive = pool.get("vae", "a", linear, "cpu"), []
-
-    def run() -> str:
-        alive.append(transformer() is not None)
-        if len(alive) == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return "decoded"
-
-    try:
-        assert placement.retry_without_transformer(run) == "decoded"
-        assert alive == [True, False]
-        assert pool.get("vae", "a", never, "cpu") is vae
-    finally:
-        pool.release_all()
 
 
 def test_the_libraries_are_quiet_once_a_network_was_loaded() -> None:

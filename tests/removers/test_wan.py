@@ -13,7 +13,7 @@ import torch
 
 from support import hub as fake
 from support.clips import mask_of, scene, write_clip
-from support.full_size import LARGE, ROSE, SMALL, VOID
+from support.full_size import LARGE, ROSE, SMALL
 from support.process import Cli
 from support.seams_of import measured
 from support.twins import checkpoints, minimax_repos, rose_repos, undereraser_repos
@@ -23,16 +23,16 @@ from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.output_paths import make_request
 from vremove_cli.job.request import Request
 from vremove_cli.networks import lora, minimax, wan, wan_keys
-from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
-from vremove_cli.removers.common.vram_estimate import vram_estimate
+from vremove_cli.removers.common.placement import runtime_on
 from vremove_cli.removers.common.wan import conditioning, model
 from vremove_cli.removers.minimax.remover import MiniMaxRemover
 from vremove_cli.removers.rose.remover import GUIDANCE, RoseRemover
 from vremove_cli.removers.undereraser import remover as undereraser
 from vremove_cli.removers.undereraser.remover import UnderEraserRemover
-from vremove_cli.removers.void.model import make_transformer as make_void
 from vremove_cli.weights.load import load_strict
+
+CPU = runtime_on("cpu")
 
 
 def original(config: dict[str, int]) -> dict[str, Any]:
@@ -146,19 +146,19 @@ def test_a_text_is_encoded_once_on_a_machine(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(settings, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
     base = checkpoints({"wan-fun-1b": tmp_path})["wan-fun-1b"]
-    first = model.prompt_embeds(base, "", "cpu", torch.float32)
+    first = model.prompt_embeds(base, "", CPU)
     assert first.shape[:2] == (1, 512)
     assert first[0, 0].any()
     assert not first[0, 1:].any()
-    words = model.prompt_embeds(base, "the red ball", "cpu", torch.float32)
+    words = model.prompt_embeds(base, "the red ball", CPU)
     assert words[0, 1].any()
     monkeypatch.setattr(wan, "load_text", lambda *_: pytest.fail("it was loaded again"))
-    assert torch.equal(model.prompt_embeds(base, "", "cpu", torch.float32), first)
+    assert torch.equal(model.prompt_embeds(base, "", CPU), first)
     for kept in (tmp_path / "cache" / "text").iterdir():
         kept.write_bytes(b"damaged")
     monkeypatch.undo()
     monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
-    assert torch.equal(model.prompt_embeds(base, "", "cpu", torch.float32), first)
+    assert torch.equal(model.prompt_embeds(base, "", CPU), first)
 
 
 @pytest.mark.parametrize("text", ["720", "720x481", "x", "0x16", "16x16x16"])
@@ -370,30 +370,6 @@ def test_a_config_of_the_users_own_lies_beside_its_weights(tmp_path: Path) -> No
         model.transformer_files(own)
     (tmp_path / "config.json").write_text(json.dumps(ROSE))
     assert model.transformer_files(own) == (tmp_path / "config.json", file)
-
-
-@pytest.mark.parametrize(
-    ("name", "network"),
-    [
-        ("rose", lambda: wan.make_transformer(ROSE)), ("undereraser", lambda: wan.make_transformer(LARGE)),
-        ("minimax", lambda: minimax.make_transformer(SMALL)), ("void", lambda: make_void(VOID)),
-    ],
-)  # fmt: skip
-def test_the_budget_knows_the_networks_shape(name: str, network: Any) -> None:
-    said, made = registry.make(name, Settings()).spec.network, network()
-    assert said is not None
-    assert said.parameters == sum(p.numel() for p in made.parameters())
-    assert said.layers == made.config.num_layers
-    assert said.channels == made.config.num_attention_heads * made.config.attention_head_dim
-
-
-def test_less_memory_is_needed_when_weights_are_moved() -> None:
-    networks = [registry.make(name, Settings()).spec.network for name in ("rose", "undereraser")]
-    need = [vram_estimate(network, (720, 480)) for network in networks if network is not None]
-    assert len(need) == 2
-    assert all(n.resident > n.fp8 > n.offload for n in need)
-    assert need[0].resident < 20e9
-    assert 32e9 < need[1].resident < 60e9
 
 
 def test_a_dry_run_says_what_a_gpu_needs(vremove: Any, tmp_path: Path) -> None:

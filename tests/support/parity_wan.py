@@ -9,6 +9,7 @@ import torch
 
 from support.parity_void import below, part
 from vremove_cli.networks import lora, minimax, wan
+from vremove_cli.removers.common.placement import runtime_on
 from vremove_cli.removers.common.wan import conditioning
 from vremove_cli.removers.common.wan.model import predictor
 from vremove_cli.removers.common.wan.sigma_schedules import (
@@ -24,10 +25,6 @@ Tensors = dict[str, Any]
 Outputs = Iterator[tuple[str, Any]]
 F32 = torch.float32
 HERE = "the golden file"
-
-
-def at_once(run: Any, given: Any) -> Any:
-    return run(given)
 
 
 def released_frames(frames: Any, masks: Any, size: tuple[int, int]) -> tuple[Any, Any]:
@@ -96,7 +93,7 @@ def undereraser_conditioning(tensors: Tensors, config: dict[str, Any]) -> Output
     yield "clip_images", black
     video = undereraser_input.hide_in_gray(conditioning.as_video(shown), mask)
     yield "masked_video", video
-    y = conditioning.make_conditioning(nets["vae"], video, mask, at_once)
+    y = conditioning.make_conditioning(nets["vae"], video, mask, runtime_on("cpu"))
     yield "mask_latents", y[:, :4]
     yield "masked_video_latents", y[:, 4:]
     yield "clip_pixels_frame1", undereraser_input.clip_pixels(black[1:2])[0, :, ::4, ::4]
@@ -122,7 +119,7 @@ def sampling(tensors: Tensors, config: dict[str, Any]) -> Outputs:
         video = undereraser_input.hide_in_gray(video, mask)
     else:
         pictures = torch.zeros(1, wan.IMAGE_TOKENS, config["transformer"]["image_dim"])
-    y = conditioning.make_conditioning(nets["vae"], video, mask, at_once)
+    y = conditioning.make_conditioning(nets["vae"], video, mask, runtime_on("cpu"))
     yield "y", y
     levels = double_shifted_sigmas(config["steps"], config["scheduler"]["shift"])
     yield "sigmas", levels

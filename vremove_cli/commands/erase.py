@@ -1,7 +1,7 @@
 """vremove erase: the main job, for one clip or several."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -151,11 +151,10 @@ def _time(need: "Estimate") -> str:
     return f"unknown ({unknown}: not measured); the rest about {format_seconds(rest)} on {need.machine}"
 
 
-def _gpu_line(gpu: dict[str, int] | None) -> list[str]:
-    """Return a line on what a remover's network takes; none for one that has no network."""
+def _gpu_line(gpu: dict[str, Any] | None) -> list[str]:
+    """Return a line on what a remover's networks take; none for one that has no network."""
     if gpu is None:
         return []
     resident, fp8, offload = (format_bytes(gpu[mode]) for mode in ("resident", "fp8", "offload"))
-    return [
-        f"GPU memory, computed: {resident} with all weights there, {fp8} with them in 8 bits, {offload} block by block"
-    ]
+    table = f"{resident} with all weights there, {fp8} with them in 8 bits, {offload} block by block"
+    return [f"GPU memory, computed: {format_bytes(gpu['chosen'])} (--memory {gpu['mode']}); {table}"]

@@ -1,7 +1,7 @@
 """Patches of each frame: the remover's where it made one, else the plate's; and all effects."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from vremove_cli.geometry import Array, Placed
@@ -38,10 +38,12 @@ class FillResult:
     Attributes:
         patches: Where the patches lie; None for keyframes, and for a task without pixels to fill.
         generated: Whether the remover made anything.
+        phases: Seconds by phase: read, load, text, encode, warm-up, steps, decode, restore.
     """
 
     patches: CropTable | None
     generated: bool
+    phases: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import VremoveError
 from vremove_cli.job.events import Expected
+from vremove_cli.job.gpu_memory import demand_of
 from vremove_cli.job.model_fetch import helper_is_here
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.speeds import measured
@@ -18,7 +19,7 @@ from vremove_cli.networks import devices
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 from vremove_cli.removers import registry
-from vremove_cli.removers.common.vram_estimate import VramEstimate, vram_estimate
+from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode
 from vremove_cli.weights.catalogue import DETECTOR, Model, catalogue, find
 from vremove_cli.weights.store import Checkpoint
 
@@ -53,7 +54,9 @@ class Estimate:
             not known.
         stages: The same by stage; None where nothing was measured.
         machine: The machine whose speeds were measured, in words.
-        gpu: Bytes of GPU memory of the remover's network by memory mode; None without a network.
+        gpu: Bytes of GPU memory of the remover's networks with all weights resident, in 8 bits, and block by block,
+            the last two with the VAE in its smallest tiles; those of the plan's mode (chosen); that mode and its tile
+            in latents. None without a network.
         downloads: Models that would be fetched, with their size in MB; None where it is not known.
         encoder: The encoder and its settings.
         notes: What the user should know.
@@ -75,7 +78,7 @@ class Estimate:
     seconds: float | None
     stages: dict[str, float | None]
     machine: str
-    gpu: dict[str, int] | None
+    gpu: dict[str, Any] | None
     downloads: tuple[dict[str, Any], ...]
     encoder: str
     notes: tuple[str, ...]
@@ -83,7 +86,6 @@ class Estimate:
 
 def estimate(plan: Plan) -> Estimate:
     """Return what a plan will take, assuming a hole of 15 % of the frame."""
-    vram = _vram(plan)
     work, result = _disk(plan)
     memory, stages = _memory(plan), stage_seconds(plan)
     known = [seconds for seconds in stages.values() if seconds is not None]
@@ -105,7 +107,7 @@ def estimate(plan: Plan) -> Estimate:
         seconds=sum(known) if len(known) == len(stages) else None,
         stages=stages,
         machine=measured().machine,
-        gpu=None if vram is None else asdict(vram),
+        gpu=_gpu(plan),
         downloads=tuple({"name": m.name, "megabytes": m.megabytes or None} for m in downloads(plan)),
         encoder=str(plan.encode),
         notes=plan.notes,
@@ -114,7 +116,7 @@ def estimate(plan: Plan) -> Estimate:
 
 def check_resources(plan: Plan, work: Path) -> None:
     """Raise `VremoveError` for a size that the remover cannot work at, or for files that will not fit on a disk."""
-    _vram(plan)  # raises for a size that the remover cannot work at
+    _gpu(plan)  # raises for a size that the remover cannot work at
     work_bytes, result_bytes = _disk(plan)
     for place, size, advice in (
         (work, work_bytes, "free some space, or put the work on another disk with --work"),
@@ -149,11 +151,15 @@ def _checkpoints(plan: Plan) -> list[Checkpoint]:
 
 
 def _weights(plan: Plan) -> int:
-    """Return the bytes of a remover's weights in main memory, where they are before they go to a GPU."""
+    """Return the bytes of a remover's weights in main memory.
+
+    On a CPU they are there in float32. Block by block they stay there. Else they are read on the way to a GPU.
+    """
     network = registry.spec_of(plan.remover).network
-    if network is None:
+    device = devices.choose_device(plan.request.device)[0]
+    if network is None or (device != "cpu" and plan.memory.weights == "resident"):
         return 0
-    return network.parameters * (2 if devices.choose_device(plan.request.device)[0] == "cuda" else 4)
+    return network.resident * (2 if device == "cpu" else 1)
 
 
 def _disk(plan: Plan) -> tuple[int, int]:
@@ -234,11 +240,21 @@ def memory_here() -> int:
     return min(n for n in limits if n > 0)
 
 
-def _vram(plan: Plan) -> VramEstimate | None:
-    """Return what a remover's network takes of a GPU, if the region it sees is the whole frame."""
+def _gpu(plan: Plan) -> dict[str, Any] | None:
+    """Return what a remover's networks take of a GPU, if it has any: by memory mode, and in the mode of the plan."""
     remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.checkpoints}))
-    size, network = remover.size(*plan.clip.shown_size), remover.spec.network
-    return vram_estimate(network, size) if network and size else None
+    demand = demand_of(remover, plan.request, plan.clip)
+    if demand.network is None:
+        return None
+    device, _ = devices.choose_device(plan.request.device)
+    modes = {"resident": MemoryMode(), "fp8": MemoryMode("fp8", TILES[-1]), "offload": MemoryMode("offload", TILES[-1])}
+    table = {name: demand.bytes_in(mode, device) for name, mode in modes.items()}
+    return {
+        **table,
+        "chosen": demand.bytes_in(plan.memory, device),
+        "mode": plan.memory.weights,
+        "tile": plan.memory.tile,
+    }
 
 
 def downloads(plan: Plan) -> list[Model]:

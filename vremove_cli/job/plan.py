@@ -18,12 +18,13 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec
 from vremove_cli.media.streams import StreamPlan
+from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.tracking.base import ObjectPrompts
 from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 12
+SCHEMA = 13
 EMPTY_MASK = "the mask is empty on every frame"
 SHRUNK_MASK = "nothing is left of the mask after --grow shrank it"
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
@@ -53,6 +54,7 @@ class Plan:
         weights: Digests of the user's own weights, by model name or LoRA path.
         remover: Name of the remover.
         checkpoints: The remover's models.
+        memory: Where the weights of its networks are, on every machine alike.
         span: Frames that are edited.
         segments: The span in segments of the plate.
         prompts: Prompts in stored pixels, by object name and frame.
@@ -76,6 +78,7 @@ class Plan:
     weights: dict[str, str]
     remover: str
     checkpoints: tuple[Checkpoint, ...]
+    memory: MemoryMode
     span: FrameRange
     segments: tuple[FrameRange, ...]
     prompts: dict[str, dict[int, ObjectPrompts]]

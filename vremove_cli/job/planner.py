@@ -9,6 +9,7 @@ from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.affected_proposals import affected_prompts
 from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.gpu_memory import memory_mode
 from vremove_cli.job.key_masks import scan_key_masks
 from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.object_prompts import (
@@ -45,6 +46,7 @@ from vremove_cli.media.timecode import Timecode, offset_of
 from vremove_cli.prompts import Prompt, frame_of, parse_when
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Remover
+from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.tracking import registry as trackers
 from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights import store
@@ -97,13 +99,19 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     tracker = tracker_for(request, notes, emit if fetch else None)
     weights = digests_of_weights(request)
     checkpoints = _checkpoints(request, made.spec.models_for(settings), emit if fetch else None)
+    memory = _memory(request, remover, checkpoints, clip, notes)
     pieces = segments_in(span, clip, PLATE_SEGMENT)
     known = Provenance(
         prompts=by_object,
         fingerprints=fingerprints,
         cuts=clip.cuts,
         tracker=_tracker_facts(tracker, weights, span),
-        remover=[remover, *(weights[path] for path, _ in request.own_loras), *_model_facts(checkpoints, weights)],
+        remover=[
+            remover,
+            *_arithmetic(memory),
+            *(weights[path] for path, _ in request.own_loras),
+            *_model_facts(checkpoints, weights),
+        ],
     )
     tasks = with_keys(_tasks(request, clip, span, pieces, by_object, made, notes), STAGES, request, known)
     for text in notes:
@@ -125,6 +133,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         weights=weights,
         remover=remover,
         checkpoints=checkpoints,
+        memory=memory,
         span=span,
         segments=pieces,
         prompts=by_object,
@@ -255,6 +264,19 @@ def _checkpoints(request: Request, names: tuple[str, ...], emit: Emit | None) ->
     progress = fetch_progress(emit) if emit else None
     own = request.own_weights
     return tuple(store.checkpoint_for(find(n, models), own, request.accept_license, progress) for n in names)
+
+
+def _memory(
+    request: Request, remover: str, checkpoints: tuple[Checkpoint, ...], clip: ClipInfo, notes: list[str]
+) -> MemoryMode:
+    """Return where the weights of the remover's networks are; a remover knows its sizes once it has its models."""
+    made = registry.make(remover, request.settings({c.model.name: c for c in checkpoints}))
+    return memory_mode(made, request, clip, notes)
+
+
+def _arithmetic(memory: MemoryMode) -> list[Any]:
+    """Return what results depend on of a memory mode: they are equal whether weights are resident or not."""
+    return [memory.weights == "fp8", memory.tile]
 
 
 def _model_facts(checkpoints: Iterable[Checkpoint | None], weights: dict[str, str]) -> list[list[str]]:

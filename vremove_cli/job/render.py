@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vremove_cli.compose import blend
-from vremove_cli.job.composite import PlateResult, by_frame, patches
+from vremove_cli.job.composite import FillResult, PlateResult, by_frame, patches
 from vremove_cli.job.doubts import doubts
 from vremove_cli.job.erase_mask import effect_notes, unused_reference_notes
 from vremove_cli.job.events import Emit, Note, Progress
@@ -58,6 +58,8 @@ class Summary:
         reused: Tasks that an earlier run had done.
         outputs: Everything that was written; the first is `output`.
         warnings: What a person should look at, with the frames; their texts are among `notes`.
+        phases: Seconds of the remover by phase, of all runs together: read, load, text, encode, warm-up (the first
+            step), steps, decode, restore; and write, of this one. Empty for a remover without networks.
         doubts: Why the result is doubtful, as --strict sees it; empty when nothing speaks against it.
     """
 
@@ -78,6 +80,7 @@ class Summary:
     outputs: tuple[Output, ...] = ()
     warnings: tuple[Note, ...] = ()
     doubts: tuple[Note, ...] = ()
+    phases: dict[str, float] = field(default_factory=dict)
 
 
 def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:
@@ -122,7 +125,17 @@ def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
         outputs=(*written("result", plan.request.output, exports), Output("report", str(report_path(target)))),
         warnings=tuple(notes),
         doubts=doubts(plan, folder),
+        phases=_phases(plan, folder, time.monotonic() - started),
     )
+
+
+def _phases(plan: Plan, folder: WorkFolder, writing: float) -> dict[str, float]:
+    """Return the seconds of a remover's phases, and of writing; nothing for a remover without networks."""
+    total: dict[str, float] = {}
+    for result in filter(None, (folder.result(t.id, FillResult) for t in plan.tasks_of("fill"))):
+        for phase, seconds in result.phases.items():
+            total[phase] = total.get(phase, 0.0) + seconds
+    return {**total, "write": writing} if total else {}
 
 
 def written(kind: str, path: str, exports: Exports) -> tuple[Output, ...]:

@@ -19,6 +19,7 @@ from vremove_cli.options import Panel, option, refuse_odd_name, values_from
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
     from vremove_cli.removers.base import Settings
+    from vremove_cli.removers.common.vram_estimate import MemoryMode
     from vremove_cli.weights.store import Checkpoint
 
 _POINT, _BOX = "X,Y", "X0,Y0,X1,Y1"  # NAME= and @WHEN: may stand before; the commands' help says so
@@ -179,9 +180,16 @@ class Request:
     )
     recover: Literal["on", "off"] = option("on", "Use pixels of other frames first.", panel=Panel.NETWORKS)
     seed: int = option(0, "Seed of the noise.", panel=Panel.NETWORKS, metavar="N", minimum=0)
-    device: Literal["auto", "cuda", "mps", "cpu"] = option(
+    device: Literal["auto", "cuda", "xpu", "mps", "cpu"] = option(
         "auto", "Where networks run.", panel=Panel.NETWORKS, tracking=True
     )
+    memory: Literal["auto", "resident", "fp8", "offload"] = option(
+        "auto", "Where a remover's weights are.", panel=Panel.NETWORKS
+    )
+    compile: bool = option(
+        False, "Compile the network: for long jobs.", panel=Panel.NETWORKS,
+        removers=("minimax", "rose", "undereraser", "void"),
+    )  # fmt: skip
     accept_license: tuple[str, ...] = option(
         (), "Accept the limits of a licence or model.", panel=Panel.NETWORKS, metavar="NAME", tracking=True,
         everywhere=True,
@@ -308,16 +316,21 @@ class Request:
             raise UsageError(f"--size {self.size} is not WIDTHxHEIGHT in multiples of 16", "as in --size 720x480")
         return int(sides[0]), int(sides[1])
 
-    def settings(self, checkpoints: "Mapping[str, Checkpoint]") -> "Settings":
+    def settings(
+        self, checkpoints: "Mapping[str, Checkpoint]", memory: "MemoryMode | None" = None, *, deep: bool = False
+    ) -> "Settings":
         """Return what the remover is told.
 
         Args:
             checkpoints: Its models by name.
+            memory: Where its networks' weights are; None: all on the device.
+            deep: Whether the clip has more than 8 bits a component.
 
         Raises:
             UsageError: A size or a LoRA is wrong.
         """
         from vremove_cli.removers.base import Settings
+        from vremove_cli.removers.common.vram_estimate import MemoryMode
 
         return Settings(
             prompt=self.prompt,
@@ -330,6 +343,9 @@ class Request:
             conditioning=self.conditioning,
             seed=self.seed,
             device=self.device,
+            memory=memory or MemoryMode(),
+            deep=deep,
+            compile=self.compile,
             checkpoints=checkpoints,
         )
 

@@ -24,7 +24,13 @@ _MAX_LISTED = 5  # faults in an error
 
 
 def merge_lora(
-    state: "dict[str, torch.Tensor]", lora: "State", strength: float, path: str, *, scaled: bool = True
+    state: "dict[str, torch.Tensor]",
+    lora: "State",
+    strength: float,
+    path: str,
+    *,
+    scaled: bool = True,
+    device: str = "cpu",
 ) -> "dict[str, torch.Tensor]":
     """Add a file's changes to a transformer's tensors in place: there may be no room for two transformers.
 
@@ -36,6 +42,7 @@ def merge_lora(
         strength: Factor of all changes.
         path: File to name in an error.
         scaled: Whether a pair's alpha / rank scales it.
+        device: Where the sums are computed; each then goes back to where its weight was.
 
     Returns:
         `state`.
@@ -59,10 +66,11 @@ def merge_lora(
             "check that they were made for it",
         )
     for key, own, kind in work:
-        is_pair, weight = _is_pair(own, kind), state[key]
+        is_pair, home, weight = _is_pair(own, kind), state[key].device, state[key].to(device)
         factor = strength * (_scale(own) if is_pair and scaled else 1.0)
-        change = own["up"].flatten(1) @ own["down"].flatten(1) if is_pair else own[kind]
-        state[key] = weight + factor * change.to(weight.dtype).reshape(weight.shape)
+        moved = {name: own[name].to(device) for name in (("up", "down") if is_pair else (kind,))}
+        change = moved["up"].flatten(1) @ moved["down"].flatten(1) if is_pair else moved[kind]
+        state[key] = (weight + factor * change.to(weight.dtype).reshape(weight.shape)).to(home)
     return state
 
 

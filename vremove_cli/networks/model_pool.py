@@ -14,13 +14,15 @@ from threading import RLock
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from vremove_cli import threads
+from vremove_cli.networks import devices
+from vremove_cli.networks.phases import clock
 
 if TYPE_CHECKING:
     import torch
 
-# A remover holds a transformer ("remove"), a VAE ("vae"), an image or text encoder ("encode") and the text encoder's
-# small output ("embeds").
-Kind = Literal["track", "detect", "reason", "remove", "vae", "encode", "embeds"]
+# A remover holds a transformer ("remove"), perhaps that of a second pass ("refine"), a VAE ("vae"), an image or text
+# encoder ("encode") and the text encoder's small output ("embeds").
+Kind = Literal["track", "detect", "reason", "remove", "refine", "vae", "encode", "embeds"]
 Loaded = TypeVar("Loaded")
 
 
@@ -48,7 +50,7 @@ class ModelPool:
             kind: Task of the network.
             key: What was loaded: files, types and placement. Equal keys mean the same network.
             load: Loads the network onto `device`; returns a module, or a tuple or dataclass that holds modules.
-            device: cuda, mps or cpu; part of the key.
+            device: cuda, xpu, mps or cpu; part of the key.
 
         Returns:
             What `load` returned, now or earlier.
@@ -58,8 +60,9 @@ class ModelPool:
             if self._holds(kind, key, device):
                 return cast(Loaded, self._entries[kind].loaded)
             self.release(kind)
-            quiet_libraries()
-            loaded = load()
+            with clock.phase("load"):
+                quiet_libraries()
+                loaded = load()
             self._entries[kind] = _Entry(key, device, loaded)
             return loaded
 
@@ -80,7 +83,7 @@ class ModelPool:
         """Return the bytes of weights and buffers that the pool holds on a device.
 
         Args:
-            device: cuda, mps or cpu.
+            device: cuda, xpu, mps or cpu.
             without: Kinds that are not counted.
         """
         with self._lock:
@@ -97,13 +100,10 @@ pool = ModelPool()  # of this process
 
 
 def free_memory() -> None:
-    """Collect garbage (hooks tie modules into reference cycles) and empty torch's cache of CUDA memory."""
+    """Collect garbage (hooks tie modules into reference cycles) and empty torch's caches of GPU memory."""
     gc.collect()
     if "torch" in sys.modules:
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        devices.empty_caches()
 
 
 @cache

@@ -93,12 +93,14 @@ def load_vae(state: "State", path: str, dtype: "torch.dtype") -> "AutoencoderKLW
     Raises:
         ModelError: A tensor is missing, unknown or misshapen.
     """
+    import torch
     from diffusers import AutoencoderKLWan
 
     own = vae_state(state)
     base = _size(own, "encoder.conv_in.weight", 0, path)
     widths = [_size(own, f"encoder.down_blocks.{3 * k}.conv1.weight", 0, path) // base for k in range(4)]
-    vae = AutoencoderKLWan(base_dim=base, dim_mult=widths)
+    with torch.device("meta"):
+        vae = AutoencoderKLWan(base_dim=base, dim_mult=widths)
     load_strict(vae, own, path)
     return vae.to(dtype).eval()
 
@@ -130,9 +132,7 @@ def load_clip(state: "State", path: str, dtype: "torch.dtype", heads: int = HEAD
         hidden_act="gelu",
         layer_norm_eps=1e-5,
     )
-    clip = CLIPVisionModel(config)
-    load_strict(clip, own, path)
-    return _cast(clip, dtype)
+    return _encoder(CLIPVisionModel, config, own, path, dtype)
 
 
 def load_text(state: "State", path: str, dtype: "torch.dtype") -> "UMT5EncoderModel":
@@ -161,12 +161,19 @@ def load_text(state: "State", path: str, dtype: "torch.dtype") -> "UMT5EncoderMo
         relative_attention_num_buckets=_size(own, bias, 0, path),
         feed_forward_proj="gated-gelu",
     )
-    encoder = UMT5EncoderModel(config)
-    load_strict(encoder, own, path)
-    return _cast(encoder, dtype)
+    return _encoder(UMT5EncoderModel, config, own, path, dtype)
 
 
-def _cast(model: Any, dtype: "torch.dtype") -> Any:
+def _encoder(model_class: Any, config: Any, state: "State", path: str, dtype: "torch.dtype") -> Any:
+    """Return an encoder of transformers with its tensors; its random initialisation, which takes minutes, is left out.
+
+    Buffers are made in memory: no file holds them.
+    """
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        model = model_class(config)
+    load_strict(model, state, path)
     return model.to(dtype).eval()
 
 
@@ -210,28 +217,32 @@ def pad_text(states: "torch.Tensor") -> "torch.Tensor":
 
 
 class FramewiseProcessor:
-    """Cross-attention of each latent frame to its own context (UnderEraser, framewise context cross-attention).
+    """Cross-attention of each latent frame to its own picture (UnderEraser, framewise context cross-attention).
 
-    The hidden states (1, L * tokens, C) of one clip meet contexts (L, 257 + 512, C), one for each latent frame.
+    The tokens (1, L * tokens, C) of one clip meet contexts (L, 257 + 512, C): a picture for each latent frame, and one
+    text, L times. The text's keys and values are computed once: they are the same for all frames.
     """
 
-    def __init__(self) -> None:
-        from diffusers.models.transformers.transformer_wan import WanAttnProcessor
-
-        self._stock = WanAttnProcessor()
-
     def __call__(
-        self,
-        attn: "torch.nn.Module",
-        hidden_states: "torch.Tensor",
-        encoder_hidden_states: "torch.Tensor",
-        *rest: Any,
-        **more: Any,
+        self, attn: Any, hidden_states: "torch.Tensor", encoder_hidden_states: "torch.Tensor", *_: Any, **__: Any
     ) -> "torch.Tensor":
-        """Return the attention's output, (1, L * tokens, C); diffusers passes further arguments through."""
-        count = len(encoder_hidden_states)
-        by_frame = hidden_states.unflatten(1, (count, -1))[0]  # type: ignore[no-untyped-call]
-        return self._stock(attn, by_frame, encoder_hidden_states, *rest, **more).flatten(0, 1)[None]
+        """Return the attention's output, (1, L * tokens, C); diffusers passes further arguments, None here."""
+        pictures, text = encoder_hidden_states[:, :IMAGE_TOKENS], encoder_hidden_states[:, IMAGE_TOKENS:]
+        query = attn.norm_q(attn.to_q(hidden_states))
+        to_text = _attend(query, attn.norm_k(attn.to_k(text[:1])), attn.to_v(text[:1]), attn.heads)
+        by_frame = query.reshape(len(pictures), -1, query.shape[-1])
+        keys, values = attn.norm_added_k(attn.add_k_proj(pictures)), attn.add_v_proj(pictures)
+        to_picture = _attend(by_frame, keys, values, attn.heads).reshape(to_text.shape)
+        out: torch.Tensor = attn.to_out[1](attn.to_out[0](to_text + to_picture))
+        return out
+
+
+def _attend(query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", heads: int) -> "torch.Tensor":
+    """Return attention (B, N, C) of queries (B, N, C) to keys and values (B, M, C)."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    parts = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (query, key, value))  # type: ignore[no-untyped-call]
+    return scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2).type_as(query)
 
 
 def use_framewise_attention(transformer: "WanTransformer3DModel") -> "WanTransformer3DModel":

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, Protocol
 
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
-from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.common.placement import Demand
+from vremove_cli.removers.common.vram_estimate import MemoryMode, Network
 from vremove_cli.weights.store import Checkpoint
 
 
@@ -24,7 +25,10 @@ class Settings:
         loras: The user's own LoRA files with their strengths.
         conditioning: "released" or "paper": the network's input, where the two differ.
         seed: Seed of the noise.
-        device: "auto", "cuda", "mps" or "cpu".
+        device: "auto", "cuda", "xpu", "mps" or "cpu".
+        memory: Where the networks' weights are.
+        deep: Whether the clip has more than 8 bits a component.
+        compile: Whether the networks' blocks are compiled.
         checkpoints: Checkpoint of each model, by its name in the catalogue.
     """
 
@@ -38,6 +42,9 @@ class Settings:
     conditioning: str = "released"
     seed: int = 0
     device: str = "auto"
+    memory: MemoryMode = field(default_factory=MemoryMode)
+    deep: bool = False
+    compile: bool = False
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
     @property
@@ -59,9 +66,10 @@ class RemoverSpec:
         input: "plate": the frames with all recovered pixels in place; "source": the frames with the object.
         models: Models that it always runs, by their names in the catalogue.
         optional_models: Models that it also runs where a field of `Settings` differs from the default, by that field.
-        accepts: Fields of `Settings` that it reads. All removers get `seed`, `device` and `model_paths`.
+        accepts: Fields of `Settings` that it reads. All get `seed`, `device`, `memory`, `deep` and `checkpoints`.
         physics: True if it uses `Shot.affected_mask`.
-        network: Size of its network, for the estimate of GPU memory.
+        network: The bytes of its networks, for the estimate of GPU memory.
+        guided_by: Field of `Settings`: where it differs from the default, inputs of the transformer run in pairs.
     """
 
     name: str
@@ -75,6 +83,7 @@ class RemoverSpec:
     accepts: tuple[str, ...] = ()
     physics: bool = False
     network: Network | None = None
+    guided_by: str = ""
 
     @property
     def all_models(self) -> tuple[str, ...]:
@@ -86,6 +95,11 @@ class RemoverSpec:
         default = Settings()
         chosen = (names for f, names in self.optional_models.items() if getattr(settings, f) != getattr(default, f))
         return self.models + tuple(name for names in chosen for name in names)
+
+    def demand(self, settings: Settings, size: tuple[int, int]) -> Demand:
+        """Return what a job with these settings asks of the networks, for frames of a (width, height) in pixels."""
+        guided = self.guided_by and getattr(settings, self.guided_by) != getattr(Settings(), self.guided_by)
+        return Demand(self.network, size, 2 if guided else 1, settings.deep)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from vremove_cli.removers.void.remover import VoidRemover
 _BUILT_IN: tuple[type[Remover], ...] = (PlateRemover, VoidRemover, RoseRemover, UnderEraserRemover, MiniMaxRemover)
 _REGISTERED: dict[str, type[Remover]] = {remover.spec.name: remover for remover in _BUILT_IN}
 
-_FOR_ALL = ("seed", "device", "checkpoints")  # fields of `Settings` that every remover gets
+_FOR_ALL = ("seed", "device", "memory", "deep", "checkpoints")  # fields of `Settings` that every remover gets
 _OPTIONAL = tuple(f.name for f in fields(Settings) if f.name not in _FOR_ALL)
 
 

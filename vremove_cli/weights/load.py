@@ -1,5 +1,6 @@
 """Strict loading of checkpoints: every key and shape must fit, and no code from a file is run."""
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +32,8 @@ def read_state(path: str) -> "dict[str, torch.Tensor]":
         raise ModelError(f"there is no checkpoint {path}", "check the path given with --weights")
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+            return load_file(file)  # which maps the file into memory
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise ModelError(f"{path} is damaged or no checkpoint", "fetch it again") from error
     except Exception as error:  # torch refuses a pickle that would run code

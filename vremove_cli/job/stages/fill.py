@@ -11,7 +11,8 @@ from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
 from vremove_cli.job.composite import FillResult, PlateResult, plate_patches
 from vremove_cli.job.erase_mask import affected_masks
-from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.events import Emit, Note, Progress, Waiting
+from vremove_cli.job.gpu_memory import is_deep
 from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.stages.base import StageKind
@@ -22,7 +23,10 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.pixel_format import Layout
 from vremove_cli.media.read import Clip, Frame
+from vremove_cli.networks import devices
+from vremove_cli.networks.gpu_lock import only_user
 from vremove_cli.networks.model_pool import pool
+from vremove_cli.networks.phases import clock
 from vremove_cli.plate.hole import feather_matte
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
@@ -87,23 +91,29 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
         return FillResult(None, generated=False)
     shown = plan.clip.orientation.size(work.region.width, work.region.height)
     work = replace(work, size=remover.size(*shown))
-    shot = _shot(work, emit)
-    inputs = {s: _load_fill(folder, s) for s in stages if s.id in stage.needs and _generated(folder, s)}
-    fill = remover.run(stage, shot, inputs)
+    clock.take()  # what an interrupted task has left
+    with clock.phase("read"):
+        shot = _shot(work, emit)
+        inputs = {s: _load_fill(folder, s) for s in stages if s.id in stage.needs and _generated(folder, s)}
+    device = devices.choose_device(plan.request.device)[0] if remover.spec.network else "cpu"
+    with only_user(device, Waiting(emit, "uses the GPU").wait), clock.phase("steps"):
+        fill = remover.run(stage, shot, inputs)
     if fill.frames.shape != shot.frames.shape:
         raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
     _keep_fill(folder, stage, fill, stages)
     emit(work.progress(1.0))
     if stage.step > 1:
-        return FillResult(None, generated=True)
-    return FillResult(_write_fill(work, _credible(work, fill, emit)).table, generated=True)
+        return FillResult(None, generated=True, phases=clock.take())
+    with clock.phase("restore"):
+        table = _write_fill(work, _credible(work, fill, emit)).table
+    return FillResult(table, generated=True, phases=clock.take())
 
 
 def _settings(plan: Plan, emit: Emit) -> Settings:
     """Return what the remover is told; its models may have to come to this machine first."""
     request = plan.request
     checkpoints = [store.ensure_planned(c, request.accept_license, fetch_progress(emit)) for c in plan.checkpoints]
-    return request.settings({c.model.name: c for c in checkpoints})
+    return request.settings({c.model.name: c for c in checkpoints}, plan.memory, deep=is_deep(plan.clip))
 
 
 def _work(plan: Plan, folder: WorkFolder, task: Task, stage: Stage, spec: RemoverSpec, group: FrameRange) -> _Work:
@@ -336,7 +346,7 @@ STAGE = StageKind(
     FillResult,
     run_fill,
     depends_on=(
-        "affected_mask", "conditioning", "effects", "feather",
+        "affected_mask", "compile", "conditioning", "effects", "feather",
         "guidance", "lora", "prompt", "quadmask", "quality", "recover", "second_pass", "seed", "size", "skip_errors",
         "steps",
     ),

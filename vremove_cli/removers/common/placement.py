@@ -1,116 +1,244 @@
 """Where a remover's networks are while they run, chosen from what they need and what the GPU has."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from vremove_cli.errors import MemoryLimitError
+from vremove_cli.networks import devices
 from vremove_cli.networks.model_pool import Kind, pool
-from vremove_cli.removers.common.vram_estimate import Network, vram_estimate
+from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode, Network, Weights, vram_bytes
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import ModelMixin
     from transformers import PreTrainedModel
 
-_REMOVER_KINDS: tuple[Kind, ...] = ("remove", "vae", "encode", "embeds")
-_ENCODER_KINDS: tuple[Kind, ...] = ("encode",)
-_MARGIN = 1.1  # memory of an encoder that runs, in memories of its weights; chosen by eye
+Asked = Literal["auto", "resident", "fp8", "offload"]  # the values of --memory
 Result = TypeVar("Result")
+
+RESIDENT = MemoryMode()
+_REMOVER_KINDS: tuple[Kind, ...] = ("remove", "refine", "vae", "encode", "embeds")
+_TRANSFORMERS: tuple[Kind, ...] = ("remove", "refine")
+_ENCODER_KINDS: tuple[Kind, ...] = ("encode",)
+_ENCODER = 1.1  # memory of an encoder that runs, in memories of its weights; chosen by eye
+# What is left free: kernels' workspaces and fragments, which no count of tensors shows. Chosen, not measured.
+_MARGIN_SHARE, _MARGIN_BYTES = 0.03, 400_000_000
+_EXACT = "time_embedding"  # modules of CogVideoX that diffusers would store in 8 bits; Wan's are kept by its own list
 
 
 @dataclass(frozen=True)
-class MemoryMode:
-    """How a transformer's weights are stored, and whether the VAE works in tiles.
+class Runtime:
+    """Where and how a remover's networks run.
 
     Attributes:
-        weights: All on the device (resident), all on the device in 8 bits (fp8), or moved there block by block
-            (offload).
-        tiled: Whether the VAE works in tiles.
+        device: cuda, xpu, mps or cpu.
+        dtype: Type of the transformer and of encoders.
+        vae_dtype: Type of the VAE.
+        mode: Where the transformer's weights are.
+        compiled: Whether the transformer's blocks are compiled.
     """
 
-    weights: Literal["resident", "fp8", "offload"] = "resident"
-    tiled: bool = False
+    device: str
+    dtype: "torch.dtype"
+    vae_dtype: "torch.dtype"
+    mode: MemoryMode
+    compiled: bool = False
 
 
-def choose_mode(network: Network | None, size: tuple[int, int], device: str) -> MemoryMode:
-    """Return the first mode whose estimate fits into the memory that a remover could have.
+def runtime_on(device: str, mode: MemoryMode = RESIDENT, *, deep: bool = False, compiled: bool = False) -> Runtime:
+    """Return how networks run on a device.
 
-    The memory of a remover's networks that are loaded now counts as available, so that the mode is the same for every
-    window of a job.
-
-    Args:
-        network: Shape of the transformer; None for a remover without networks.
-        size: (width, height) of the frames in pixels.
-        device: cuda, mps or cpu. Only cuda has memory of its own to run out of.
-    """
-    if device != "cuda" or network is None:
-        return MemoryMode()
-    need, available = vram_estimate(network, size), available_memory(device)
-    if need.resident <= available:
-        return MemoryMode()
-    return MemoryMode("fp8" if need.fp8 <= available else "offload", tiled=True)
-
-
-def available_memory(device: str, replaced: Collection[Kind] = _REMOVER_KINDS) -> float:
-    """Return the bytes of memory that networks of some kinds could have on a device; infinite outside of CUDA.
-
-    That is the free memory and what torch has reserved, without the networks of other kinds that the pool holds.
+    In bfloat16 a VAE is wrong by half a level of 8 bits: for a deeper clip it runs in float32.
 
     Args:
-        device: cuda, mps or cpu.
-        replaced: Kinds of networks that the memory is for: what the pool holds of them makes room for it.
+        device: cuda, xpu, mps or cpu.
+        mode: Where the transformer's weights are.
+        deep: Whether the clip has more than 8 bits a component.
+        compiled: Whether blocks are to be compiled, which is done only where all weights stay on the device.
     """
     import torch
 
-    if device != "cuda":
-        return float("inf")
-    total = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
-    return float(total - pool.held_bytes(device, without=replaced))
+    dtype = devices.network_dtype(device)
+    vae_dtype = torch.float32 if deep else dtype
+    return Runtime(device, dtype, vae_dtype, mode, compiled and mode.weights == "resident")
 
 
-def retry_without_transformer(run: Callable[[], Result]) -> Result:
-    """Return what `run` returns; if GPU memory runs out, release the pool's transformer and run it once more."""
+@dataclass(frozen=True)
+class Demand:
+    """What a job asks of a remover's networks.
+
+    Attributes:
+        network: The bytes of its networks; None for a remover without networks.
+        size: (width, height) of the frames in pixels.
+        batch: Inputs of the transformer that run together: 2 with guidance.
+        deep: Whether the clip has more than 8 bits: the VAE then runs in float32.
+    """
+
+    network: Network | None
+    size: tuple[int, int]
+    batch: int = 1
+    deep: bool = False
+
+    def bytes_in(self, mode: MemoryMode, device: str) -> int:
+        """Return the bytes of a device's memory that a mode takes."""
+        if self.network is None:
+            return 0
+        float32 = devices.network_dtype(device).itemsize > 2
+        return vram_bytes(self.network, mode, self.size, batch=self.batch, float32=float32, float32_vae=self.deep)
+
+
+def choose_mode(demand: Demand, device: str, asked: Asked = "auto") -> MemoryMode:
+    """Return the best memory mode that fits into the memory that a remover could have; the least one if none fits.
+
+    In order: all in GPU memory, then with the VAE in tiles, as large as possible; block by block, where the machine's
+    own memory holds the weights; in 8 bits.
+
+    Args:
+        demand: What the job asks of the networks.
+        device: cuda, xpu, mps or cpu. A CPU has no memory of its own to run out of.
+        asked: How the weights are stored; auto: any way.
+    """
+    if demand.network is None or device == "cpu":
+        return MemoryMode("fp8" if asked == "fp8" and demand.network else "resident")
+    available, modes = available_memory(device), list(_modes(asked, holds_on_host(demand.network)))
+    fitting = (mode for mode in modes if demand.bytes_in(mode, device) <= available)
+    return next(fitting, min(modes, key=lambda mode: demand.bytes_in(mode, device)))
+
+
+def _modes(asked: Asked, offloads: bool) -> Iterator[MemoryMode]:
+    """Yield memory modes, best first."""
+    wanted: tuple[Weights, ...] = ("resident", "offload", "fp8") if asked == "auto" else (asked,)
+    for weights in wanted:
+        if weights != "offload" or offloads or asked == "offload":
+            yield from (MemoryMode(weights, tile) for tile in (0, *TILES))
+
+
+def holds_on_host(network: Network) -> bool:
+    """Return whether the machine's memory holds a transformer's weights, from where they go to the GPU in blocks."""
+    import psutil
+
+    return network.resident < psutil.virtual_memory().available
+
+
+def mode_here(mode: MemoryMode, demand: Demand, device: str) -> MemoryMode:
+    """Return a planned mode as this machine runs it: block by block in place of resident, where the memory is short.
+
+    The result is the same, so that machines with different GPUs make one clip alike.
+
+    Args:
+        mode: The mode of the plan.
+        demand: What the job asks of the networks.
+        device: cuda, xpu, mps or cpu.
+    """
+    if device == "cpu":
+        return MemoryMode("fp8" if mode.weights == "fp8" else "resident", mode.tile)
+    if mode.weights != "resident" or demand.bytes_in(mode, device) <= available_memory(device):
+        return mode
+    return MemoryMode("offload", mode.tile)
+
+
+def run_within_memory(run: Callable[[MemoryMode], Result], mode: MemoryMode) -> Result:
+    """Return what `run` returns for a mode; if GPU memory runs out, run it again block by block, with the same result.
+
+    Raises:
+        MemoryLimitError: The memory runs out again, or there is no smaller mode of the same result.
+    """
     import torch
 
     try:
-        return run()
+        return run(mode)
     except torch.OutOfMemoryError:
-        pass  # the exception keeps the frames of the failed run alive: the retry is outside of its block
-    pool.release("remove")
-    return run()
+        pass  # the exception keeps the tensors of the failed run alive: the second run is outside of its block
+    pool.release(*_TRANSFORMERS)
+    if mode.weights == "resident":
+        try:
+            return run(MemoryMode("offload", mode.tile))
+        except torch.OutOfMemoryError:
+            pass
+        pool.release(*_TRANSFORMERS)
+    advice = "give a smaller --size, --memory fp8, or --device cpu"
+    raise MemoryLimitError("the GPU is out of memory", f"close other programs on it, {advice}")
+
+
+def make_room(kind: Kind, need: int, runtime: Runtime) -> None:
+    """Release the pool's network of a kind, unless there is memory for another network beside it.
+
+    Args:
+        kind: Kind of the network to release.
+        need: Bytes that the other network takes.
+        runtime: How the networks run. Those on the CPU, and those moved block by block, take the machine's memory.
+    """
+    import psutil
+
+    on_host = runtime.device == "cpu" or runtime.mode.weights == "offload"
+    others = [other for other in _REMOVER_KINDS if other != kind]
+    free = psutil.virtual_memory().available if on_host else available_memory(runtime.device, others)
+    if need > free:
+        pool.release(kind)
+
+
+def available_memory(device: str, replaced: Collection[Kind] = _REMOVER_KINDS) -> float:
+    """Return the bytes of memory that networks of some kinds could have on a device; infinite on a CPU.
+
+    That is the free memory and what torch has reserved, without a margin and without the networks of other kinds that
+    the pool holds.
+
+    Args:
+        device: cuda, xpu, mps or cpu.
+        replaced: Kinds of networks that the memory is for: what the pool holds of them makes room for it.
+    """
+    if device == "cpu":
+        return float("inf")
+    margin = _MARGIN_SHARE * devices.all_bytes(device) + _MARGIN_BYTES
+    return devices.free_bytes(device) - margin - pool.held_bytes(device, without=replaced)
 
 
 def place_encoder(encoder: "PreTrainedModel", device: str) -> "PreTrainedModel":
     """Return an encoder on a device, or on the CPU if it does not fit: it runs once and its output is small."""
     weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
-    fits = _MARGIN * weights < available_memory(device, _ENCODER_KINDS)
+    fits = _ENCODER * weights < available_memory(device, _ENCODER_KINDS)
     encoder.to(device if fits else "cpu")  # type: ignore[arg-type]  # typed as if called without its instance
     return encoder
 
 
-def place(transformer: "ModelMixin", device: str, mode: MemoryMode) -> "ModelMixin":
-    """Return a transformer ready to run on a device, its weights stored as `mode` says."""
+def place(transformer: "ModelMixin", runtime: Runtime) -> "ModelMixin":
+    """Return a transformer ready to run, its weights stored as the memory mode says."""
     import torch
 
-    if mode.weights == "fp8":
+    device = runtime.device
+    if runtime.mode.weights == "fp8":
         return store_in_fp8(transformer).to(device)
-    if mode.weights == "offload":
+    if runtime.mode.weights == "offload":
+        overlaps = device in ("cuda", "xpu")
         transformer.enable_group_offload(
             torch.device(device),
             torch.device("cpu"),
             offload_type="block_level",
             num_blocks_per_group=1,
-            use_stream=device == "cuda",
+            use_stream=overlaps,
             # Pinning all weights at once takes twice their size and minutes: blocks are pinned when they are copied.
-            record_stream=device == "cuda",
-            low_cpu_mem_usage=device == "cuda",
+            record_stream=overlaps,
+            low_cpu_mem_usage=overlaps,
         )
         return transformer
-    return transformer.to(device)
+    transformer.to(device)
+    if runtime.compiled:
+        for block in blocks_of(transformer):
+            block.compile()
+    return transformer
+
+
+def blocks_of(transformer: "ModelMixin") -> "Iterable[torch.nn.Module]":
+    """Return a transformer's blocks: compiled one by one, they share one compilation."""
+    found: Iterable[torch.nn.Module] = getattr(transformer, "blocks", None) or transformer.transformer_blocks
+    return found
 
 
 def store_in_fp8(transformer: "ModelMixin") -> "ModelMixin":
     """Store a transformer's weights in 8 bits; each layer is cast to the transformer's own type when it runs."""
     import torch
 
-    transformer.enable_layerwise_casting(torch.float8_e4m3fn, transformer.dtype)
+    own = transformer._skip_layerwise_casting_patterns or ()
+    transformer.enable_layerwise_casting(torch.float8_e4m3fn, transformer.dtype, skip_modules_pattern=(*own, _EXACT))
     return transformer

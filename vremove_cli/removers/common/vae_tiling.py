@@ -7,8 +7,12 @@ not know how VideoX-Fun decodes CogVideoX.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from vremove_cli.geometry import Array
 from vremove_cli.removers.common.temporal_windows import overlapping_windows
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ Coder = Callable[["torch.Tensor"], "torch.Tensor"]  # a VAE's encoder or decoder
 ApplyCoder = Callable[[Coder, "torch.Tensor"], "torch.Tensor"]  # runs one over a tensor
 
 PIXELS = 8  # height and width of a latent in pixels
-TILE, SHARED = 32, 8  # height and width of a tile, and the overlap of two tiles, in latents: 256 and 64 pixels
+_SHARED = 0.25  # overlap of two tiles, as a share of a tile
 
 
 def run_whole(run: Coder, tensor: "torch.Tensor") -> "torch.Tensor":
@@ -39,41 +43,55 @@ class VaeRunner:
     decode: ApplyCoder
 
 
-def vae_runner(tiled: bool) -> VaeRunner:
-    """Return how a VAE is run: in tiles, or over the whole picture."""
-    return VaeRunner(encode_tiled, decode_tiled) if tiled else VaeRunner(run_whole, run_whole)
+def vae_runner(tile: int) -> VaeRunner:
+    """Return how a VAE is run: in tiles of this height and width in latents, or over the whole picture for 0."""
+    if not tile:
+        return VaeRunner(run_whole, run_whole)
+    return VaeRunner(partial(encode_tiled, tile=tile), partial(decode_tiled, tile=tile))
 
 
-def decode_tiled(run: Coder, latents: "torch.Tensor") -> "torch.Tensor":
+def as_frames(decoded: "torch.Tensor") -> Array:
+    """Return decoded pictures (1, 3, T, H, W) in [-1, 1] as frames (T, H, W, 3) float32 in [0, 1].
+
+    They leave the device as they are: in float32 a long clip takes more of its memory than its latents did.
+    """
+    pictures = (decoded[0].cpu().float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
+    return np.ascontiguousarray(pictures.numpy())
+
+
+def decode_tiled(run: Coder, latents: "torch.Tensor", tile: int) -> "torch.Tensor":
     """Decode latents (..., h, w) in tiles.
 
     Args:
         run: The decoder: latents (..., h, w) to pixels (..., 8h, 8w).
         latents: (..., h, w).
+        tile: Height and width of a tile in latents.
 
     Returns:
         Pixels (..., 8h, 8w).
     """
-    return _tiled(run, latents, TILE, SHARED, 1)
+    return _tiled(run, latents, tile, 1)
 
 
-def encode_tiled(run: Coder, pixels: "torch.Tensor") -> "torch.Tensor":
+def encode_tiled(run: Coder, pixels: "torch.Tensor", tile: int) -> "torch.Tensor":
     """Encode pixels (..., H, W) in tiles of whole latents.
 
     Args:
         run: The encoder: pixels (..., H, W) to latents (..., H/8, W/8).
         pixels: (..., H, W), both sides multiples of 8.
+        tile: Height and width of a tile in latents.
 
     Returns:
         Latents (..., H/8, W/8).
     """
-    return _tiled(run, pixels, PIXELS * TILE, PIXELS * SHARED, PIXELS)
+    return _tiled(run, pixels, tile, PIXELS)
 
 
-def _tiled(run: Coder, tensor: "torch.Tensor", tile: int, shared: int, grid: int) -> "torch.Tensor":
+def _tiled(run: Coder, tensor: "torch.Tensor", latents: int, grid: int) -> "torch.Tensor":
     """Run over tiles that start at multiples of `grid`; results may be larger or smaller than tiles by a factor."""
     import torch
 
+    tile, shared = grid * latents, grid * round(_SHARED * latents)
     rows = overlapping_windows(tensor.shape[-2], tile, shared, grid)
     columns = overlapping_windows(tensor.shape[-1], tile, shared, grid)
     total = weight = torch.zeros(0)
@@ -90,7 +108,7 @@ def _tiled(run: Coder, tensor: "torch.Tensor", tile: int, shared: int, grid: int
             y, x = round(row[0] * factor), round(column[0] * factor)
             total[..., y : y + part.shape[-2], x : x + part.shape[-1]] += part.float() * fade
             weight[y : y + part.shape[-2], x : x + part.shape[-1]] += fade
-    return (total / weight).to(tensor.dtype)
+    return total.div_(weight).to(tensor.dtype)
 
 
 def _ramp(start: int, stop: int, whole: int, shared: int, factor: float) -> "torch.Tensor":

@@ -13,13 +13,15 @@ from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import minimax, wan
 from vremove_cli.networks.model_pool import pool
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
-from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.initial_latents import padded_length
 from vremove_cli.removers.common.temporal_windows import overlapping_stages
-from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.common.vae_tiling import vae_runner
+from vremove_cli.removers.common.vram_estimate import WAN_VAE, Network
 from vremove_cli.removers.common.wan.model import transformer_files
-from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
+from vremove_cli.removers.common.wan.remover import WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import sample_with_scheduler
 from vremove_cli.removers.minimax import conditioning
 from vremove_cli.weights.load import load_strict, read_state
@@ -45,8 +47,19 @@ class MiniMaxRemover(WanRemover):
         multiple=16,
         context=96,
         models=(OWN,),
-        accepts=("quality", "steps", "size"),
-        network=Network(1_127_055_424, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
+        accepts=("quality", "steps", "size", "compile"),
+        network=Network(
+            resident=2_261_229_696,
+            fp8=1_151_763_008,
+            offload=189_204_608,
+            token=46_980,
+            fixed=0,
+            window=LONGEST,
+            longest=LONGEST,
+            latents=1,
+            vae=WAN_VAE,
+            largest=27_525_120,
+        ),
     )
     area = 480 * 832
     qualities = STEPS
@@ -64,21 +77,18 @@ class MiniMaxRemover(WanRemover):
         """Return 4n + 1, as the VAE needs it."""
         return padded_length(frames)
 
-    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> "_MiniMax":
+    def denoiser(self, runtime: placement.Runtime) -> "_MiniMax":
         """Load the networks."""
-        return _MiniMax(self.settings, device, dtype, mode, self.steps())
+        return _MiniMax(self.settings, runtime, self.steps())
 
 
 class _MiniMax:
     """See `common.wan.remover.Denoiser`."""
 
-    def __init__(
-        self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
-    ) -> None:
-        self._device, self._steps = device, steps
+    def __init__(self, settings: Settings, runtime: placement.Runtime, steps: int) -> None:
+        self._runtime, self._steps = runtime, steps
         self._checkpoint = settings.checkpoints[OWN]
-        self._transformer, self.vae = _load_networks(self._checkpoint, device, dtype, mode)
-        self._encode = vae_tiling.vae_runner(mode.tiled).encode
+        self._transformer, self.vae = _load_networks(self._checkpoint, runtime)
 
     def __call__(
         self, frames: Array, mask: Array, noise: "torch.Tensor", tick: Callable[[int], None]
@@ -86,10 +96,12 @@ class _MiniMax:
         import torch
         from diffusers import UniPCMultistepScheduler
 
-        videos = conditioning.vae_inputs(frames * 2 - 1, conditioning.dilate_cross(mask))
-        video_latents, mask_latents = (
-            self._encode(partial(wan.encode, self.vae), video.to(self._device, self.vae.dtype)) for video in videos
-        )
+        device, encode = self._runtime.device, vae_runner(self._runtime.mode.tile).encode
+        with clock.phase("encode", device):
+            videos = conditioning.vae_inputs(frames * 2 - 1, conditioning.dilate_cross(mask))
+            video_latents, mask_latents = (
+                encode(partial(wan.encode, self.vae), video.to(self.vae.dtype).to(device)) for video in videos
+            )
         settings = UniPCMultistepScheduler.load_config(self._checkpoint.part("scheduler"), local_files_only=True)
 
         def predict(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
@@ -101,24 +113,27 @@ class _MiniMax:
 
 
 def _load_networks(
-    checkpoint: Checkpoint, device: str, dtype: "torch.dtype", mode: placement.MemoryMode
+    checkpoint: Checkpoint, runtime: placement.Runtime
 ) -> tuple["WanTransformer3DModel", "AutoencoderKLWan"]:
     """The transformer and the VAE; the pool keeps them for the next window."""
-    vae = pool.get("vae", (checkpoint.path, dtype), lambda: _load_vae(checkpoint, dtype).to(device), device)
+    path, device, dtype = checkpoint.path, runtime.device, runtime.vae_dtype
+    vae = pool.get("vae", (path, dtype), lambda: _load_vae(checkpoint, dtype).to(device), device)
     transformer = pool.get(
         "remove",
-        (checkpoint.path, dtype, mode),
-        lambda: placement.place(_load_transformer(checkpoint, dtype), device, mode),
+        (path, runtime),
+        lambda: placement.place(_load_transformer(checkpoint, runtime.dtype), runtime),
         device,
     )
     return transformer, vae
 
 
 def _load_vae(checkpoint: Checkpoint, dtype: "torch.dtype") -> "AutoencoderKLWan":
+    import torch
     from diffusers import AutoencoderKLWan
 
     file = checkpoint.part("vae")
-    vae = AutoencoderKLWan.from_config(AutoencoderKLWan.load_config(file.parent, local_files_only=True))
+    with torch.device("meta"):
+        vae = AutoencoderKLWan.from_config(AutoencoderKLWan.load_config(file.parent, local_files_only=True))
     load_strict(vae, read_state(str(file)), str(file))
     return vae.to(dtype).eval()
 

@@ -11,12 +11,13 @@ from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks.wan import IMAGE_TOKENS
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
-from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.initial_latents import padded_length
+from vremove_cli.removers.common.step_cache import step_cache
 from vremove_cli.removers.common.temporal_windows import overlapping_stages
-from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.common.vram_estimate import WAN_VAE, Network
 from vremove_cli.removers.common.wan import conditioning, model
-from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
+from vremove_cli.removers.common.wan.remover import WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import double_shifted_sigmas, euler_flow_match
 
 if TYPE_CHECKING:
@@ -38,8 +39,19 @@ class RoseRemover(WanRemover):
         multiple=1,
         input="source",
         models=(OWN, BASE),
-        accepts=("prompt", "quality", "steps", "size", "guidance", "loras"),
-        network=Network(1_564_428_608, 30, 1536, 8960, LONGEST, 1, VAE_BYTES),
+        accepts=("prompt", "quality", "steps", "size", "guidance", "loras", "compile"),
+        network=Network(
+            resident=3_136_171_648,
+            fp8=1_601_755_200,
+            offload=270_304_896,
+            token=50_000,
+            fixed=6_000_000,
+            window=LONGEST,
+            longest=LONGEST,
+            latents=1,
+            vae=WAN_VAE,
+            largest=27_525_120,
+        ),
     )
     area = 480 * 720
     qualities = STEPS
@@ -59,40 +71,37 @@ class RoseRemover(WanRemover):
         """Return 16n + 1, as in training."""
         return padded_length(frames, 16)
 
-    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> "_Rose":
+    def denoiser(self, runtime: placement.Runtime) -> "_Rose":
         """Load the networks."""
-        return _Rose(self.settings, device, dtype, mode, self.steps())
+        return _Rose(self.settings, runtime, self.steps())
 
 
 class _Rose:
     """See `common.wan.remover.Denoiser`."""
 
-    def __init__(
-        self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
-    ) -> None:
+    def __init__(self, settings: Settings, runtime: placement.Runtime, steps: int) -> None:
         own, base = settings.checkpoints[OWN], settings.checkpoints[BASE]
-        self._device, self._steps = device, steps
-        self._text = model.prompt_embeds(base, settings.prompt, device, dtype)
-        self._negative = model.prompt_embeds(base, "", device, dtype) if settings.prompt else None
+        self._runtime, self._steps, self._draft = runtime, steps, settings.quality == "draft"
+        self._text = model.prompt_embeds(base, settings.prompt, runtime)
+        self._negative = model.prompt_embeds(base, "", runtime) if settings.prompt else None
         self._guidance = GUIDANCE if settings.guidance is None else settings.guidance
         loras = tuple((path, strength, True) for path, strength in settings.loras)
-        self._transformer, self.vae = model.load_networks(own, base, loras, device, dtype, mode)
-        self._encode = vae_tiling.vae_runner(mode.tiled).encode
+        self._transformer, self.vae = model.load_networks(own, base, loras, runtime)
 
     def __call__(
         self, frames: Array, mask: Array, noise: "torch.Tensor", tick: Callable[[int], None]
     ) -> "torch.Tensor":
         import torch
 
-        video = conditioning.as_video(frames).to(self._device)
-        y = conditioning.make_conditioning(self.vae, video, mask, self._encode)
+        y = conditioning.make_conditioning(self.vae, conditioning.as_video(frames), mask, self._runtime)
         width = self._transformer.config.image_dim
-        features = torch.zeros(1, IMAGE_TOKENS, width, device=self._device)
+        features = torch.zeros(1, IMAGE_TOKENS, width, device=self._runtime.device)
         predict = model.predictor(self._transformer, y, self._text, features)
         if self._negative is not None:
-            negative = model.predictor(self._transformer, y, self._negative, features)
+            negative = model.predictor(self._transformer, y, self._negative, features, "no text")
             predict = _guided(predict, negative, self._guidance)
-        return euler_flow_match(predict, noise, double_shifted_sigmas(self._steps), lambda n, _: tick(n))
+        with step_cache(self._transformer, self._draft):
+            return euler_flow_match(predict, noise, double_shifted_sigmas(self._steps), lambda n, _: tick(n))
 
 
 _Predictor = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from vremove_cli.geometry import Array
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
-from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.temporal_windows import keyframe_guided_stages, keyframe_guided_windows
-from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.common.vram_estimate import WAN_VAE, Network
 from vremove_cli.removers.common.wan import conditioning, model
-from vremove_cli.removers.common.wan.remover import VAE_BYTES, WanRemover
+from vremove_cli.removers.common.wan.remover import WanRemover
 from vremove_cli.removers.common.wan.sigma_schedules import double_shifted_sigmas, euler_flow_match
 from vremove_cli.removers.undereraser.conditioning import clip_features, group_by_latent, hide_in_black, hide_in_gray
 
@@ -39,8 +40,20 @@ class UnderEraserRemover(WanRemover):
         multiple=1,
         input="source",
         models=(OWN, FAST, BASE),
-        accepts=("prompt", "quality", "steps", "size", "loras", "conditioning"),
-        network=Network(16_394_878_784, 40, 5120, 13824, WINDOW, 1, VAE_BYTES + 1_270_000_000),
+        accepts=("prompt", "quality", "steps", "size", "loras", "conditioning", "compile"),
+        network=Network(
+            resident=32_849_199_744,
+            fp8=16_697_995_840,
+            offload=2_154_363_520,
+            token=116_000,
+            fixed=300_000_000,
+            window=WINDOW,
+            longest=WINDOW,
+            latents=1,
+            vae=WAN_VAE,
+            beside=1_264_000_000,
+            largest=141_557_760,
+        ),
     )
     area = 480 * 720
     qualities = STEPS
@@ -59,34 +72,31 @@ class UnderEraserRemover(WanRemover):
         """Return the length of the clips in training, whatever the number of frames."""
         return WINDOW
 
-    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> "_UnderEraser":
+    def denoiser(self, runtime: placement.Runtime) -> "_UnderEraser":
         """Load the networks."""
-        return _UnderEraser(self.settings, device, dtype, mode, self.steps())
+        return _UnderEraser(self.settings, runtime, self.steps())
 
 
 class _UnderEraser:
     """See `common.wan.remover.Denoiser`."""
 
-    def __init__(
-        self, settings: Settings, device: str, dtype: "torch.dtype", mode: placement.MemoryMode, steps: int
-    ) -> None:
-        checkpoints, self._device, self._dtype, self._steps = settings.checkpoints, device, dtype, steps
+    def __init__(self, settings: Settings, runtime: placement.Runtime, steps: int) -> None:
+        checkpoints, self._runtime, self._steps = settings.checkpoints, runtime, steps
         self._base, self._hides = checkpoints[BASE], settings.conditioning == "released"
-        self._text = model.prompt_embeds(self._base, settings.prompt, device, dtype)
+        self._text = model.prompt_embeds(self._base, settings.prompt, runtime)
         fast, eraser = (str(checkpoints[name].part("lora")) for name in (FAST, OWN))
         loras = ((fast, DISTILLED, False), (eraser, STRENGTH, True))
         own = tuple((path, strength, True) for path, strength in settings.loras)
-        self._transformer, self.vae = model.load_networks(self._base, self._base, (*loras, *own), device, dtype, mode)
-        self._encode = vae_tiling.vae_runner(mode.tiled).encode
+        self._transformer, self.vae = model.load_networks(self._base, self._base, (*loras, *own), runtime)
 
     def __call__(
         self, frames: Array, mask: Array, noise: "torch.Tensor", tick: Callable[[int], None]
     ) -> "torch.Tensor":
         video = conditioning.as_video(frames)
-        video = (hide_in_gray(video, mask) if self._hides else video).to(self._device)
-        y = conditioning.make_conditioning(self.vae, video, mask, self._encode)
-        clip = model.load_clip(self._base, self._dtype).to(self._device)
-        features = group_by_latent(clip_features(clip, hide_in_black(frames, mask)))
-        clip.to("cpu")
+        video = hide_in_gray(video, mask) if self._hides else video
+        y = conditioning.make_conditioning(self.vae, video, mask, self._runtime)
+        with clock.phase("encode", self._runtime.device):
+            clip = model.load_clip(self._base, self._runtime)
+            features = group_by_latent(clip_features(clip, hide_in_black(frames, mask)))
         predict = model.predictor(self._transformer, y, self._text, features)
         return euler_flow_match(predict, noise, double_shifted_sigmas(self._steps), lambda n, _: tick(n))

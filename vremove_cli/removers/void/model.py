@@ -6,7 +6,8 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vremove_cli.networks.model_pool import pool
+from vremove_cli.networks.model_pool import Kind, pool
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.common import placement
 from vremove_cli.weights.load import from_folder, load_strict, read_state
 from vremove_cli.weights.store import Checkpoint
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel, DDIMScheduler
 
 TEXT_TOKENS = 226  # tokens of a padded text; the padding is attended in the encoder and in the transformer
+_KINDS: tuple[Kind, Kind] = ("remove", "refine")  # the pool's kinds of the two passes' transformers
 CHANNELS = 48  # of the transformer's input: noise 16, mask 16, video 16
 
 
@@ -56,51 +58,54 @@ def load_transformer(config: Mapping[str, Any], file: Path, dtype: "torch.dtype"
 
 
 def load_pass(
-    base: Checkpoint, weights: Checkpoint, device: str, dtype: "torch.dtype", mode: placement.MemoryMode
+    base: Checkpoint, weights: Checkpoint, runtime: placement.Runtime, need: int, *, second: bool
 ) -> "CogVideoXTransformer3DModel":
-    """Return a pass's transformer, ready to run; the pool keeps it until the other pass or another remover needs room.
+    """Return a pass's transformer, ready to run; the pool keeps those of both passes where there is room for both.
 
     Args:
         base: The model with the part `transformer_config`.
         weights: The pass's model, with the part `transformer`.
-        device: cuda, mps or cpu.
-        dtype: Type of the weights.
-        mode: How the weights are stored.
+        runtime: How it runs.
+        need: Bytes of the device's memory that the pass takes.
+        second: Whether it is the second pass.
 
     Raises:
         ModelError: The weights do not fit.
     """
     file = weights.part("transformer")
+    kind, other = _KINDS[::-1] if second else _KINDS
+    placement.make_room(other, need, runtime)
     return pool.get(
-        "remove",
-        (base.path, file, dtype, mode),
-        lambda: placement.place(load_transformer(transformer_config(base), file, dtype), device, mode),
-        device,
+        kind,
+        (base.path, file, runtime),
+        lambda: placement.place(load_transformer(transformer_config(base), file, runtime.dtype), runtime),
+        runtime.device,
     )
 
 
-def load_vae(base: Checkpoint, device: str, dtype: "torch.dtype") -> "AutoencoderKLCogVideoX":
+def load_vae(base: Checkpoint, runtime: placement.Runtime) -> "AutoencoderKLCogVideoX":
     """Return the VAE; the pool keeps it for all shots and passes.
 
     Args:
         base: The model with the part `vae`.
-        device: cuda, mps or cpu.
-        dtype: Type of the weights.
+        runtime: How it runs.
 
     Raises:
         ModelError: The weights do not fit.
     """
-    file = base.part("vae")
+    file, dtype = base.part("vae"), runtime.vae_dtype
 
     def load() -> "AutoencoderKLCogVideoX":
+        import torch
         from diffusers import AutoencoderKLCogVideoX
 
         config = AutoencoderKLCogVideoX.load_config(file.parent, local_files_only=True)
-        vae = AutoencoderKLCogVideoX.from_config(config)
+        with torch.device("meta"):
+            vae = AutoencoderKLCogVideoX.from_config(config)
         load_strict(vae, read_state(str(file)), str(file.parent))
-        return vae.to(dtype).eval().to(device)
+        return vae.to(dtype).eval().to(runtime.device)
 
-    return pool.get("vae", (file, dtype), load, device)
+    return pool.get("vae", (file, dtype), load, runtime.device)
 
 
 def load_scheduler(base: Checkpoint, *, second_pass: bool) -> "DDIMScheduler":
@@ -112,27 +117,26 @@ def load_scheduler(base: Checkpoint, *, second_pass: bool) -> "DDIMScheduler":
     return scheduler_class.from_config(config)
 
 
-def prompt_embeds(base: Checkpoint, prompts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "torch.Tensor":
+def prompt_embeds(base: Checkpoint, prompts: tuple[str, ...], runtime: placement.Runtime) -> "torch.Tensor":
     """Return the text encoder's states of some prompts, (N, 226, D); the pool keeps them, but not the encoder.
 
     Args:
         base: The model with the parts `text_encoder` and `tokenizer`.
         prompts: The texts; may be empty.
-        device: cuda, mps or cpu.
-        dtype: Type of the encoder and of the states.
+        runtime: How the encoder runs, and the states' device and type.
 
     Raises:
         ModelError: The weights do not fit.
     """
-    key = (base.path, prompts, dtype)
-    return pool.get("embeds", key, lambda: _encode_prompts(base, prompts, device, dtype), device)
+    key = (base.path, prompts, runtime.dtype)
+    return pool.get("embeds", key, lambda: _encode_prompts(base, prompts, runtime), runtime.device)
 
 
-def _encode_prompts(base: Checkpoint, prompts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "torch.Tensor":
+def _encode_prompts(base: Checkpoint, prompts: tuple[str, ...], runtime: placement.Runtime) -> "torch.Tensor":
     import torch
     from transformers import AutoTokenizer, T5EncoderModel
 
-    folder = str(base.part("text_encoder"))
+    folder, device, dtype = str(base.part("text_encoder")), runtime.device, runtime.dtype
     tokens = AutoTokenizer.from_pretrained(base.part("tokenizer"), local_files_only=True)
     encoder = pool.get(
         "encode",
@@ -143,7 +147,7 @@ def _encode_prompts(base: Checkpoint, prompts: tuple[str, ...], device: str, dty
     words = tokens(
         list(prompts), padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt"
     ).input_ids
-    with torch.inference_mode():
+    with clock.phase("text", device), torch.inference_mode():
         states = encoder(words.to(encoder.device))[0].to(device, dtype).clone()
     del encoder
     pool.release("encode")

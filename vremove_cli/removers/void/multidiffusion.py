@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vremove_cli.networks.cogvideox import encode, rotary
+from vremove_cli.networks.phases import clock
+from vremove_cli.removers.common.step_cache import cached_as, step_cache
 from vremove_cli.removers.common.vae_tiling import ApplyCoder, run_whole
 from vremove_cli.removers.void.latent_windows import window_weights
 
@@ -46,7 +48,7 @@ def make_conditioning(
     """Encode a pass's conditioning.
 
     Args:
-        vae: CogVideoX's VAE.
+        vae: CogVideoX's VAE. The videos go to its device one after the other, in its type.
         video: (1, 3, F, H, W) in [-1, 1].
         mask: (1, 1, F, H, W), by `quadmask.vae_input`.
         noise: Standard normal (1, 3, F, H, W); black pixels of the video do not get it.
@@ -56,9 +58,11 @@ def make_conditioning(
     import torch
 
     noised = torch.where(video == -1, video, video + NOISE * noise)
-    dtype = vae.dtype
-    latents = [apply(partial(encode, vae), part.to(dtype)).transpose(1, 2) for part in (mask.expand_as(video), noised)]
-    return Conditioning(latents[0], latents[1], text)
+    latents = [
+        apply(partial(encode, vae), part.to(vae.dtype).to(vae.device).expand_as(video)).transpose(1, 2)
+        for part in (mask, noised)
+    ]
+    return Conditioning(latents[0].to(text.dtype), latents[1].to(text.dtype), text)
 
 
 def sample(
@@ -70,6 +74,8 @@ def sample(
     steps: int,
     guidance: float = 1.0,
     tick: "Callable[[int, torch.Tensor], None]" = lambda _step, _latents: None,
+    *,
+    draft: bool = False,
 ) -> "torch.Tensor":
     """Denoise the latents of a clip.
 
@@ -82,60 +88,102 @@ def sample(
         steps: Number of steps.
         guidance: Scale of classifier-free guidance, where the conditioning has two prompts.
         tick: Gets the number of each step and its latents.
+        draft: Whether blocks are skipped where a step changes little.
 
     Returns:
         Latents (1, L, 16, h, w).
     """
     import torch
 
-    scheduler.set_timesteps(steps, device=latents.device)
+    scheduler.set_timesteps(steps)  # on the CPU: its arithmetic waits for no device there
     latents = latents * scheduler.init_noise_sigma
-    height, width = latents.shape[-2:]
-    lengths = {stop - start for start, stop in windows}
-    rotations = {n: rotary(transformer.config, n, height, width, latents.device) for n in lengths}
-    for n, timestep in enumerate(scheduler.timesteps):
-        total = torch.zeros(latents.shape, dtype=torch.float32, device=latents.device)
-        weight = torch.zeros((1, latents.shape[1], 1, 1, 1), dtype=torch.float32, device=latents.device)
-        for k, (start, stop) in enumerate(windows):
-            part = slice(start, stop)
-            rotation = rotations[stop - start]
-            stepped = _step(transformer, scheduler, latents[:, part], timestep, conditioning, part, guidance, rotation)
-            ramp = window_weights(stop - start, first=k == 0, last=k == len(windows) - 1).to(latents)
-            total[:, part] += stepped * ramp
-            weight[:, part] += ramp
-        latents = (total / weight).to(latents.dtype)
-        tick(n, latents)
+    parts = _windows(transformer, windows, latents)
+    weight = torch.zeros((1, latents.shape[1], 1, 1, 1), device=latents.device)
+    for part in parts:
+        weight[:, part.place] += part.ramp
+    pass_ = _Pass(transformer, scheduler, scheduler.timesteps.to(latents.device), conditioning, guidance)
+    with step_cache(transformer, draft):
+        for n in range(steps):
+            with clock.step(n, steps, latents.device.type):
+                total = torch.zeros(latents.shape, dtype=torch.float32, device=latents.device)
+                for part in parts:
+                    total[:, part.place] += pass_.step(latents[:, part.place], n, part) * part.ramp
+                latents = (total / weight).to(latents.dtype)
+            tick(n, latents)
     return latents
 
 
-def _step(
-    transformer: "CogVideoXTransformer3DModel",
-    scheduler: "DDIMScheduler",
-    latents: "torch.Tensor",
-    timestep: "torch.Tensor",
-    conditioning: Conditioning,
-    part: slice,
-    guidance: float,
-    rotation: "tuple[torch.Tensor, torch.Tensor]",
-) -> "torch.Tensor":
-    """Return one window's latents after a step.
+@dataclass(frozen=True)
+class _Window:
+    """Latents that are denoised together.
 
-    Prediction and guidance are combined in float32, the rest runs in the network's own dtype.
+    Attributes:
+        place: Where they are in the clip.
+        ramp: Their weights (1, length, 1, 1, 1), in the type of the latents.
+        rotation: Rotary embeddings of their tokens.
     """
-    import torch
 
-    count = len(conditioning.text)
-    noisy = scheduler.scale_model_input(latents, timestep)
-    channels = torch.cat([noisy, conditioning.mask[:, part], conditioning.video[:, part]], 2)
-    predicted = transformer(
-        hidden_states=channels.expand(count, *channels.shape[1:]).to(transformer.dtype),
-        encoder_hidden_states=conditioning.text,
-        timestep=timestep.expand(count),
-        image_rotary_emb=rotation,
-        return_dict=False,
-    )[0].float()
-    if count == 2:
-        negative, positive = predicted.chunk(2)
-        predicted = negative + guidance * (positive - negative)
-    stepped: torch.Tensor = scheduler.step(predicted, timestep, latents, return_dict=False)[0].to(latents.dtype)
-    return stepped
+    place: slice
+    ramp: "torch.Tensor"
+    rotation: "tuple[torch.Tensor, torch.Tensor]"
+
+
+def _windows(
+    transformer: "CogVideoXTransformer3DModel", windows: Sequence[tuple[int, int]], latents: "torch.Tensor"
+) -> list[_Window]:
+    """Return windows with all that does not change from step to step, on the device of the latents."""
+    height, width = latents.shape[-2:]
+    lengths = {stop - start for start, stop in windows}
+    rotations = {n: rotary(transformer.config, n, height, width, latents.device) for n in lengths}
+    return [
+        _Window(
+            slice(start, stop),
+            window_weights(stop - start, first=k == 0, last=k == len(windows) - 1).to(latents),
+            rotations[stop - start],
+        )
+        for k, (start, stop) in enumerate(windows)
+    ]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What all windows and steps of a pass share.
+
+    Attributes:
+        transformer: The network.
+        scheduler: Its scheduler, on the CPU.
+        timesteps: The scheduler's timesteps (steps,), on the device.
+        conditioning: The pass's conditioning.
+        guidance: Scale of classifier-free guidance.
+    """
+
+    transformer: "CogVideoXTransformer3DModel"
+    scheduler: "DDIMScheduler"
+    timesteps: "torch.Tensor"
+    conditioning: Conditioning
+    guidance: float
+
+    def step(self, latents: "torch.Tensor", n: int, window: _Window) -> "torch.Tensor":
+        """Return a window's latents after step `n`.
+
+        Prediction and guidance are combined in float32, the rest runs in the network's own dtype.
+        """
+        import torch
+
+        timestep, given, place = self.scheduler.timesteps[n], self.conditioning, window.place
+        noisy = self.scheduler.scale_model_input(latents, timestep)
+        channels = torch.cat([noisy, given.mask[:, place], given.video[:, place]], 2)
+        count = len(given.text)
+        with cached_as(self.transformer, f"latents from {place.start}"):
+            predicted = self.transformer(
+                hidden_states=channels.expand(count, *channels.shape[1:]).to(self.transformer.dtype),
+                encoder_hidden_states=given.text,
+                timestep=self.timesteps[n].expand(count),
+                image_rotary_emb=window.rotation,
+                return_dict=False,
+            )[0].float()
+        if count == 2:
+            negative, positive = predicted.chunk(2)
+            predicted = negative + self.guidance * (positive - negative)
+        stepped: torch.Tensor = self.scheduler.step(predicted, timestep, latents, return_dict=False)[0]
+        return stepped.to(latents.dtype)

@@ -13,14 +13,16 @@ import numpy as np
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import devices
+from vremove_cli.networks.attention import fast_attention
 from vremove_cli.networks.cogvideox import decode
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
 from vremove_cli.removers.common import placement, vae_tiling
 from vremove_cli.removers.common.difference_mask import difference_mask
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, derive_seed, initial_latents, latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.common.temporal_windows import crossfade, is_join, overlapping_stages
-from vremove_cli.removers.common.vram_estimate import Network
+from vremove_cli.removers.common.vram_estimate import COGVIDEOX_VAE, MemoryMode, Network
 from vremove_cli.removers.void import model, warped_noise
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.multidiffusion import Conditioning, make_conditioning, sample
@@ -29,6 +31,7 @@ from vremove_cli.removers.void.quadmask import draw_quadmask, vae_input
 AREA = 384 * 672  # pixels of a frame in training
 STEPS = {"draft": (15, 25), "standard": (30, 50), "best": (50, 50)}  # steps of the first and of the second pass
 GUIDANCE = 6.0  # scale in the second pass
+HEAD_CHANNELS = 64  # of an attention head
 LONGEST, SHARED = 397, 16  # frames of a part of a shot, and those that two parts share
 BASE, PASSES = "cogvideox-fun-5b", ("void-pass1", "void-pass2")
 
@@ -44,9 +47,21 @@ class VoidRemover:
         input="source",
         models=(BASE, PASSES[0]),
         optional_models={"second_pass": PASSES[1:]},
-        accepts=("prompt", "second_pass", "quality", "steps", "size", "guidance"),
+        accepts=("prompt", "second_pass", "quality", "steps", "size", "guidance", "compile"),
         physics=True,
-        network=Network(5_571_462_784, 42, 3072, 12288, WINDOW, 2, 431_000_000),
+        network=Network(
+            resident=11_142_925_568,
+            fp8=6_385_030_272,
+            offload=567_115_008,
+            token=81_000,
+            fixed=10_000_000,
+            window=WINDOW,
+            longest=LONGEST,
+            latents=2,
+            vae=COGVIDEOX_VAE,
+            largest=75_497_472,
+        ),
+        guided_by="second_pass",
     )
 
     def __init__(self, settings: Settings) -> None:
@@ -82,25 +97,30 @@ class VoidRemover:
         if is_join(stage):
             filled = crossfade(stage, inputs, shot.frames)
         else:
-            with torch.inference_mode():
-                filled = _Run(self._settings, shot, self.spec.network).frames()
+            settings, size = self._settings, (shot.frames.shape[2], shot.frames.shape[1])
+            device, _ = devices.choose_device(settings.device)
+            demand = self.spec.demand(settings, size)
+            mode = placement.mode_here(settings.memory, demand, device)
+
+            def run(mode: MemoryMode) -> Array:
+                runtime = placement.runtime_on(device, mode, deep=settings.deep, compiled=settings.compile)
+                return _Run(settings, shot, runtime, demand.bytes_in(mode, device)).frames()
+
+            with torch.inference_mode(), fast_attention(device, HEAD_CHANNELS):
+                filled = placement.run_within_memory(run, mode)
         return Fill(filled, difference_mask(filled, shot.frames, shot.erase_mask))
 
 
 class _Run:
     """The passes over one shot."""
 
-    def __init__(self, settings: Settings, shot: Shot, network: Network | None) -> None:
+    def __init__(self, settings: Settings, shot: Shot, runtime: placement.Runtime, need: int) -> None:
         import torch
 
-        self._settings, self._shot = settings, shot
+        self._settings, self._shot, self._runtime, self._need = settings, shot, runtime, need
         self._base = settings.checkpoints[BASE]
-        self._device, _ = devices.choose_device(settings.device)
-        self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._length = padded_length(len(shot.frames), WINDOW)
-        height, width = shot.frames.shape[1:3]
-        self._mode = placement.choose_mode(network, (width, height), self._device)
-        self._vae = vae_tiling.vae_runner(self._mode.tiled)
+        self._vae = vae_tiling.vae_runner(runtime.mode.tile)
         self._generator = torch.Generator("cpu").manual_seed(derive_seed(settings.seed, shot.first))
 
     def frames(self) -> Array:
@@ -108,7 +128,7 @@ class _Run:
         video = pad_mirrored(self._shot.frames, self._length)
         mask = pad_mirrored(draw_quadmask(self._shot.erase_mask, self._shot.affected_mask), self._length)
         prompts = ("", self._settings.prompt)
-        text = model.prompt_embeds(self._base, prompts, self._device, self._dtype)
+        text = model.prompt_embeds(self._base, prompts, self._runtime)
         out = self._pass(0, video, mask, text[1:], self._white_noise())
         if self._settings.second_pass != "off":
             out = self._pass(1, video, mask, text, self._warped_noise(out))
@@ -118,25 +138,25 @@ class _Run:
         """Return a pass's frames of the padded clip, from noise (1, L, 16, h, w)."""
         import torch
 
-        vae = model.load_vae(self._base, self._device, self._dtype)
-        conditioning = self._conditioning(vae, video, vae_input(mask, second_pass=number == 1), text)
+        device, second = self._runtime.device, number == 1
+        vae = model.load_vae(self._base, self._runtime)
+        with clock.phase("encode", device):
+            conditioning = self._conditioning(vae, video, vae_input(mask, second_pass=second), text)
         weights = self._settings.checkpoints[PASSES[number]]
-        transformer = model.load_pass(self._base, weights, self._device, self._dtype, self._mode)
         latents = sample(
-            transformer,
-            model.load_scheduler(self._base, second_pass=number == 1),
-            torch.from_numpy(noise).to(self._device, self._dtype),
+            model.load_pass(self._base, weights, self._runtime, self._need, second=second),
+            model.load_scheduler(self._base, second_pass=second),
+            torch.from_numpy(noise).to(self._runtime.dtype).to(device),
             conditioning,
             latent_windows(noise.shape[1], latents_of(WINDOW)),
             self._steps[number],
-            self._guidance if number else 1.0,
+            self._guidance if second else 1.0,
             lambda n, _: self._shot.tick(number * self._steps[0] + n + 1, sum(self._steps[: 1 + self._twice])),
+            draft=self._settings.quality == "draft",
         )
-        del transformer  # so that the pool can release it where the VAE needs its memory
-        scaled = latents.transpose(1, 2) / vae.config.scaling_factor
-        decoded = placement.retry_without_transformer(lambda: self._vae.decode(partial(decode, vae), scaled))
-        pictures = (decoded[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
-        return np.asarray(pictures.cpu().numpy())
+        with clock.phase("decode", device):
+            scaled = (latents.transpose(1, 2) / vae.config.scaling_factor).to(vae.dtype)
+            return vae_tiling.as_frames(self._vae.decode(partial(decode, vae), scaled))
 
     @property
     def _steps(self) -> tuple[int, int]:
@@ -156,9 +176,7 @@ class _Run:
 
         pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] * 2 - 1
         noise = torch.randn(pixels.shape, generator=self._generator)
-        mask_video = torch.from_numpy(mask)[None, None]
-        pixels, mask_video, noise = (part.to(self._device) for part in (pixels, mask_video, noise))
-        return make_conditioning(vae, pixels, mask_video, noise, text, self._vae.encode)
+        return make_conditioning(vae, pixels, torch.from_numpy(mask)[None, None], noise, text, self._vae.encode)
 
     def _white_noise(self) -> Array:
         first, (height, width) = self._shot.first, self._shot.frames.shape[1:3]

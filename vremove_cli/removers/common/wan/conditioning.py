@@ -9,13 +9,15 @@ import numpy as np
 
 from vremove_cli.geometry import Array
 from vremove_cli.networks import wan
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT
+from vremove_cli.removers.common.vae_tiling import vae_runner
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKLWan
 
-    from vremove_cli.removers.common.vae_tiling import ApplyCoder
+    from vremove_cli.removers.common.placement import Runtime
 
 
 def as_video(frames: Array) -> "torch.Tensor":
@@ -46,7 +48,7 @@ def pack_mask(mask: Array) -> "torch.Tensor":
 
 
 def make_conditioning(
-    vae: "AutoencoderKLWan", video: "torch.Tensor", mask: Array, apply: "ApplyCoder"
+    vae: "AutoencoderKLWan", video: "torch.Tensor", mask: Array, runtime: "Runtime"
 ) -> "torch.Tensor":
     """Return the channels beside the noise.
 
@@ -54,12 +56,14 @@ def make_conditioning(
         vae: Wan's VAE.
         video: (1, 3, T, H, W) in [-1, 1], as the VAE encodes it.
         mask: erase mask (T, H, W) bool.
-        apply: Runs the encoder over the video: `vae_tiling.VaeRunner.encode`.
+        runtime: Where the VAE is, and whether it works in tiles.
 
     Returns:
         (1, 20, L, H/8, W/8): mask 4, video 16.
     """
     import torch
 
-    latents = apply(lambda part: wan.encode(vae, part), video.to(vae.dtype))
-    return torch.cat([pack_mask(mask).to(latents), latents], 1)
+    with clock.phase("encode", runtime.device):
+        encode = vae_runner(runtime.mode.tile).encode
+        latents = encode(lambda part: wan.encode(vae, part), video.to(vae.dtype).to(runtime.device))
+        return torch.cat([pack_mask(mask).to(latents), latents], 1)

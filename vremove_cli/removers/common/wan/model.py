@@ -11,7 +11,9 @@ from vremove_cli import atomic
 from vremove_cli.errors import ModelError
 from vremove_cli.networks import lora, wan
 from vremove_cli.networks.model_pool import pool
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.common import placement
+from vremove_cli.removers.common.step_cache import cached_as
 from vremove_cli.settings import cache_folder
 from vremove_cli.weights.load import read_state
 from vremove_cli.weights.store import Checkpoint
@@ -42,7 +44,7 @@ def transformer_files(checkpoint: Checkpoint) -> tuple[Path, Path]:
 
 
 def load_transformer(
-    checkpoint: Checkpoint, loras: Sequence[tuple[str, float, bool]], dtype: "torch.dtype"
+    checkpoint: Checkpoint, loras: Sequence[tuple[str, float, bool]], runtime: placement.Runtime
 ) -> "WanTransformer3DModel":
     """Load a transformer and merge LoRA files into it, one after the other.
 
@@ -51,16 +53,18 @@ def load_transformer(
     Args:
         checkpoint: The model with a part `transformer`.
         loras: Path, strength, and whether the file's alpha scales it.
-        dtype: Type of most weights.
+        runtime: How it runs. All sums of merging are computed on its device.
 
     Raises:
         ModelError: The weights or a LoRA file do not fit.
     """
     config, file = transformer_files(checkpoint)
-    state = {k: v.to(dtype) for k, v in read_state(str(file)).items()}
+    device, dtype = runtime.device, runtime.dtype
+    home = device if runtime.mode.weights == "resident" else "cpu"
+    state = {k: v.to(home, dtype) for k, v in read_state(str(file)).items()}
     for path, strength, scaled in loras:
         parts = {k: v if v.ndim == 0 else v.to(dtype) for k, v in read_state(path).items()}
-        state = lora.merge_lora(state, parts, strength, path, scaled=scaled)
+        state = lora.merge_lora(state, parts, strength, path, scaled=scaled, device=device)
     return wan.load_transformer(json.loads(config.read_text(encoding="utf-8")), state, str(file), dtype)
 
 
@@ -68,9 +72,7 @@ def load_networks(
     checkpoint: Checkpoint,
     base: Checkpoint,
     loras: tuple[tuple[str, float, bool], ...],
-    device: str,
-    dtype: "torch.dtype",
-    mode: placement.MemoryMode,
+    runtime: placement.Runtime,
 ) -> tuple["WanTransformer3DModel", "AutoencoderKLWan"]:
     """Return a transformer and a VAE, ready to run; the pool keeps them for the next window.
 
@@ -78,31 +80,34 @@ def load_networks(
         checkpoint: The model with a part `transformer`.
         base: The model with a part `vae`.
         loras: LoRA files, as `load_transformer` takes them.
-        device: cuda, mps or cpu.
-        dtype: Type of most weights.
-        mode: How the transformer's weights are stored.
+        runtime: How they run.
 
     Raises:
         ModelError: The weights or a LoRA file do not fit.
     """
-    file = str(base.part("vae"))
+    file, device, dtype = str(base.part("vae")), runtime.device, runtime.vae_dtype
     vae = pool.get("vae", (file, dtype), lambda: wan.load_vae(read_state(file), file, dtype).to(device), device)
     transformer = pool.get(
         "remove",
-        (checkpoint.path, loras, dtype, mode),
-        lambda: placement.place(load_transformer(checkpoint, loras, dtype), device, mode),
+        (checkpoint.path, loras, runtime),
+        lambda: placement.place(load_transformer(checkpoint, loras, runtime), runtime),
         device,
     )
     return transformer, vae
 
 
-def load_clip(base: Checkpoint, dtype: "torch.dtype") -> "torch.nn.Module":
-    """Return the image encoder on the CPU; the pool keeps it for the next window."""
-    file = str(base.part("image_encoder"))
-    return pool.get("encode", (file, dtype), lambda: wan.load_clip(read_state(file), file, dtype), "cpu")
+def load_clip(base: Checkpoint, runtime: placement.Runtime) -> "torch.nn.Module":
+    """Return the image encoder on the device; the pool keeps it for the next window."""
+    file, device, dtype = str(base.part("image_encoder")), runtime.device, runtime.dtype
+    return pool.get("encode", (file, dtype), lambda: _placed_clip(file, dtype, device), device)
 
 
-def prompt_embeds(base: Checkpoint, prompt: str, device: str, dtype: "torch.dtype") -> "torch.Tensor":
+def _placed_clip(file: str, dtype: "torch.dtype", device: str) -> "torch.nn.Module":
+    clip: torch.nn.Module = wan.load_clip(read_state(file), file, dtype)
+    return clip.to(device)
+
+
+def prompt_embeds(base: Checkpoint, prompt: str, runtime: placement.Runtime) -> "torch.Tensor":
     """Return the text encoder's states of a prompt, (1, 512, D), zeros after its end.
 
     They are stored on disk, by the encoder's file and the prompt: the large encoder is loaded once on a machine.
@@ -110,22 +115,22 @@ def prompt_embeds(base: Checkpoint, prompt: str, device: str, dtype: "torch.dtyp
     Args:
         base: The model with the parts `text_encoder` and `tokenizer`.
         prompt: The text; may be empty.
-        device: cuda, mps or cpu.
-        dtype: Type of the encoder and of the states.
+        runtime: How the encoder runs, and the states' device and type.
 
     Raises:
         ModelError: The weights do not fit.
     """
     from safetensors.torch import load_file, save_file
 
-    file = base.part("text_encoder").resolve()
+    file, device, dtype = base.part("text_encoder").resolve(), runtime.device, runtime.dtype
     facts = file.stat()
     known = f"{file} {facts.st_size} {facts.st_mtime_ns} {dtype} {prompt}"
     stored = cache_folder() / "text" / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.safetensors"
     if stored.is_file():
         with suppress(Exception):  # a damaged file is replaced
             return wan.pad_text(load_file(stored)["states"].to(device, dtype))
-    states = _encode_prompt(base, str(file), prompt, device, dtype)
+    with clock.phase("text", device):
+        states = _encode_prompt(base, str(file), prompt, device, dtype)
     with suppress(OSError):  # a read-only cache only costs time
         stored.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replace_file(stored) as hidden:
@@ -157,7 +162,11 @@ def _encode_prompt(base: Checkpoint, file: str, prompt: str, device: str, dtype:
 
 
 def predictor(
-    transformer: "WanTransformer3DModel", condition: "torch.Tensor", text: "torch.Tensor", pictures: "torch.Tensor"
+    transformer: "WanTransformer3DModel",
+    condition: "torch.Tensor",
+    text: "torch.Tensor",
+    pictures: "torch.Tensor",
+    name: str = "text",
 ) -> "Predict":
     """Return a function from latents (1, 16, L, h, w) and a timestep (1,) to the velocity (1, 16, L, h, w).
 
@@ -166,6 +175,7 @@ def predictor(
         condition: Conditioning (1, 20, L, h, w), concatenated to the latents.
         text: Text states (1, 512, D).
         pictures: Image states: one context (1, 257, D) for the whole clip, or one for each latent frame (L, 257, D).
+        name: Name of the text: a cache of steps keeps the calls with one text apart from those with another.
     """
     import torch
 
@@ -176,12 +186,14 @@ def predictor(
 
     def predict(latents: "torch.Tensor", timestep: "torch.Tensor") -> "torch.Tensor":
         hidden_states = torch.cat([latents, condition.to(latents)], 1).to(transformer.dtype)
-        return transformer(
-            hidden_states=hidden_states,
-            timestep=timestep,
-            encoder_hidden_states=text,
-            encoder_hidden_states_image=pictures,
-            return_dict=False,
-        )[0]
+        with cached_as(transformer, name):
+            velocity: torch.Tensor = transformer(
+                hidden_states=hidden_states,
+                timestep=timestep,
+                encoder_hidden_states=text,
+                encoder_hidden_states_image=pictures,
+                return_dict=False,
+            )[0]
+        return velocity
 
     return predict

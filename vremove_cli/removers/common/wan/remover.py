@@ -5,21 +5,22 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
-
 from vremove_cli.geometry import Array
 from vremove_cli.networks import devices, wan
+from vremove_cli.networks.attention import fast_attention
+from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
 from vremove_cli.removers.common import placement, vae_tiling
 from vremove_cli.removers.common.difference_mask import difference_mask
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, initial_latents, latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.common.temporal_windows import crossfade, inject_keyframes, is_join
+from vremove_cli.removers.common.vram_estimate import MemoryMode
 
 if TYPE_CHECKING:
     import torch
 
-VAE_BYTES = 254_000_000  # weights of Wan's VAE in bfloat16
+HEAD_CHANNELS = 128  # of an attention head, in all transformers of this family
 
 
 class Denoiser(Protocol):
@@ -68,14 +69,8 @@ class WanRemover(ABC):
         """Return the number of frames that a clip is padded to."""
 
     @abstractmethod
-    def denoiser(self, device: str, dtype: "torch.dtype", mode: placement.MemoryMode) -> Denoiser:
-        """Load the networks.
-
-        Args:
-            device: "cuda", "mps" or "cpu".
-            dtype: dtype of the networks.
-            mode: Placement of the weights.
-        """
+    def denoiser(self, runtime: placement.Runtime) -> Denoiser:
+        """Load the networks."""
 
     def steps(self) -> int:
         """Return the number of denoising steps, by `--steps` or `--quality`."""
@@ -101,24 +96,30 @@ class WanRemover(ABC):
 
     def _generate(self, stage: Stage, shot: Shot, mask: Array, inputs: Mapping[Stage, Fill]) -> Array:
         """Return the frames of a stage, (T, h, w, 3) float32 in [0, 1]."""
+        device, _ = devices.choose_device(self.settings.device)
+        frames, mask = inject_keyframes(stage, shot.frames, mask, inputs)
+        height, width = frames.shape[1:3]
+        here = placement.mode_here(self.settings.memory, self.spec.demand(self.settings, (width, height)), device)
+        with fast_attention(device, HEAD_CHANNELS):
+            return placement.run_within_memory(lambda mode: self._frames(stage, shot, frames, mask, device, mode), here)
+
+    def _frames(self, stage: Stage, shot: Shot, frames: Array, mask: Array, device: str, mode: MemoryMode) -> Array:
+        """Return the frames of a stage, made in a memory mode."""
         import torch
 
-        device, _ = devices.choose_device(self.settings.device)
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        frames, mask = inject_keyframes(stage, shot.frames, mask, inputs)
+        runtime = placement.runtime_on(device, mode, deep=self.settings.deep, compiled=self.settings.compile)
         length, (height, width) = self.length(len(frames)), frames.shape[1:3]
         step = FRAMES_PER_LATENT * stage.step
         times = range(stage.start, stage.start + step * latents_of(length), step)
         noise = torch.from_numpy(initial_latents(self.settings.seed, times, (height // 8, width // 8)))
-        mode = placement.choose_mode(self.spec.network, (width, height), device)
-        denoise, total = self.denoiser(device, dtype, mode), self.steps()
+        denoise, total = self.denoiser(runtime), self.steps()
         latents = denoise(
             pad_mirrored(frames, length),
             pad_mirrored(mask, length),
             noise.transpose(1, 2).to(device),
             lambda n: shot.tick(n + 1, total),
         )
-        decode = vae_tiling.vae_runner(mode.tiled).decode
-        decoded = decode(partial(wan.decode, denoise.vae), latents.to(denoise.vae.dtype))
-        pictures = (decoded[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
-        return np.asarray(pictures[: len(frames)].cpu().numpy())
+        with clock.phase("decode", device):
+            run = partial(wan.decode, denoise.vae)
+            decoded = vae_tiling.vae_runner(mode.tile).decode(run, latents.to(denoise.vae.dtype))
+        return vae_tiling.as_frames(decoded)[: len(frames)]

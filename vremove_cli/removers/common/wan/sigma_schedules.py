@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vremove_cli.geometry import Array
+from vremove_cli.networks.phases import clock
 
 if TYPE_CHECKING:
     import torch
@@ -59,9 +60,11 @@ def euler_flow_match(
     import torch
 
     grid = torch.from_numpy(sigmas).float()
-    for n, (now, after) in enumerate(zip(grid, grid[1:], strict=False)):
-        velocity = predict(latents, (now * _TIMESTEPS)[None].to(latents.device))
-        latents = latents + (after - now).item() * velocity.float()
+    timesteps = (grid * _TIMESTEPS).to(latents.device)  # at once: each copy would wait for the step before
+    lengths = (grid[1:] - grid[:-1]).tolist()
+    for n, length in enumerate(lengths):
+        with clock.step(n, len(lengths), latents.device.type):
+            latents = latents + length * predict(latents, timesteps[n : n + 1]).float()
         tick(n, latents)
     return latents
 
@@ -85,9 +88,11 @@ def sample_with_scheduler(
     Returns:
         Latents of the same shape.
     """
-    scheduler.set_timesteps(sigmas=uniform_sigmas(steps), device=latents.device)
+    scheduler.set_timesteps(sigmas=uniform_sigmas(steps))  # on the CPU: its arithmetic waits for no device there
+    timesteps = scheduler.timesteps.to(latents.device)
     for n, timestep in enumerate(scheduler.timesteps):
-        velocity = predict(latents, timestep[None]).float()
-        latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+        with clock.step(n, len(timesteps), latents.device.type):
+            velocity = predict(latents, timesteps[n : n + 1]).float()
+            latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
         tick(n, latents)
     return latents

@@ -1,0 +1,54 @@
+"""Where a remover's networks will be while they run: decided once, in the plan, for all machines that work on it."""
+
+from vremove_cli.console import format_bytes
+from vremove_cli.errors import UsageError
+from vremove_cli.job.request import Request
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.networks import devices
+from vremove_cli.removers.base import Remover
+from vremove_cli.removers.common.placement import Demand, available_memory, choose_mode
+from vremove_cli.removers.common.vram_estimate import MemoryMode
+
+
+def is_deep(clip: ClipInfo) -> bool:
+    """Return whether a clip has more than 8 bits a component."""
+    return clip.layout.bits > 8
+
+
+def demand_of(remover: Remover, request: Request, clip: ClipInfo) -> Demand:
+    """Return what a job asks of a remover's networks, for the region that is largest: the whole frame.
+
+    Raises:
+        UsageError: The remover cannot work at the size that is asked for.
+    """
+    size = remover.size(*clip.shown_size) or clip.shown_size
+    return remover.spec.demand(request.settings({}, deep=is_deep(clip)), size)
+
+
+def memory_mode(remover: Remover, request: Request, clip: ClipInfo, notes: list[str]) -> MemoryMode:
+    """Return the memory mode of `--memory`, or the best that fits into this machine's GPU.
+
+    Args:
+        remover: The remover.
+        request: The request.
+        clip: The clip.
+        notes: Gets what the user should know.
+
+    Raises:
+        UsageError: The remover has no networks, and `--memory` is given.
+    """
+    name = remover.spec.name
+    if remover.spec.network is None:
+        if request.memory != "auto":
+            raise UsageError(f"{name} runs no networks on a GPU", "leave --memory out, or choose another --remover")
+        return MemoryMode()
+    device, _ = devices.choose_device(request.device)
+    demand = demand_of(remover, request, clip)
+    mode = choose_mode(demand, device, request.memory)
+    if device != "cpu":
+        need, free = demand.bytes_in(mode, device), max(0.0, available_memory(device))
+        text = f"{name} takes about {format_bytes(need)} of GPU memory of {format_bytes(int(free))} free ({mode})"
+        notes.append(text if need <= free else f"{text}: it may run out; give a smaller --size, or --device cpu")
+    if request.compile and mode.weights != "resident":
+        notes.append(f"--compile is left out: {mode}")
+    return mode
