@@ -34,6 +34,7 @@ def written(folder: Path, files: dict[str, bytes]) -> str:
 
 
 def detected(folder: str, device: str) -> list[Detection]:
+    pool.release("detect")
     try:
         return detect(load_detector(folder, device), PICTURE, "the red ball")
     finally:
@@ -41,6 +42,7 @@ def detected(folder: str, device: str) -> list[Detection]:
 
 
 def answered(folder: str, device: str) -> list[tuple[str, Box]]:
+    pool.release("reason")
     try:
         return ask_what_moves(load_vlm(folder, device), PICTURE, PICTURE[..., 0] > 250)
     finally:

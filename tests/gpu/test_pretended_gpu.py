@@ -133,6 +133,8 @@ def test_a_copy_blocks_unless_it_is_told_not_to(gpu: PretendedGpu) -> None:
         lambda: torch.where(there(3) > 1),
         lambda: torch.equal(there(3), there(3)),
         lambda: here(3)[torch.tensor(1, device="cuda")],
+        lambda: torch.tensor([there(3)[1], 2.0]),
+        lambda: torch.linalg.solve(there(1, 1) + 1, there(1)),
         lambda: torch.cuda.synchronize(0),
     ],
 )
@@ -172,6 +174,13 @@ def test_the_peak_does_not_count_what_was_freed_before(gpu: PretendedGpu) -> Non
     for _ in range(10):
         torch.zeros(1000, device="cuda").add_(1)
     assert gpu.peak == 4000
+
+
+def test_a_new_peak_is_measured_once_it_is_reset(gpu: PretendedGpu) -> None:
+    torch.zeros(1000, device="cuda").add_(1)
+    torch.cuda.reset_peak_memory_stats()
+    torch.zeros(10, device="cuda").add_(1)
+    assert torch.cuda.max_memory_allocated() == 40
 
 
 def test_freed_memory_stays_reserved_until_the_cache_is_emptied(gpu: PretendedGpu) -> None:

@@ -37,7 +37,7 @@ _REAL_GENERATOR = torch.Generator
 # The host waits for the result of these operations, because it needs a value or a shape that depends on values.
 _WAITS_FOR_VALUES = frozenset({
     "_local_scalar_dense", "_unique2", "allclose", "argwhere", "bincount", "equal", "is_nonzero", "item",
-    "masked_select", "nonzero", "nonzero_numpy", "one_hot", "unique_consecutive", "unique_dim",
+    "linalg_eigh", "linalg_inv", "linalg_lstsq", "linalg_solve", "linalg_svd", "masked_select", "nonzero", "nonzero_numpy", "one_hot", "unique_consecutive", "unique_dim",
     "unique_dim_consecutive",
 })  # fmt: skip
 # So it does for these overloads alone: `where` of a condition alone, and repetitions that a tensor states.
@@ -177,7 +177,7 @@ class PretendedGpu:
             return
         self._storages.add(tensor)
         # Freed storages are looked for only when the sum reaches a new maximum: that makes the maximum exact.
-        if self._storages.bytes_at_most() <= min(self.reserved, self.total):
+        if self._storages.bytes_at_most() <= min(self.reserved, self.peak, self.total):
             return
         allocated = self.allocated()
         if allocated > self.total:
@@ -423,7 +423,7 @@ def _tensor_patches(gpu: PretendedGpu) -> dict[str, Any]:
         "type_as": to,
         "numpy": numpy,
         "tolist": lambda tensor: _REAL_TOLIST(to(tensor, "cpu")),
-        "new_tensor": lambda tensor, data, **kwargs: _made_by(torch.tensor)(
+        "new_tensor": lambda tensor, data, **kwargs: _made_by(torch.tensor, gpu)(
             data, **{"device": device(tensor), "dtype": tensor.dtype, **kwargs}
         ),
         "pin_memory": lambda tensor, *_: gpu.pin(tensor),
@@ -432,11 +432,14 @@ def _tensor_patches(gpu: PretendedGpu) -> dict[str, Any]:
     }
 
 
-def _made_by(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+def _made_by(make: Callable[..., torch.Tensor], gpu: PretendedGpu) -> Callable[..., torch.Tensor]:
     """A function that makes a tensor of data as `make` does: on the CPU, and then on the device that is asked for."""
 
     @functools.wraps(make)
     def made(data: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        for scalar in _tensors_in(data if isinstance(data, list | tuple) else ()):
+            if gpu.holds(scalar):
+                gpu.record_sync("item")  # each scalar of a list is read on the host
         if device is None or torch.device(device).type not in ("cpu", "cuda"):
             return make(data, *args, **({} if device is None else {"device": device}), **kwargs)
         return make(data, *args, **kwargs).to(device)
@@ -562,7 +565,7 @@ def pretended_gpu(total_bytes: int = 80 * GIB, capability: tuple[int, int] = (9,
 
         replace(torch.Tensor, _tensor_patches(gpu))
         replace(torch.cuda, _cuda_patches(gpu))
-        replace(torch, {name: _made_by(getattr(torch, name)) for name in ("tensor", "as_tensor", "asarray")})
+        replace(torch, {name: _made_by(getattr(torch, name), gpu) for name in ("tensor", "as_tensor", "asarray")})
         replace(torch, {"Generator": _generator_type(gpu)})
         stack.enter_context(_DeviceMode(gpu))
         stack.callback(gpu.leave)
