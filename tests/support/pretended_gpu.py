@@ -34,11 +34,12 @@ _REAL_DEVICE: Callable[[torch.Tensor], torch.device] = torch._C.TensorBase.devic
 _REAL_TO, _REAL_NUMPY, _REAL_TOLIST = torch.Tensor.to, torch.Tensor.numpy, torch.Tensor.tolist
 _REAL_GENERATOR = torch.Generator
 
-# The host waits for the result of these operations, because it needs a value or a shape that depends on values.
+# The host waits for the result of these operations, because it needs a value, a shape that depends on
+# values, or the code of an error.
 _WAITS_FOR_VALUES = frozenset({
     "_local_scalar_dense", "_unique2", "allclose", "argwhere", "bincount", "equal", "is_nonzero", "item",
-    "linalg_eigh", "linalg_inv", "linalg_lstsq", "linalg_solve", "linalg_svd", "masked_select", "nonzero", "nonzero_numpy", "one_hot", "unique_consecutive", "unique_dim",
-    "unique_dim_consecutive",
+    "linalg_eigh", "linalg_inv", "linalg_lstsq", "linalg_solve", "linalg_svd", "masked_select", "nonzero",
+    "nonzero_numpy", "one_hot", "unique_consecutive", "unique_dim", "unique_dim_consecutive",
 })  # fmt: skip
 # So it does for these overloads alone: `where` of a condition alone, and repetitions that a tensor states.
 _WAITING_OVERLOADS = frozenset(
