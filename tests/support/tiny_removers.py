@@ -17,7 +17,8 @@ from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
-from vremove_cli.removers.common import placement, vae_tiling
+from vremove_cli.removers.common import placement
+from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.removers.common.wan import model as wan_model
 from vremove_cli.removers.undereraser import remover as undereraser
 from vremove_cli.removers.void import remover as void
@@ -94,12 +95,9 @@ def fast_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def choose_always(patch: pytest.MonkeyPatch, mode: Mode) -> None:
-    """Let every remover choose one memory mode. No other place of the tests knows how a mode is made and chosen."""
-    chosen = placement.MemoryMode(mode.weights, mode.is_tiled)  # type: ignore[arg-type]
-    patch.setattr(placement, "choose_mode", lambda *_: chosen)
-    patch.setattr(vae_tiling, "TILE", _TILE)
-    patch.setattr(vae_tiling, "SHARED", 1)
+def memory_mode(mode: Mode) -> MemoryMode:
+    """Return the product's memory mode. No other place of these tests knows how one is made."""
+    return MemoryMode(mode.weights, _TILE if mode.is_tiled else 0)  # type: ignore[arg-type]
 
 
 def tiny_checkpoints(folder: Path) -> dict[str, Checkpoint]:
@@ -127,8 +125,7 @@ def write_repos(folder: Path, repos: Mapping[str, Mapping[str, bytes]]) -> list[
 def run_on_cpu(case: Case, mode: Mode, models: Mapping[str, Checkpoint]) -> np.ndarray:
     """Return what a remover makes of the drawn frames in float32, its VAE in tiles if the mode says so."""
     with pytest.MonkeyPatch.context() as patch:
-        choose_always(patch, Mode("resident", mode.is_tiled))
-        return _run(patch, case, models, "cpu", FRAMES, STEPS)
+        return _run(patch, case, Mode("resident", mode.is_tiled), models, "cpu", FRAMES, STEPS)
 
 
 def run_on_gpu(
@@ -137,19 +134,20 @@ def run_on_gpu(
 ) -> GpuRun:  # fmt: skip
     """Run a remover over the drawn frames on a pretended GPU."""
     with pytest.MonkeyPatch.context() as patch, pretended_gpu(total_bytes) as gpu:
-        choose_always(patch, mode)
-        made = _run(patch, case, models, "cuda", frames, steps)
+        made = _run(patch, case, mode, models, "cuda", frames, steps)
         return GpuRun(made, gpu, gpu.allocated())
 
 
 def _run(
-    patch: pytest.MonkeyPatch, case: Case, models: Mapping[str, Checkpoint], device: str, frames: int,
+    patch: pytest.MonkeyPatch, case: Case, mode: Mode, models: Mapping[str, Checkpoint], device: str, frames: int,
     steps: int,
 ) -> np.ndarray:  # fmt: skip
     """Run a remover with an empty pool before and after, and without stored text states."""
     patch.setattr(undereraser, "WINDOW", max(_UNDERERASER_WINDOW, frames))
     patch.setattr(void, "WINDOW", _VOID_WINDOW)
-    remover = registry.make(case.remover, Settings(steps=steps, checkpoints=models, device=device, **case.settings))
+    patch.setattr(placement, "mode_here", lambda planned, *_: planned)  # it knows the memory of full-size networks
+    given: dict[str, Any] = {"steps": steps, "checkpoints": models, "device": device, **case.settings}
+    remover = registry.make(case.remover, Settings(memory=memory_mode(mode), **given))
     span = FrameRange(0, frames)
     (stage,) = remover.stages(ShotInfo((span,), (span,), *SIZE))
     pool.release_all()
