@@ -98,7 +98,7 @@ def main() -> int:
         return compare(asked.folder, full=asked.full, weights=asked.weights)
     asked.folder.mkdir(parents=True, exist_ok=True)
     python = asked.python or install(asked.folder / "venv")
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     tests = [str(HERE.parent / "tracking" / "test_sam2_package.py")]
     for command in ([python, "-m", "pytest", "-q", *tests], [python, __file__, *sys.argv[1:], "--inside"]):
         done = subprocess.run([str(c) for c in command], env=environment, cwd=HERE.parents[1])
@@ -182,6 +182,9 @@ def random_full(folder: Path) -> Path:
         for parameter in model.parameters():
             if parameter.dim() > 1:  # the usual start is so small that nothing depends on the input
                 parameter.normal_(0, parameter[0].numel() ** -0.5)
+        model.prompt_encoder.shared_embedding.positional_embedding.copy_(
+            model.shared_image_embedding.positional_embedding
+        )
         model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(6)  # the object is there
     model.save_pretrained(folder / "full")
     return folder / "full"

@@ -1,5 +1,6 @@
 """One tiny SAM 2.1 for both engines: the golden file's weights as files, and its clip followed by a tracker."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,7 @@ def write_fine_tune(folder: Path, name: str = "sam2_tiny") -> Path:
 
 def write_config(path: Path, model: dict[str, Any], *, training: bool = False) -> None:
     """Write a configuration with a table of the model."""
-    import yaml
-
-    path.write_text(yaml.safe_dump({"trainer": {"model": model}} if training else {"model": model}))
+    path.write_text(json.dumps({"trainer": {"model": model}} if training else {"model": model}))  # JSON is YAML, too
 
 
 def clicks_of(prompt: dict[str, Any]) -> ObjectPrompts:

@@ -204,6 +204,8 @@ def test_transformers_names_lead_back_to_the_original_ones() -> None:
     back = original_state({**renamed, "more": torch.zeros(1)}, weights)
     assert back.keys() == {*weights, "more"}
     assert all(torch.equal(back[name], tensor) for name, tensor in weights.items())
+    other = dict.fromkeys(["prompt_encoder.shared_embedding.positional_embedding"], torch.zeros(2, 16))
+    assert original_state({**renamed, **other}, weights).keys() == {*weights, *other}, "which the authors' code lacks"
     assert size_of(weights) == size_of(renamed) == (8, 5)
 
 

@@ -117,7 +117,8 @@ def original_state(state: "State", names: Iterable[str]) -> "dict[str, torch.Ten
     """
     left, out = dict(state), {}
     points, shared = left.pop(_POINTS, None), left.pop(_FREQUENCIES[0], None)
-    left.pop(_FREQUENCIES[1], None)
+    if shared is not None and shared.equal(left.get(_FREQUENCIES[1], shared)):
+        left.pop(_FREQUENCIES[1], None)  # the original network has one for both
     for name in names:
         if name == _ORIGINAL_FREQUENCIES:
             value = shared
