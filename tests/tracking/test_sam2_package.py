@@ -306,6 +306,18 @@ def test_an_odd_size_needs_its_configuration(tmp_path: Path) -> None:
 
 @with_package
 @pytest.mark.slow
+@pytest.mark.parametrize("version", ["sam2", "sam2.1"])
+def test_a_checkpoint_of_a_known_size_needs_none_of_either_version(tmp_path: Path, version: str) -> None:
+    import sam2
+
+    config = Path(sam2.__path__[0]) / "configs" / version / f"{version}_hiera_t.yaml"
+    made = sam2_package._make_predictor(sam2_package._model_table(config), config)
+    torch.save({"model": made.state_dict()}, tmp_path / "a.pt")
+    assert load_predictor(str(tmp_path / "a.pt"), "cpu").state_dict().keys() == made.state_dict().keys()
+
+
+@with_package
+@pytest.mark.slow
 def test_the_real_command_follows_with_it(vremove: Vremove, tmp_path: Path, fine_tune: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     done = vremove(
