@@ -37,6 +37,7 @@ class TrackingOptions(TypedDict, total=False):
     invert_mask: bool
     static: bool
     track_every: int | None
+    sam2_engine: Literal["transformers", "sam2"]
     threads: int | None
     cuts: str | tuple[int, ...]
     skip_errors: bool

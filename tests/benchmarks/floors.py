@@ -27,6 +27,7 @@ from vremove_cli.removers.common.initial_latents import latents_of, padded_lengt
 from vremove_cli.removers.common.vram_estimate import vram_bytes
 from vremove_cli.removers.void import remover as void
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows
+from vremove_cli.removers.void.model import TEXT_TOKENS
 
 RATE = 650.0  # TFLOP/s
 # Frames and (width, height) of the clip; 197 frames at 672x384 are the authors' longest for VOID.
@@ -63,7 +64,7 @@ def step_work(name: str, frames: int, size: tuple[int, int]) -> float:
         total = 0.0
         for start, stop in latent_windows(latents_of(padded_length(frames)), latents_of(WINDOW)):
             count = -(-(stop - start) // 2) * 2
-            given = (counted.empty(1, count, 48, height, width), counted.empty(1, counted.TEXT_TOKENS, 4096))
+            given = (counted.empty(1, count, 48, height, width), counted.empty(1, TEXT_TOKENS, 4096))
             rotation = (counted.empty(count // 2 * (height // 2) * (width // 2), 64, dtype=torch.float32),) * 2
             with metered(model) as meter:
                 model(*given, timestep=counted.empty(1, dtype=torch.int64), image_rotary_emb=rotation)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ import torch
 
 from support import counted_vram as counted
 from support.full_size import LARGE, ROSE, SMALL, VOID
-from vremove_cli.networks import devices, wan
+from vremove_cli.networks import cogvideox, devices, wan
 from vremove_cli.networks.attention import fast_attention
 from vremove_cli.removers.common import placement
-from vremove_cli.removers.common.placement import Runtime, runtime_on
-from vremove_cli.removers.common.vram_estimate import MemoryMode, vram_bytes
+from vremove_cli.removers.common.initial_latents import latents_of
+from vremove_cli.removers.common.placement import runtime_on
+from vremove_cli.removers.common.vae_tiling import vae_runner
+from vremove_cli.removers.common.vram_estimate import MemoryMode, Weights, vram_bytes
 
 TINY = {
     "minimax": {**SMALL, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "ffn_dim": 64},
@@ -95,11 +98,12 @@ def steps(name: str, args: argparse.Namespace, device: str, rate: float) -> None
     size = (64, 48) if args.tiny else SIZES[name]
     own = counted.transformer(name, config=TINY[name]) if args.tiny else counted.transformer(name)
     floor = counted.run_step(name, own, size).flops / rate
-    for weights in ("resident", "fp8", "offload"):
+    modes: tuple[Weights, ...] = ("resident", "fp8", "offload")
+    for weights in modes:
         for compiled in (False, True) if args.compile and weights == "resident" else (False,):
             fresh(device)
-            mode: MemoryMode = MemoryMode(weights)  # type: ignore[arg-type]
-            runtime: Runtime = replace(runtime_on(device, mode), compiled=compiled)
+            mode = MemoryMode(weights)
+            runtime = replace(runtime_on(device, mode), compiled=compiled)
             model = counted.transformer(name, config=TINY[name]) if args.tiny else counted.transformer(name)
             model = filled(model, "cpu" if weights == "offload" else device).to(runtime.dtype)
             step = step_of(name, placement.place(model, runtime), size, device)
@@ -109,7 +113,10 @@ def steps(name: str, args: argparse.Namespace, device: str, rate: float) -> None
                     took = seconds(step, device, 2)
                 how = f"{weights}{', compiled' if compiled else ''}, {kernels}"
                 ratio = f"{took / floor:.1f}"
-                print(f"| {name} | {how} | {took:.3f} s | {floor:.3f} s | {ratio} | {peak(device)} | {said:.2f} |", flush=True)
+                print(
+                    f"| {name} | {how} | {took:.3f} s | {floor:.3f} s | {ratio} | {peak(device)} | {said:.2f} |",
+                    flush=True,
+                )
             del model, step
 
 
@@ -120,12 +127,22 @@ def _kernels(name: str, device: str, weights: str) -> list[tuple[str, AbstractCo
     return [("torch's kernels", nullcontext()), *own] if weights == "resident" and device == "cuda" else own
 
 
-def coders(name: str, args: argparse.Namespace, device: str) -> None:
-    size = (64, 48) if args.tiny else SIZES[name]
+def coders(name: str, device: str) -> None:
+    """The VAE's own time and memory; it is the same for all removers on Wan."""
+    module = cogvideox if name == "void" else wan
+    width, height = SIZES[name]
+    dtype = devices.network_dtype(device)
     for tile in (0, 64):
         fresh(device)
-        model = filled(counted.vae(name, tiny=args.tiny), device).to(devices.network_dtype(device))
-        for what, run in counted.coder_runs(name, model, size, tile, device):
+        model = filled(counted.vae("void" if name == "void" else "wan"), device).to(dtype)
+        video = torch.randn(1, 3, counted.FRAMES, height, width, device=device, dtype=dtype)
+        latents = torch.randn(1, 16, latents_of(counted.FRAMES), height // 8, width // 8, device=device, dtype=dtype)
+        runner = vae_runner(tile)
+        runs: dict[str, Callable[[], object]] = {
+            "encode": partial(runner.encode, partial(module.encode, model), video),
+            "decode": partial(runner.decode, partial(module.decode, model), latents),
+        }
+        for what, run in runs.items():
             with torch.inference_mode():
                 took = seconds(run, device, 1)
             frames = f"{counted.FRAMES} frames, {f'tiles of {8 * tile}' if tile else 'whole'}"
@@ -148,7 +165,8 @@ def main() -> None:
     print("| remover | what | takes | floor | ratio | peak GB | computed GB, whole job |\n" + "|---" * 7 + "|")
     for name in args.removers.split(","):
         steps(name, args, device, rate)
-        coders(name, args, device)
+        if not args.tiny and name in ("rose", "void"):
+            coders(name, device)
 
 
 if __name__ == "__main__":

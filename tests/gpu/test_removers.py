@@ -15,6 +15,9 @@ from support.tiny_removers import CASES, FRAMES, MODES, OFFLOAD_TILED, RESIDENT,
 LIMIT, LIMIT_FP8 = 0.15, 0.35
 LIMIT_SECOND_PASS = 0.5  # which starts from noise that moves as the first pass's picture does: differences grow
 MANY_FRAMES = 4 * FRAMES - 3  # with the padding, twice as many latents or more
+LORA = "networks/lora.py"
+# Of a step, by remover: diffusers' UniPC solves a system of two equations and brings over six coefficients.
+SOLVER_SYNCS, SOLVER_COPIES = {"minimax": 1}, {"minimax": 6}
 PROMPTS = 2  # of a run, at most: their text states are copied to the host to be stored
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -87,7 +90,9 @@ def test_nothing_is_left_on_the_gpu_once_the_pool_released_all(runs: Runs, case:
 @each_case
 @each_mode
 def test_only_the_picture_and_text_states_are_copied_to_the_host(runs: Runs, case: Case, mode: Mode) -> None:
-    copies = added(runs.gpu(case, mode).gpu.to_host.counts, Counter())
+    """Where weights stay on the host, those that a LoRA changes are added up on the GPU once, and come back."""
+    found = added(runs.gpu(case, mode).gpu.to_host.counts, Counter())
+    copies = {line: count for line, count in found.items() if not line.startswith(LORA) or mode.weights == "resident"}
     assert sum(copies.values()) <= case.passes + PROMPTS, copies
 
 
@@ -102,14 +107,14 @@ def test_a_step_copies_nothing_to_the_host(runs: Runs, case: Case) -> None:
 def test_a_step_needs_no_value_from_the_gpu(runs: Runs, case: Case) -> None:
     more, fewer = runs.gpu(case, RESIDENT, steps=2 * STEPS).gpu, runs.gpu(case, RESIDENT).gpu
     extra = added(more.syncs, fewer.syncs)
-    assert not extra
+    assert sum(extra.values()) <= STEPS * SOLVER_SYNCS.get(case.remover, 0), extra
 
 
 @each_case
 def test_a_step_waits_for_no_copy_to_the_gpu(runs: Runs, case: Case) -> None:
     more, fewer = runs.gpu(case, RESIDENT, steps=2 * STEPS).gpu, runs.gpu(case, RESIDENT).gpu
     extra = added(more.to_gpu.blocking, fewer.to_gpu.blocking)
-    assert not extra
+    assert sum(extra.values()) <= STEPS * SOLVER_COPIES.get(case.remover, 0), extra
 
 
 @each_case

@@ -94,6 +94,7 @@ OTHER: dict[str, Callable[[dict[str, str]], Any]] = {
     "pix_fmt": lambda f: "yuv444p", "drop_streams": lambda f: True,
     "static": lambda f: True, "grow": lambda f: 3, "feather": lambda f: 4.0, "reference": lambda f: f["clean.png"],
     "track_every": lambda f: 1, "threads": lambda f: 3, "skip_errors": lambda f: True,
+    "sam2_engine": lambda f: "transformers",  # the other one is in tracking/test_sam2_package.py
 }  # fmt: skip
 NEEDS_H264 = ("crf", "preset", "bitrate")  # the clip's own encoder, ffv1, has no such option
 
@@ -128,7 +129,7 @@ def test_every_option_is_in_one_of_the_lists() -> None:
 def test_an_option_redoes_the_stages_that_list_it(files: dict[str, str], name: str) -> None:
     codec = {"codec": "h264"} if name in NEEDS_H264 else {}
     before, after = planned(files, **codec), planned(files, **codec, **{name: OTHER[name](files)})
-    assert before.request != after.request or name == "track_every"
+    assert before.request != after.request or name in ("track_every", "sam2_engine")
     assert [t.id for t in before.tasks] == [t.id for t in after.tasks]
     assert {t.kind for t in before.tasks} == {"track", "background", "plate", "fill"}
     assert changed_kinds(before, after) == dependent_kinds(before, name)
@@ -149,7 +150,7 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     }  # fmt: skip
     assert {name for name, kinds in found.items() if not kinds} == {
         "tracker", "device", "accept_license", "weights", "models", "codec", "crf", "preset", "pix_fmt", "drop_streams",
-        "bitrate", "encoder", "track_every", "threads",
+        "bitrate", "encoder", "track_every", "threads", "sam2_engine",
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from vremove_cli.errors import ExitCode, ModelError, UsageError, explain
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.output_paths import make_request
 from vremove_cli.job.request import Request
-from vremove_cli.networks import lora, minimax, wan, wan_keys
+from vremove_cli.networks import devices, lora, minimax, wan, wan_keys
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.common.placement import runtime_on
 from vremove_cli.removers.common.wan import conditioning, model
@@ -376,7 +376,7 @@ def test_a_dry_run_says_what_a_gpu_needs(vremove: Any, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", frames=5)
     said = vremove("erase", clip, "--box", "10,10,30,30", "--remover", "rose", "--dry-run")
     assert said.status == 0
-    assert "GPU memory, computed: 10" in said.stdout
+    assert "GPU memory, computed: 7.9 GB (--memory resident); 7.9 GB with all weights there" in said.stdout
     assert "downloads: rose (3.1 GB), wan-fun-1b (11.9 GB)" in said.stdout
 
 
@@ -388,8 +388,8 @@ def test_half_the_digits_give_nearly_the_same(
     """In bfloat16, which is what runs on a GPU."""
     (small,) = folders(minimax_repos(), tmp_path)
     monkeypatch.setitem(places, "minimax-remover", small)
-    exact, own = make(kind), kind.denoiser
-    monkeypatch.setattr(kind, "denoiser", lambda self, device, _, mode: own(self, device, torch.bfloat16, mode))
+    exact = make(kind)
+    monkeypatch.setattr(devices, "network_dtype", lambda _: torch.bfloat16)
     near = make(kind)
     assert 0 < np.abs(near - exact).mean() < 0.2 * exact.std()
 

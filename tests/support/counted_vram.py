@@ -1,5 +1,6 @@
 """Counting the GPU memory of full-size removers on the meta device: weights, and what each phase makes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -37,9 +38,9 @@ def bytes_of(module: torch.nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
 
 
-def transformer(name: str, layers: int | None = None) -> Any:
-    """A remover's transformer at full width, in the types that it is loaded in."""
-    config = {"minimax": SMALL, "rose": ROSE, "undereraser": LARGE, "void": VOID}[name]
+def transformer(name: str, layers: int | None = None, config: dict[str, Any] | None = None) -> Any:
+    """A remover's transformer in the types that it is loaded in: at full size, or of another configuration."""
+    config = config or {"minimax": SMALL, "rose": ROSE, "undereraser": LARGE, "void": VOID}[name]
     make = {"minimax": minimax.make_transformer, "void": make_transformer}.get(name, wan.make_transformer)
     model: Any = make({**config, **({"num_layers": layers} if layers else {})})
     exact = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
@@ -127,25 +128,40 @@ def stepping(name: str, size: tuple[int, int], fp8: bool, batch: int = 1) -> int
 
 def run_step(name: str, model: Any, size: tuple[int, int], batch: int = 1) -> Meter:
     """Run a step of a transformer on the meta device."""
-    width, height = size[0] // 8, size[1] // 8
+    run = step_on(name, model, size, empty, batch)
+    with metered(model) as meter:
+        run()
+    return meter
+
+
+def step_on(
+    name: str, model: Any, size: tuple[int, int], make: Callable[..., torch.Tensor], batch: int = 1
+) -> Callable[[], object]:
+    """Return what runs one step of a transformer.
+
+    Args:
+        name: The remover.
+        model: Its transformer.
+        size: (width, height) of the frames in pixels.
+        make: Makes an input of a shape, in bfloat16 or in a `dtype`.
+        batch: Inputs that run together.
+    """
+    width, height, config = size[0] // 8, size[1] // 8, model.config
     if name == "void":
         count = latents_of(WINDOW)
-        rotation = (empty(count // 2 * (height // 2) * (width // 2), 64, dtype=torch.float32),) * 2
-        given = (empty(batch, count, 48, height, width), empty(batch, TEXT_TOKENS, 4096))
-        with metered(model, *given) as meter:
-            model(*given, timestep=empty(batch, dtype=torch.int64), image_rotary_emb=rotation, return_dict=False)
-        return meter
+        rotation = cogvideox.rotary(config, count, height, width, next(model.parameters()).device)
+        given = (make(batch, count, 48, height, width), make(batch, TEXT_TOKENS, config.text_embed_dim))
+        time = make(batch, dtype=torch.int64)
+        return partial(model, *given, timestep=time, image_rotary_emb=rotation, return_dict=False)
     count = latents_of(81)
-    latents, now = empty(1, 16, count, height, width, dtype=torch.float32), empty(1, dtype=torch.float32)
+    latents, now = make(1, 16, count, height, width, dtype=torch.float32), make(1, dtype=torch.float32)
     if name == "minimax":
-        with metered(model, latents) as meter:
-            minimax.predict(model, torch.cat([latents, empty(1, 32, count, height, width)], 1), now)
-        return meter
-    pictures = empty(count if name == "undereraser" else 1, wan.IMAGE_TOKENS, 1280)
-    predict = predictor(model, empty(1, 20, count, height, width), empty(1, wan.TEXT_TOKENS, 4096), pictures)
-    with metered(model, latents) as meter:
-        predict(latents, now)
-    return meter
+        beside = make(1, 32, count, height, width)
+        return lambda: minimax.predict(model, torch.cat([latents, beside], 1), now)
+    pictures = make(count if name == "undereraser" else 1, wan.IMAGE_TOKENS, config.image_dim)
+    text = make(1, wan.TEXT_TOKENS, config.text_dim)
+    predict = predictor(model, make(1, 20, count, height, width), text, pictures)
+    return lambda: predict(latents, now)
 
 
 def counted(name: str, mode: MemoryMode, size: tuple[int, int], batch: int = 1) -> int:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from transformers import EdgeTamVideoConfig, EdgeTamVisionConfig
 
 from support.disc import iou
+from support.sam2_engines import clicks_of
 from support.twins import edgetam_model, golden, golden_frames, sam2_model
 from vremove_cli.errors import ModelError
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame, TrackerState
@@ -28,15 +29,6 @@ def model() -> Any:
 
 def sight(t: int) -> TrackerFrame:
     return TrackerFrame(t, FRAMES[t], (128, 128), (32, 32))
-
-
-def clicks_of(prompt: dict[str, Any]) -> ObjectPrompts:
-    points = list(zip(prompt["points"], prompt["labels"], strict=True))
-    return ObjectPrompts(
-        tuple((p[0], p[1]) for p, k in points if k == 1),
-        tuple((p[0], p[1]) for p, k in points if k == 0),
-        (tuple(prompt["box"]),) if prompt["box"] else (),
-    )
 
 
 def follow(

@@ -10,7 +10,10 @@ from vremove_cli.job.request import Request
 from vremove_cli.options import options_of
 
 # Options of `mask` that decide on tracking and are passed on; the clicks themselves go to prompts.json.
-_PASSED_ON = ("tracker", "device", "accept_license", "weights", "models", "track_every", "static", "threads", "cuts")
+_PASSED_ON = (
+    "tracker", "device", "accept_license", "weights", "models", "track_every", "sam2_engine", "static", "threads",
+    "cuts",
+)  # fmt: skip
 _CLICKS = ("point", "not_point", "box", "key_mask", "prompts")
 
 

@@ -1,6 +1,5 @@
 """Where a remover's networks will be while they run: decided once, in the plan, for all machines that work on it."""
 
-from vremove_cli.console import format_bytes
 from vremove_cli.errors import UsageError
 from vremove_cli.job.request import Request
 from vremove_cli.media.clip import ClipInfo
@@ -47,7 +46,7 @@ def memory_mode(remover: Remover, request: Request, clip: ClipInfo, notes: list[
     mode = choose_mode(demand, device, request.memory)
     if device != "cpu":
         need, free = demand.bytes_in(mode, device), max(0.0, available_memory(device))
-        text = f"{name} takes about {format_bytes(need)} of GPU memory of {format_bytes(int(free))} free ({mode})"
+        text = f"{name} takes about {need / 1e9:.1f} GB of GPU memory, of {free / 1e9:.1f} GB free ({mode})"
         notes.append(text if need <= free else f"{text}: it may run out; give a smaller --size, or --device cpu")
     if request.compile and mode.weights != "resident":
         notes.append(f"--compile is left out: {mode}")

@@ -18,6 +18,7 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec
 from vremove_cli.media.streams import StreamPlan
+from vremove_cli.networks.sam2_package import config_beside
 from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.tracking.base import ObjectPrompts
 from vremove_cli.tracking.registry import TrackerChoice
@@ -183,12 +184,15 @@ def same_job(old: Plan, new: Request) -> bool:
 def digests_of_weights(request: Request) -> dict[str, str]:
     """Return digests of the user's own weights by model name, and of LoRA files by path.
 
-    All bytes are read, because training may change a few tensors only.
+    All bytes are read, because training may change a few tensors only. A configuration beside a checkpoint counts where
+    it is used.
     """
     out = {}
     for name, place in {**request.own_weights, **{path: path for path, _ in request.own_loras}}.items():
         path = Path(place)
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        if request.sam2_engine == "sam2" and path.is_file() and (config := config_beside(path)) is not None:
+            files.append(config)
         out[name] = " ".join(sha256_of(p) for p in files)
     return out
 

@@ -235,13 +235,13 @@ def _end(text: str, clip: ClipInfo) -> int:
 def same_tracker(plan: Plan, request: Request) -> bool:
     """Return whether the tracker would be the same if it were chosen now: its weights may have come or gone."""
     now = tracker_for(request, [], None)
-    return (now.name, now.every, now.checkpoint) == (plan.tracker.name, plan.tracker.every, plan.tracker.checkpoint)
+    return replace(now, why="") == replace(plan.tracker, why="")
 
 
 def tracker_for(request: Request, notes: list[str], emit: Emit | None) -> TrackerChoice:
     """Return the tracker; its weights are fetched only with `emit`."""
     if request.mask_file and not (request.affected_point or request.affected_box or request.affected_by):
-        return TrackerChoice("file", "a mask was given")
+        return trackers.with_engine(TrackerChoice("file", "a mask was given"), request.sam2_engine)
     models = catalogue(request.models)
     for name in request.own_weights:
         find(name, models)
@@ -254,6 +254,7 @@ def tracker_for(request: Request, notes: list[str], emit: Emit | None) -> Tracke
         request.accept_license,
         fetch_progress(emit) if emit else None,
     )
+    choice = trackers.with_engine(choice, request.sam2_engine)
     notes.append(f"tracker: {choice.name} ({choice.why})")
     return choice
 
@@ -287,4 +288,4 @@ def _model_facts(checkpoints: Iterable[Checkpoint | None], weights: dict[str, st
 def _tracker_facts(tracker: TrackerChoice, weights: dict[str, str], span: FrameRange) -> list[Any]:
     """Return what masks depend on besides the prompts."""
     few = min(trackers.FEW, trackers.frames_seen(tracker, span.length)) if tracker.checkpoint else 0
-    return [tracker.name, tracker.every, few, *_model_facts([tracker.checkpoint], weights)]
+    return [tracker.name, tracker.engine, tracker.every, few, *_model_facts([tracker.checkpoint], weights)]

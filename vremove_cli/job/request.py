@@ -225,6 +225,9 @@ class Request:
     track_every: int | None = option(
         None, "Keyframe distance of network trackers.", metavar="N", minimum=1, maximum=60, tracking=True
     )
+    sam2_engine: Literal["transformers", "sam2"] = option(
+        "transformers", "Whose code runs SAM 2.", panel=Panel.NETWORKS, tracking=True
+    )
     threads: int | None = option(
         None, "Threads to use, if not all cores.", metavar="N", minimum=1, maximum=1024, tracking=True, everywhere=True
     )
@@ -251,6 +254,10 @@ class Request:
             raise UsageError(
                 f"--effects {Path(self.effects_file).name} is unknown", "choose auto, off, or a mask's path"
             )
+        if self.sam2_engine == "sam2":
+            from vremove_cli.networks.sam2_package import check_installed
+
+            check_installed()
         if self.crf is not None and self.bitrate:
             raise UsageError("--crf and --bitrate were given", "give a quality, or a size")
         self.own_weights, self.own_loras, self.work_size, self.encoder_options  # noqa: B018  each raises for what is wrong

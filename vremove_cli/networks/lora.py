@@ -30,7 +30,7 @@ def merge_lora(
     path: str,
     *,
     scaled: bool = True,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> "dict[str, torch.Tensor]":
     """Add a file's changes to a transformer's tensors in place: there may be no room for two transformers.
 
@@ -42,7 +42,7 @@ def merge_lora(
         strength: Factor of all changes.
         path: File to name in an error.
         scaled: Whether a pair's alpha / rank scales it.
-        device: Where the sums are computed; each then goes back to where its weight was.
+        device: Where the sums are computed; each then goes back to where its weight was. None: where that is.
 
     Returns:
         `state`.
@@ -66,9 +66,10 @@ def merge_lora(
             "check that they were made for it",
         )
     for key, own, kind in work:
-        is_pair, home, weight = _is_pair(own, kind), state[key].device, state[key].to(device)
+        is_pair, home = _is_pair(own, kind), state[key].device
+        weight = state[key].to(device or home)
         factor = strength * (_scale(own) if is_pair and scaled else 1.0)
-        moved = {name: own[name].to(device) for name in (("up", "down") if is_pair else (kind,))}
+        moved = {name: own[name].to(device or home) for name in (("up", "down") if is_pair else (kind,))}
         change = moved["up"].flatten(1) @ moved["down"].flatten(1) if is_pair else moved[kind]
         state[key] = (weight + factor * change.to(weight.dtype).reshape(weight.shape)).to(home)
     return state

@@ -5,7 +5,7 @@ has a converter too, as a script outside of the package.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import ModelError
@@ -74,6 +74,15 @@ _MLPS = (
     (r"(\.blocks\.\d+\.mlp|\.transformer\.layers\.\d+\.mlp)\.layers\.", 1),
 )
 
+# Tensors that transformers keeps twice, or joined.
+_ORIGINAL_FREQUENCIES = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+_FREQUENCIES = (
+    "shared_image_embedding.positional_embedding",
+    "prompt_encoder.shared_embedding.positional_embedding",
+)
+_ORIGINAL_POINTS = "sam_prompt_encoder.point_embeddings."
+_POINTS = "prompt_encoder.point_embed.weight"
+
 
 def is_original(state: "State") -> bool:
     """Return whether a checkpoint has the original names."""
@@ -87,16 +96,47 @@ def sam2_state(state: "State") -> "dict[str, torch.Tensor]":
     out: dict[str, torch.Tensor] = {}
     points = []
     for key, value in state.items():
-        if key == "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix":
-            out["shared_image_embedding.positional_embedding"] = value
-            out["prompt_encoder.shared_embedding.positional_embedding"] = value
-        elif key.startswith("sam_prompt_encoder.point_embeddings."):
+        if key == _ORIGINAL_FREQUENCIES:
+            out.update(dict.fromkeys(_FREQUENCIES, value))
+        elif key.startswith(_ORIGINAL_POINTS):
             points.append((int(key.split(".")[2]), value))
         else:
             out[_rename(key)] = value
     if points:
-        out["prompt_encoder.point_embed.weight"] = torch.cat([v for _, v in sorted(points, key=lambda p: p[0])])
+        out[_POINTS] = torch.cat([v for _, v in sorted(points, key=lambda p: p[0])])
     return out
+
+
+def original_state(state: "State", names: Iterable[str]) -> "dict[str, torch.Tensor]":
+    """Return tensors under their original names: the way back from `sam2_state`.
+
+    Args:
+        state: Tensors under transformers' names.
+        names: The original names that are wanted. Those that `state` has nothing for are left out, and what `state` has
+            besides stays under its own name: strict loading then tells both.
+    """
+    left, out = dict(state), {}
+    points, shared = left.pop(_POINTS, None), left.pop(_FREQUENCIES[0], None)
+    if shared is not None and shared.equal(left.get(_FREQUENCIES[1], shared)):
+        left.pop(_FREQUENCIES[1], None)  # the original network has one for both
+    for name in names:
+        if name == _ORIGINAL_FREQUENCIES:
+            value = shared
+        elif name.startswith(_ORIGINAL_POINTS):
+            value = None if points is None else points[int(name.split(".")[2])][None]
+        else:
+            value = left.pop(_rename(name), None)
+        if value is not None:
+            out[name] = value
+    return {**left, **out}
+
+
+def size_of(state: "State") -> tuple[int, int]:
+    """Return width and number of blocks of the image encoder of a checkpoint, under either names; 0 if it has none."""
+    trunk = r"(?:image_encoder\.trunk|vision_encoder\.backbone)\."
+    first = next((v for k, v in state.items() if re.match(trunk + r"patch_embed\.proj(ection)?\.weight$", k)), None)
+    blocks = len({m[1] for k in state if (m := re.match(trunk + r"blocks\.(\d+)\.", k))})
+    return 0 if first is None else int(first.shape[0]), blocks
 
 
 def make_config(state: "State") -> "Sam2VideoConfig":
@@ -107,14 +147,9 @@ def make_config(state: "State") -> "Sam2VideoConfig":
     """
     from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VisionConfig
 
-    first = state.get("image_encoder.trunk.patch_embed.proj.weight")
-    width = 0 if first is None else int(first.shape[0])
-    blocks = len({m[1] for k in state if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", k))})
+    width, blocks = size_of(state)
     if (width, blocks) not in _SIZES:
-        raise ModelError(
-            f"the checkpoint is no SAM 2.1 of a known size (width {width}, {blocks} blocks)",
-            "give one made from sam2.1_hiera_tiny, small, base_plus or large",
-        )
+        raise unknown_size(state)
     widths = [width << k for k in range(4)]
     size = _SIZES[width, blocks]
     heads = [size.get("num_attention_heads", 1) << k for k in range(4)]
@@ -122,6 +157,15 @@ def make_config(state: "State") -> "Sam2VideoConfig":
         hidden_size=width, embed_dim_per_stage=widths, num_attention_heads_per_stage=heads, **size
     )
     return Sam2VideoConfig(vision_config=Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=widths[::-1]))
+
+
+def unknown_size(state: "State") -> ModelError:
+    """Return the error for a checkpoint of a size that SAM 2.1 does not have."""
+    width, blocks = size_of(state)
+    return ModelError(
+        f"the checkpoint is no SAM 2.1 of a known size (width {width}, {blocks} blocks)",
+        "give one made from sam2.1_hiera_tiny, small, base_plus or large",
+    )
 
 
 def _rename(key: str) -> str:

@@ -4,7 +4,7 @@ Other packages provide trackers by entry points in the group `vremove.trackers`;
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vremove_cli import plugins
 from vremove_cli.errors import UsageError
@@ -30,12 +30,14 @@ class TrackerChoice:
         why: Reason of the choice, for the user.
         every: Frames between keyframes; 1 for every frame.
         checkpoint: The model that it runs; None for flow.
+        engine: Whose code runs a SAM 2: transformers, or sam2 for the authors' package.
     """
 
     name: str
     why: str
     every: int = 1
     checkpoint: Checkpoint | None = None
+    engine: str = "transformers"
 
 
 def choose_tracker(
@@ -109,10 +111,38 @@ def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
         made: Tracker = plugins.load(plugins.TRACKERS, choice.name)(where, frames)
         plugins.check_members(plugins.TRACKERS, choice.name, made, MEMBERS)
         return made
+    seen = frames_seen(choice, frames)
+    if choice.engine == "sam2":
+        from vremove_cli.tracking import sam2_package
+
+        loaded = sam2_package.load_network(choice.checkpoint.path, where)
+        return sam2_package.Sam2PackageTracker(loaded, seen, choice.every)
     from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
 
     network = load_network(choice.checkpoint.model.architecture, choice.checkpoint.path, where)
-    return Sam2Tracker(network, frames_seen(choice, frames), choice.every)
+    return Sam2Tracker(network, seen, choice.every)
+
+
+def with_engine(choice: TrackerChoice, engine: str) -> TrackerChoice:
+    """Return a choice with the engine that runs it.
+
+    Args:
+        choice: The chosen tracker.
+        engine: transformers or sam2.
+
+    Raises:
+        UsageError: The engine is sam2, and the tracker is no SAM 2.
+    """
+    if engine == "transformers":
+        return choice
+    if choice.name == "file":
+        raise UsageError(f"--sam2-engine {engine} tracks, and a mask was given", "use one or the other")
+    if choice.checkpoint is None or choice.checkpoint.model.architecture != "sam2":
+        raise UsageError(
+            f"--sam2-engine {engine} runs no tracker but SAM 2, and this one is {choice.name} ({choice.why})",
+            "add --tracker sam2, or leave --sam2-engine out",
+        )
+    return replace(choice, why=f"{choice.why}; by the {engine} package", engine=engine)
 
 
 def _provided(name: str, every: int | None, device: str) -> TrackerChoice:

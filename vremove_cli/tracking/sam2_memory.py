@@ -5,7 +5,7 @@ The bank is a value: it can be stored, and it holds no more than the network att
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,8 +31,25 @@ class Memory:
     outputs: "dict[str, torch.Tensor]"
 
 
+@dataclass(frozen=True)
+class MemoryReach:
+    """How far back a network attends, and where it runs.
+
+    Attributes:
+        device: Device of the network.
+        dtype: Type that stored tensors come back in.
+        features: Frames, the current one included, whose memory features it attends to.
+        pointers: Frames, the current one included, whose object pointers it attends to.
+    """
+
+    device: "torch.device"
+    dtype: "torch.dtype"
+    features: int
+    pointers: int
+
+
 class MemoryBank(TrackerState):
-    """State of `Sam2Tracker`: memories as tensors on the network's device.
+    """State of a `MemoryTracker`: memories as tensors on the network's device.
 
     Attributes:
         memories: Memories in the order of travel, oldest first.
@@ -57,12 +74,12 @@ class MemoryBank(TrackerState):
         return out
 
     @classmethod
-    def from_state(cls, state: TrackerState, model: Any) -> "MemoryBank":
+    def from_state(cls, state: TrackerState, reach: MemoryReach) -> "MemoryBank":
         """Return a live or stored state as a bank.
 
         Args:
-            state: State of `Sam2Tracker`.
-            model: The network; stored tensors go to its device.
+            state: State of a `MemoryTracker`.
+            reach: Of the network; stored tensors go to its device.
         """
         if isinstance(state, MemoryBank):
             return state
@@ -73,7 +90,7 @@ class MemoryBank(TrackerState):
             k = len(memories)
             names = [str(n) for n in arrays[f"{k}.names"]]
             stored = {n: arrays[f"{k}.{n}"] if f"{k}.{n}" in arrays else arrays[f"0.{n}"] for n in names}
-            outputs = {n: _to_tensor(a, model, keep_dtype=n == "maskmem_features") for n, a in stored.items()}
+            outputs = {n: _to_tensor(a, reach, keep_dtype=n == "maskmem_features") for n, a in stored.items()}
             memories.append(Memory(int(entry[0]), bool(entry[1]), outputs))
         return cls(tuple(memories), index, lost=bool(lost))
 
@@ -87,25 +104,25 @@ class MemoryBank(TrackerState):
         memories = tuple(m for m in self.memories if m.prompted or m.index in behind)
         return MemoryBank(memories, self.index, lost=self.lost)
 
-    def remember(self, memory: Memory, model: Any, *, lost: bool) -> "MemoryBank":
+    def remember(self, memory: Memory, reach: MemoryReach, *, lost: bool) -> "MemoryBank":
         """Return the bank with one more memory, without those that the network no longer attends to.
 
         Args:
             memory: Memory of the next frame; it replaces an earlier one of the same frame.
-            model: The network.
+            reach: Of the network.
             lost: Whether the object is lost on that frame.
         """
         others = [m for m in self.memories if m.index != memory.index]
-        return MemoryBank(tuple(_prune([*others, memory], model)), memory.index, lost=lost)
+        return MemoryBank(tuple(_prune([*others, memory], reach)), memory.index, lost=lost)
 
 
-def _prune(memories: list[Memory], model: Any) -> Iterable[Memory]:
+def _prune(memories: list[Memory], reach: MemoryReach) -> Iterable[Memory]:
     """Yield what the network attends to on the next frame: prompted frames, recent ones, and pointers of older ones."""
     for k, memory in enumerate(memories):
         age = len(memories) - k
-        if memory.prompted or age < model.num_maskmem:
+        if memory.prompted or age < reach.features:
             yield memory
-        elif age < model.config.max_object_pointers_in_encoder:
+        elif age < reach.pointers:
             yield Memory(memory.index, False, {"object_pointer": memory.outputs["object_pointer"]})
 
 
@@ -118,14 +135,14 @@ def _to_array(tensor: "torch.Tensor") -> Array:
     return np.asarray(tensor.cpu().numpy())
 
 
-def _to_tensor(array: Array, model: Any, *, keep_dtype: bool) -> "torch.Tensor":
-    """Return a stored tensor on the model's device, in the model's dtype unless its own is to be kept.
+def _to_tensor(array: Array, reach: MemoryReach, *, keep_dtype: bool) -> "torch.Tensor":
+    """Return a stored tensor on the network's device, in the network's dtype unless its own is to be kept.
 
-    Memory features are bfloat16 in every model.
+    Memory features are bfloat16 in every network.
     """
     import torch
 
     tensor = torch.from_numpy(array)
     if tensor.dtype == torch.int16:
         tensor = tensor.view(torch.bfloat16)
-    return tensor.to(model.device, dtype=None if keep_dtype else model.dtype)
+    return tensor.to(reach.device, dtype=None if keep_dtype else reach.dtype)

@@ -81,10 +81,10 @@ class Demand:
     deep: bool = False
 
     def bytes_in(self, mode: MemoryMode, device: str) -> int:
-        """Return the bytes of a device's memory that a mode takes."""
+        """Return the bytes of a device's memory that a mode takes; for a CPU, what it would take of a GPU."""
         if self.network is None:
             return 0
-        float32 = devices.network_dtype(device).itemsize > 2
+        float32 = device != "cpu" and devices.network_dtype(device).itemsize > 2
         return vram_bytes(self.network, mode, self.size, batch=self.batch, float32=float32, float32_vae=self.deep)
 
 
