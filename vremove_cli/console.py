@@ -65,6 +65,7 @@ class Console:
         self._shown: dict[tuple[str, str], float] = {}
         self._lock = threading.RLock()
         self._awake = False
+        self._answers: dict[str, bool] = {}
         self.use_progress(progress)
 
     def use_progress(self, mode: str) -> None:
@@ -179,6 +180,25 @@ class Console:
     def _write_log(self, text: str) -> None:
         if self._log is not None:
             self._log.write(text)
+
+    @property
+    def asker(self) -> "Callable[[object], bool] | None":
+        """What asks the person at the terminal; None where there is none, or everything is meant for a machine."""
+        return self._ask if self._live and sys.stdin.isatty() else None
+
+    def _ask(self, question: object) -> bool:
+        """Ask a question that is answered by yes or no; the answer counts for all clips of the command."""
+        import typer
+
+        text = str(question)
+        with self._lock:
+            if text not in self._answers:
+                if self._bars is not None:
+                    self._bars.stop()
+                self._answers[text] = typer.confirm(text, default=True, err=True)
+                if self._bars is not None:
+                    self._bars.start()
+            return self._answers[text]
 
     @contextmanager
     def watching(self, source: str = "", *, elsewhere: bool = False) -> Iterator[Callable[["Event | Line"], None]]:
@@ -362,10 +382,12 @@ def summary_text(summary: "Summary") -> str:
         f"of the erased pixels {summary.recovered:.1%} were recovered from other frames, {summary.doubtful:.1%} are "
         f"doubtful, {summary.unseen:.1%} no frame shows",
         f"{summary.seconds:.1f} s{reused}",
+        *(f"better: {way}" for way in summary.better),
     ]
     return "\n".join(lines)
 
 
 def mask_text(summary: "Summary") -> str:
     """Return the line at the end of a run that made masks."""
-    return f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.seconds:.1f} s"
+    better = "".join(f"\nbetter: {way}" for way in summary.better)
+    return f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.seconds:.1f} s{better}"

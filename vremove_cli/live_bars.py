@@ -72,6 +72,10 @@ class LiveBars:
         """Print a line above the bars."""
         self._bars.console.print(text, markup=False, highlight=False)
 
+    def start(self) -> None:
+        """Show the bars again after a stop."""
+        self._bars.start()
+
     def stop(self) -> None:
         """Leave the bars as they are."""
         self._bars.stop()

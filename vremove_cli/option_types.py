@@ -30,6 +30,8 @@ class TrackingOptions(TypedDict, total=False):
     tracker: str
     device: Literal["auto", "cuda", "xpu", "mps", "cpu"]
     accept_license: str | Sequence[str]
+    download: Literal["ask", "auto", "never"]
+    frozen: bool
     weights: str | Sequence[str]
     models: File | None
     pick: int | Sequence[int]

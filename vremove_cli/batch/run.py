@@ -35,14 +35,14 @@ class Outcome:
     words: str = ""
 
 
-def run_job(job: Job, emit: Callable[[Any], None]) -> Any:
-    """Erase from one clip; returns the summary."""
+def run_job(job: Job, emit: Callable[[Any], None], ask: Callable[[Any], bool] | None = None) -> Any:
+    """Erase from one clip; returns the summary. `ask` asks the user whether to fetch a model."""
     from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import run_erase
 
     files = asdict(FileOptions(**values_from(FileOptions, job.files)))
     exports = Exports(**values_from(Exports, job.exports))
-    return run_erase(job.input, job.output, exports=exports, on_event=emit, **files, **job.options)
+    return run_erase(job.input, job.output, exports=exports, on_event=emit, ask=ask, **files, **job.options)
 
 
 def run_all(

@@ -70,7 +70,7 @@ def _one(console: Console, job: "Job", given: Given, *, dry_run: bool) -> None:
     from vremove_cli.batch.run import run_job
 
     with console.watching(job.input) as event:
-        summary = run_job(job, event)
+        summary = run_job(job, event, console.asker)
     console.done(summary)
     refuse_doubtful(given, summary)
 
@@ -90,7 +90,7 @@ def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptio
             _rehearse(console, job)
             return ""
         with console.watching(job.name, elsewhere=at_once > 1) as event:
-            summary = run_job(job, event) if at_once == 1 else run_elsewhere(job, at_once, event)
+            summary = run_job(job, event, console.asker) if at_once == 1 else run_elsewhere(job, at_once, event)
         summaries[job.name] = summary
         console.done(summary, name=job.name if at_once > 1 else "")
         try:

@@ -43,6 +43,7 @@ def mask(
                 grid=grid,
                 exports=given.read(Exports),
                 on_event=event,
+                ask=console.asker,
                 **{"keep_work": True, **given.of(FileOptions)},
                 **given.of(Request),
             )

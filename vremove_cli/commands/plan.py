@@ -36,7 +36,12 @@ def plan(
 
         with console.watching(source) as event:
             made, folder = run_plan(
-                source, output, work=given.read(FileOptions).work, on_event=event, **given.of(Request)
+                source,
+                output,
+                work=given.read(FileOptions).work,
+                on_event=event,
+                ask=console.asker,
+                **given.of(Request),
             )
         tasks = [{"id": t.id, "needs": list(t.needs)} for t in made.tasks]
         facts = {"input": made.request.input, "work": str(folder), "tasks": tasks, "notes": list(made.notes)}

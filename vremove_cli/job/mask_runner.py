@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError
+from vremove_cli.job.choices import Ask
 from vremove_cli.job.delivery import complete, deliver, order_of
 from vremove_cli.job.doubts import doubts
 from vremove_cli.job.estimate import expected
@@ -44,6 +45,7 @@ def run_mask(
     grid: bool = False,
     exports: Exports | None = None,
     on_event: Emit = silent,
+    ask: Ask | None = None,
     **options: Any,
 ) -> Summary:
     """Write the masks that `erase` would use, as .mkv or as a folder of PNG files.
@@ -60,6 +62,7 @@ def run_mask(
         grid: Whether the preview has coordinates.
         exports: What to write beside the masks: a preview, a cutout.
         on_event: Gets notes and progress.
+        ask: Asks the user whether to fetch what auto would take; None where nobody can be asked.
         **options: Fields of `Request`.
     """
     started, exports = time.monotonic(), exports or Exports()
@@ -84,7 +87,7 @@ def run_mask(
     targets(names)
     clock = time.time()
     with limited(request.threads), folder.occupied(keep=keep_work):
-        plan = open_plan(folder, request, on_event)
+        plan = open_plan(folder, request, on_event, ask)
         watch = InputWatch(plan)
         outputs = [str(Path(path).absolute()) for path in targets(plan.prompts)]
         on_event(expected(plan, folder, "track"))
@@ -138,4 +141,5 @@ def _summary(plan: Plan, output: str, notes: list[Note]) -> Summary:
         seconds=0.0,
         notes=(*plan.notes, *(note.text for note in notes)),
         warnings=tuple(notes),
+        better=tuple(f"masks with {c.better}" for c in plan.choices if c.what == "tracker" and c.better),
     )

@@ -119,14 +119,13 @@ def resolved_output(output: str, source: str) -> str:
 
 def _check_quadmask(request: Request) -> None:
     """Raise `UsageError` for the user's quadmask if the remover does not know what will move."""
-    if request.quadmask is None or _is_void_folder(Path(request.input).parent):
-        return
-    remover = registry.resolve(request.remover)[0]
-    if not registry.spec_of(remover).physics:
-        raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that out")
+    if request.quadmask is None or is_void_folder(Path(request.input).parent) or request.remover == "auto":
+        return  # what auto takes is known to the planner alone
+    if not registry.spec_of(registry.check_name(request.remover)).physics:
+        raise UsageError(f"{request.remover} does not know what will move", "add --remover void, or leave that out")
 
 
-def _is_void_folder(folder: Path) -> bool:
+def is_void_folder(folder: Path) -> bool:
     """Return whether a folder is laid out as VOID's own scripts want it."""
     return folder.is_dir() and (folder / "input_video.mp4").exists() and any(folder.glob("quadmask_*.mp4"))
 
@@ -137,10 +136,11 @@ def _from_void_folder(source: str, options: dict[str, Any]) -> tuple[str, dict[s
     The user's own options count; any other input comes back unchanged.
     """
     folder = Path(source)
-    if not _is_void_folder(folder):
+    if not is_void_folder(folder):
         return source, options
     found: dict[str, Any] = {}
-    accepts = registry.spec_of(registry.resolve(options.get("remover") or "auto")[0]).accepts
+    remover = str(options.get("remover") or "auto")
+    accepts = () if remover == "auto" else registry.spec_of(registry.check_name(remover)).accepts
     if not any(options.get(k) for k in ("mask", "quadmask", "point", "box", "text")):
         found = {"quadmask": str(min(folder.glob("quadmask_*.mp4")))}
     words = folder / "prompt.json"

@@ -4,13 +4,14 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vremove_cli import __version__
 from vremove_cli.errors import MediaError, NothingError, UsageError, VremoveError
 from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.job.choices import Choice
 from vremove_cli.job.request import Request
 from vremove_cli.job.task_graph import Task
 from vremove_cli.job.workdir.records import from_json, read_record, to_json, write_record
@@ -56,6 +57,8 @@ class Plan:
         remover: Name of the remover.
         checkpoints: The remover's models.
         memory: Where the weights of its networks are, on every machine alike.
+        conditional: Whether the remover works only on shots where recovery leaves too much.
+        choices: Why this tracker and this remover, and what was left out.
         span: Frames that are edited.
         segments: The span in segments of the plate.
         prompts: Prompts in stored pixels, by object name and frame.
@@ -80,6 +83,8 @@ class Plan:
     remover: str
     checkpoints: tuple[Checkpoint, ...]
     memory: MemoryMode
+    conditional: bool
+    choices: tuple[Choice, ...]
     span: FrameRange
     segments: tuple[FrameRange, ...]
     prompts: dict[str, dict[int, ObjectPrompts]]
@@ -175,7 +180,8 @@ def inputs_by_role(
 def same_job(old: Plan, new: Request) -> bool:
     """Return whether a plan is for this request and this version, and its files and weights are unchanged."""
     try:
-        same = old.request == new and old.version == __version__ and old.fingerprints == fingerprints_of(old.inputs)
+        asked = replace(new, download=old.request.download, frozen=old.request.frozen)  # which change no result
+        same = old.request == asked and old.version == __version__ and old.fingerprints == fingerprints_of(old.inputs)
         return same and old.weights == digests_of_weights(new)
     except OSError:
         return False

@@ -2,22 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vremove_cli import __version__
 from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.affected_proposals import affected_prompts
+from vremove_cli.job.choices import Ask
+from vremove_cli.job.choosing import Chosen, Proposal, propose, settle, tracker_for
 from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.gpu_memory import memory_mode
 from vremove_cli.job.key_masks import scan_key_masks
-from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.object_prompts import (
     PromptsByObject,
     affected_object_prompts,
     object_prompts,
     prompts_by_object,
 )
+from vremove_cli.job.output_paths import is_void_folder
 from vremove_cli.job.plan import Plan, digests_of_weights, fingerprint, fingerprints_of, inputs_by_role
 from vremove_cli.job.request import Request, split_reference
 from vremove_cli.job.shot_cuts import cuts_of
@@ -49,12 +52,12 @@ from vremove_cli.removers.base import Remover
 from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.tracking import registry as trackers
 from vremove_cli.tracking.registry import TrackerChoice
-from vremove_cli.weights import store
-from vremove_cli.weights.catalogue import catalogue, find
 from vremove_cli.weights.store import Checkpoint
 
 
-def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch: bool = True) -> Plan:
+def make_plan(
+    request: Request, emit: Emit, before: Plan | None = None, *, fetch: bool = True, ask: Ask | None = None
+) -> Plan:
     """Scan the input and decide everything.
 
     Args:
@@ -62,6 +65,7 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         emit: Gets notes and progress.
         before: A plan for the same input, which saves scanning it again.
         fetch: Whether missing weights may be fetched.
+        ask: Asks the user whether to fetch what auto would take; None where nobody can be asked.
 
     Raises:
         VremoveError: The job cannot be done; the error says why and what to do.
@@ -76,18 +80,16 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     encode = choose_encoder(clip, request.output, request.encoder_options, notes)
     notes += lost_side_data(clip, encode)
     streams = plan_streams(clip, encode, drop=request.drop_streams, notes=notes)
-    remover, reason = registry.resolve(request.remover)
-    if remover == "plate" and request.recover == "off":
-        raise UsageError("plate does nothing but recover", "leave out --recover off, or choose another --remover")
-    notes.append(f"remover: {remover} ({reason})")
-    settings = request.settings({})
-    made = registry.make(remover, settings)
     moving = affected_object_prompts(request)
-    if (request.affected_mask or request.affected_by or moving) and not made.spec.physics:
-        raise UsageError(f"{remover} does not know what will move", "add --remover void, or leave that out")
+    moves = bool(request.affected_mask or request.affected_by or moving)
+    ask = None if request.frozen else ask
+    may_fetch = request.download == "auto" or (request.download == "ask" and fetch and ask is not None)
+    proposal = propose(request, clip, moves=moves or bool(request.quadmask), fetches=may_fetch)
+    spec = registry.spec_of(proposal.remover)
+    _check_remover(request, proposal, moves=moves)
     mask = _user_mask(request.mask_file, clip, "mask", notes)
     effects = _user_mask(request.effects_file, clip, "effects", notes)
-    affected_file = request.affected_mask or (request.quadmask if made.spec.physics else None)
+    affected_file = request.affected_mask or (request.quadmask if spec.physics else None)
     affected = _user_mask(affected_file, clip, "affected", notes)
     by_object = prompts_by_object([*prompts, *moving], clip, span)
     if request.affected_by:
@@ -96,10 +98,13 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
     key_masks = scan_key_masks(by_object, clip, notes)
     references = _references(request, clip, span, notes)
     fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, key_masks, references))
-    tracker = tracker_for(request, notes, emit if fetch else None)
     weights = digests_of_weights(request)
-    checkpoints = _checkpoints(request, made.spec.models_for(settings), emit if fetch else None)
-    memory = _memory(request, remover, checkpoints, clip, notes)
+    chosen = settle(request, clip, proposal, emit, ask, moves=moves or bool(request.quadmask), fetch=fetch)
+    _check_remover(request, chosen, moves=moves)
+    notes += [str(choice) for choice in chosen.choices]
+    remover, tracker, checkpoints = chosen.remover, chosen.tracker, chosen.checkpoints
+    made = registry.make(remover, request.settings({c.model.name: c for c in checkpoints}))
+    memory = memory_mode(made, request, clip, notes)
     pieces = segments_in(span, clip, PLATE_SEGMENT)
     known = Provenance(
         prompts=by_object,
@@ -113,7 +118,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
             *_model_facts(checkpoints, weights),
         ],
     )
-    tasks = with_keys(_tasks(request, clip, span, pieces, by_object, made, notes), STAGES, request, known)
+    tasks = _tasks(request, clip, span, pieces, by_object, made, notes, conditional=chosen.conditional)
+    tasks = with_keys(tasks, STAGES, request, known)
     for text in notes:
         emit(Note(text))
     return Plan(
@@ -134,6 +140,8 @@ def make_plan(request: Request, emit: Emit, before: Plan | None = None, *, fetch
         remover=remover,
         checkpoints=checkpoints,
         memory=memory,
+        conditional=chosen.conditional,
+        choices=chosen.choices,
         span=span,
         segments=pieces,
         prompts=by_object,
@@ -168,6 +176,8 @@ def _tasks(
     prompts: PromptsByObject,
     remover: Remover,
     notes: list[str],
+    *,
+    conditional: bool,
 ) -> tuple[Task, ...]:
     """Return all pieces of work, each after those that it needs."""
     tasks = tracking_tasks(prompts, segments_in(span, clip, TRACK_SEGMENT), clip.cuts, notes)
@@ -176,7 +186,8 @@ def _tasks(
     tasks += tasks_with_reach("background", tasks, pieces, clip, span)
     plates = tasks_with_reach("plate", tasks, pieces, clip, span)
     stages = remover.stages(shot_info(clip, span, pieces))
-    return (*tasks, *plates, *fill_tasks(stages, plates, whole_frame=remover.spec.region == "frame"))
+    alone = remover.spec.region == "frame" and not conditional  # a condition is one for the whole connected group
+    return (*tasks, *plates, *fill_tasks(stages, plates, whole_frame=alone))
 
 
 def _scan(request: Request, before: Plan | None, emit: Emit) -> ClipInfo:
@@ -232,47 +243,19 @@ def _end(text: str, clip: ClipInfo) -> int:
     return frame_of(when, clip)
 
 
+def _check_remover(request: Request, chosen: Proposal | Chosen, *, moves: bool) -> None:
+    """Raise `UsageError` for a remover that cannot do what is asked for."""
+    name = chosen.remover
+    if name == "plate" and request.recover == "off":
+        raise UsageError("plate does nothing but recover", "leave out --recover off, or choose another --remover")
+    moves = moves or (bool(request.quadmask) and not is_void_folder(Path(request.input).parent))
+    if moves and not registry.spec_of(name).physics:
+        raise UsageError(f"{name} does not know what will move", "add --remover void, or leave that out")
+
+
 def same_tracker(plan: Plan, request: Request) -> bool:
     """Return whether the tracker would be the same if it were chosen now: its weights may have come or gone."""
-    now = tracker_for(request, [], None)
-    return replace(now, why="") == replace(plan.tracker, why="")
-
-
-def tracker_for(request: Request, notes: list[str], emit: Emit | None) -> TrackerChoice:
-    """Return the tracker; its weights are fetched only with `emit`."""
-    if request.mask_file and not (request.affected_point or request.affected_box or request.affected_by):
-        return trackers.with_engine(TrackerChoice("file", "a mask was given"), request.sam2_engine)
-    models = catalogue(request.models)
-    for name in request.own_weights:
-        find(name, models)
-    choice = trackers.choose_tracker(
-        "flow" if request.static else request.tracker,  # what is fixed to the screen needs no network
-        request.track_every,
-        request.device,
-        models,
-        request.own_weights,
-        request.accept_license,
-        fetch_progress(emit) if emit else None,
-    )
-    choice = trackers.with_engine(choice, request.sam2_engine)
-    notes.append(f"tracker: {choice.name} ({choice.why})")
-    return choice
-
-
-def _checkpoints(request: Request, names: tuple[str, ...], emit: Emit | None) -> tuple[Checkpoint, ...]:
-    """Return the remover's models; they are fetched only with `emit`."""
-    models = catalogue(request.models)
-    progress = fetch_progress(emit) if emit else None
-    own = request.own_weights
-    return tuple(store.checkpoint_for(find(n, models), own, request.accept_license, progress) for n in names)
-
-
-def _memory(
-    request: Request, remover: str, checkpoints: tuple[Checkpoint, ...], clip: ClipInfo, notes: list[str]
-) -> MemoryMode:
-    """Return where the weights of the remover's networks are; a remover knows its sizes once it has its models."""
-    made = registry.make(remover, request.settings({c.model.name: c for c in checkpoints}))
-    return memory_mode(made, request, clip, notes)
+    return replace(tracker_for(request), why="") == replace(plan.tracker, why="")
 
 
 def _arithmetic(memory: MemoryMode) -> list[Any]:

@@ -14,6 +14,7 @@ from vremove_cli.job.exports import Sheet, write_side_files
 from vremove_cli.job.mask_store import mask_notes
 from vremove_cli.job.output_paths import report_path
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.recovery import better_ways
 from vremove_cli.job.request import Exports
 from vremove_cli.job.workdir.artifacts import Patch
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -60,6 +61,7 @@ class Summary:
         warnings: What a person should look at, with the frames; their texts are among `notes`.
         phases: Seconds of the remover by phase, of all runs together: read, load, text, encode, warm-up (the first
             step), steps, decode, restore; and write, of this one. Empty for a remover without networks.
+        better: What would give a better result and what it needs, such as weights that are not here.
         doubts: Why the result is doubtful, as --strict sees it; empty when nothing speaks against it.
     """
 
@@ -81,6 +83,7 @@ class Summary:
     warnings: tuple[Note, ...] = ()
     doubts: tuple[Note, ...] = ()
     phases: dict[str, float] = field(default_factory=dict)
+    better: tuple[str, ...] = ()
 
 
 def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:
@@ -126,6 +129,7 @@ def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
         warnings=tuple(notes),
         doubts=doubts(plan, folder),
         phases=_phases(plan, folder, time.monotonic() - started),
+        better=better_ways(plan, folder),
     )
 
 

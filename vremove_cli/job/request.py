@@ -194,6 +194,10 @@ class Request:
         (), "Accept the limits of a licence or model.", panel=Panel.NETWORKS, metavar="NAME", tracking=True,
         everywhere=True,
     )  # fmt: skip
+    download: Literal["ask", "auto", "never"] = option(
+        "ask", "Fetch what auto wants?", panel=Panel.NETWORKS, tracking=True, everywhere=True
+    )
+    frozen: bool = option(False, "Refuse other models than last time.", panel=Panel.NETWORKS, tracking=True)
     weights: tuple[str, ...] = option(
         (), "Your own checkpoint for a model.", panel=Panel.NETWORKS, metavar="NAME=FILE", tracking=True
     )
@@ -243,13 +247,7 @@ class Request:
             raise UsageError("--static and a mask were given", "use one or the other")
         if self.static and self.track_every not in (None, 1):
             raise UsageError("--static looks at every frame", "leave out --track-every")
-        moving = self.affected_mask or self.affected_point or self.affected_box or self.affected_by
-        if self.quadmask and (self.mask or moving):
-            raise UsageError("a quadmask and another mask were given", "use one or the other")
-        if self.affected_mask and (self.affected_point or self.affected_box):
-            raise UsageError("a mask of what will move and points or boxes on it were given", "use one or the other")
-        if self.affected_by and (self.affected_mask or self.affected_point or self.affected_box):
-            raise UsageError("what will move was given, and --affected-by too", "use one or the other")
+        self._check_affected()
         if self.effects_file and not Path(self.effects_file).exists() and not Path(self.effects_file).suffix:
             raise UsageError(
                 f"--effects {Path(self.effects_file).name} is unknown", "choose auto, off, or a mask's path"
@@ -258,9 +256,26 @@ class Request:
             from vremove_cli.networks.sam2_package import check_installed
 
             check_installed()
+        if self.frozen and self.download == "auto":
+            raise UsageError("--frozen and --download auto were given", "fetch with `vremove models pull` first")
         if self.crf is not None and self.bitrate:
             raise UsageError("--crf and --bitrate were given", "give a quality, or a size")
         self.own_weights, self.own_loras, self.work_size, self.encoder_options  # noqa: B018  each raises for what is wrong
+
+    def _check_affected(self) -> None:
+        """Raise `UsageError` for two ways to say what will move."""
+        moving = self.affected_mask or self.affected_point or self.affected_box or self.affected_by
+        if self.quadmask and (self.mask or moving):
+            raise UsageError("a quadmask and another mask were given", "use one or the other")
+        if self.affected_mask and (self.affected_point or self.affected_box):
+            raise UsageError("a mask of what will move and points or boxes on it were given", "use one or the other")
+        if self.affected_by and (self.affected_mask or self.affected_point or self.affected_box):
+            raise UsageError("what will move was given, and --affected-by too", "use one or the other")
+
+    @property
+    def fetches(self) -> bool:
+        """Whether weights may be fetched."""
+        return self.download != "never" and not self.frozen
 
     @property
     def encoder_options(self) -> "EncoderOptions":

@@ -1,15 +1,23 @@
 """Reuse the plan of a folder if it is for this job; else replace it and keep results whose keys are unchanged."""
 
 from vremove_cli.errors import UsageError, VremoveError
+from vremove_cli.job.choices import Ask
 from vremove_cli.job.events import Emit, Note, Waiting
+from vremove_cli.job.frozen import check_frozen
 from vremove_cli.job.plan import Plan, same_job
 from vremove_cli.job.planner import make_plan, same_tracker
 from vremove_cli.job.request import Request
 from vremove_cli.job.workdir.folder import WorkFolder
 
 
-def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
+def open_plan(folder: WorkFolder, request: Request, emit: Emit, ask: Ask | None = None) -> Plan:
     """Return the folder's plan if it is for this job, else make one.
+
+    Args:
+        folder: The work folder.
+        request: The request.
+        emit: Gets notes and progress.
+        ask: Asks the user whether to fetch what auto would take; None where nobody can be asked.
 
     Raises:
         UsageError: The folder holds another job that must not be replaced.
@@ -24,7 +32,9 @@ def open_plan(folder: WorkFolder, request: Request, emit: Emit) -> Plan:
                     _continue(folder, former, emit)
                     return former
                 check_replaceable(folder)
-                plan = make_plan(request, emit, former)
+                plan = make_plan(request, emit, former, ask=ask)
+                if request.frozen:
+                    check_frozen(plan, former)
                 _replace(folder, former, plan, emit)
                 return plan
         waiting.wait()

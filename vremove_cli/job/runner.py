@@ -8,6 +8,7 @@ from typing import Any
 
 from vremove_cli import atomic
 from vremove_cli.errors import UsageError
+from vremove_cli.job.choices import Ask
 from vremove_cli.job.delivery import complete, deliver, order_of
 from vremove_cli.job.estimate import check_resources, expected
 from vremove_cli.job.events import Emit, silent
@@ -32,7 +33,13 @@ from vremove_cli.threads import limited
 
 
 def run_plan(
-    source: str, output: str | None = None, *, work: str | None = None, on_event: Emit = silent, **options: Any
+    source: str,
+    output: str | None = None,
+    *,
+    work: str | None = None,
+    on_event: Emit = silent,
+    ask: Ask | None = None,
+    **options: Any,
 ) -> tuple[Plan, Path]:
     """Decide everything about a job and write it to a work folder.
 
@@ -41,6 +48,7 @@ def run_plan(
         output: The result.
         work: The work folder; default `clip.vremove` beside `clip.mp4`.
         on_event: Gets notes and progress.
+        ask: Asks the user whether to fetch what auto would take; None where nobody can be asked.
         **options: Fields of `Request`.
 
     Returns:
@@ -49,7 +57,7 @@ def run_plan(
     request = make_request(source, output, options)
     folder = WorkFolder(Path(work) if work else planned_folder(request.input))
     with limited(request.threads), folder.occupied():
-        plan = open_plan(folder, request, on_event)
+        plan = open_plan(folder, request, on_event, ask)
         folder.settle()
     return plan, folder.path
 
@@ -128,6 +136,7 @@ def run_erase(
     overwrite: bool = False,
     exports: Exports | None = None,
     on_event: Emit = silent,
+    ask: Ask | None = None,
     **options: Any,
 ) -> Summary:
     """Erase an object from a clip.
@@ -142,6 +151,7 @@ def run_erase(
         overwrite: Whether existing files may be replaced.
         exports: What to write beside the result.
         on_event: Gets notes and progress.
+        ask: Asks the user whether to fetch what auto would take; None where nobody can be asked.
         **options: Fields of `Request`.
 
     Raises:
@@ -157,7 +167,7 @@ def run_erase(
         return completed
     check_targets(request, exports, overwrite=overwrite)
     with limited(request.threads), folder.occupied(keep=keep_work):
-        plan = open_plan(folder, request, on_event)
+        plan = open_plan(folder, request, on_event, ask)
         watch = InputWatch(plan)
         check_output(request.output, plan.clip, plan.encode, overwrite=overwrite)
         check_resources(plan, folder.path)

@@ -13,10 +13,10 @@ import numpy as np
 from vremove_cli.errors import VremoveError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
+from vremove_cli.job.choosing import tracker_for
 from vremove_cli.job.key_masks import read_key_mask
 from vremove_cli.job.mask_store import confidences, object_masks
 from vremove_cli.job.plan import Plan
-from vremove_cli.job.planner import tracker_for
 from vremove_cli.job.request import Request
 from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.job.task_graph import TRACK_SEGMENT, segments_in
@@ -124,7 +124,7 @@ class LiveMasks:
     @property
     def hovers(self) -> bool:
         """Whether a click is answered so fast that the mask under the pointer can be shown: by a network's decoder."""
-        return tracker_for(self._request, [], None).checkpoint is not None
+        return tracker_for(self._request).checkpoint is not None
 
     def mask(self, frame: int, name: str, by_frame: dict[int, ObjectPrompts]) -> ShownMask | None:
         """Return the mask of an object on a frame; None where nothing says what it is.
@@ -167,7 +167,7 @@ class LiveMasks:
 
     def _own_tracker(self) -> Tracker:
         if self._tracker is None:
-            choice = tracker_for(self._request, [], None)
+            choice = tracker_for(self._request)
             self._tracker = trackers.make_tracker(choice, self._request.device, self.info.frames)
         return self._tracker
 

@@ -49,17 +49,15 @@ def names() -> list[str]:
     return sorted({*_REGISTERED, *plugins.names(plugins.REMOVERS)})
 
 
-def resolve(name: str) -> tuple[str, str]:
-    """Return a remover's name and the reason for the choice.
+def check_name(name: str) -> str:
+    """Return the name of a remover that is known.
 
     Raises:
         UsageError: There is no remover of this name.
     """
-    if name == "auto":
-        return "plate", "the default"
     if name not in names():
         raise UsageError(f"there is no remover '{name}'", f"choose one of: auto, {', '.join(names())}")
-    return name, "by --remover"
+    return name
 
 
 def spec_of(name: str) -> RemoverSpec:

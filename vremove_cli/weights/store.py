@@ -133,31 +133,31 @@ def checkpoint_for(
     return found or Checkpoint(model)
 
 
-def ensure_planned(planned: Checkpoint, accepted: Collection[str], progress: Progress) -> Checkpoint:
+def ensure_planned(planned: Checkpoint, accepted: Collection[str], progress: Progress | None) -> Checkpoint:
     """Return a plan's checkpoint on this machine, at the commit of the plan; the user's own stays as it is.
 
     Args:
         planned: The checkpoint on the machine that made the plan.
         accepted: Names of models and licences whose terms the user accepted.
-        progress: Gets bytes done and bytes in all.
+        progress: Gets bytes done and bytes in all; None: nothing is fetched.
 
     Raises:
-        ModelError: The files cannot be fetched, or the licence is not accepted.
+        ModelError: The files cannot be fetched or must not be, or the licence is not accepted.
     """
     return fetch_commit(planned.model, planned.commit, accepted, progress) if planned.commit else planned
 
 
-def fetch_commit(model: Model, commit: str, accepted: Collection[str], progress: Progress) -> Checkpoint:
+def fetch_commit(model: Model, commit: str, accepted: Collection[str], progress: Progress | None) -> Checkpoint:
     """Return a model at a commit, whatever commit this machine has pinned.
 
     Args:
         model: The model.
         commit: Commit of its repository.
         accepted: Names of models and licences whose terms the user accepted.
-        progress: Gets bytes done and bytes in all.
+        progress: Gets bytes done and bytes in all; None: nothing is fetched.
 
     Raises:
-        ModelError: The files cannot be fetched, or the licence is not accepted.
+        ModelError: The files cannot be fetched or must not be, or the licence is not accepted.
     """
     check_licence(model, accepted)
     found = find_cached(model)
@@ -165,8 +165,16 @@ def fetch_commit(model: Model, commit: str, accepted: Collection[str], progress:
         found = _cached(model, commit)
     if found is not None:
         return found
+    if progress is None:
+        raise absent(model)
     listed = hub.snapshot(model.repo, commit)
     return _checkpoint(model, commit, hub.fetch(listed, listed.matching(model.files), progress))
+
+
+def absent(model: Model) -> ModelError:
+    """Return the error of a model that is not here and must not be fetched."""
+    problem = f"{model.name} is not on this machine, and --download never keeps it from being fetched"
+    return ModelError(problem, f"`vremove models pull {model.name}` fetches it")
 
 
 def to_fetch(model: Model) -> int:
@@ -246,16 +254,21 @@ def relock(model: Model, accepted: Collection[str], progress: Progress) -> Pin:
     return _record(model, listed.commit, paths, agreed)
 
 
+def is_allowed(model: Model, accepted: Collection[str]) -> bool:
+    """Return whether a model's licence allows every use, or the user accepted it, now or at the first fetch."""
+    if model.commercial or {model.name, model.licence} & set(accepted):
+        return True
+    pin = pin_of(model)
+    return pin is not None and pin.accepted
+
+
 def check_licence(model: Model, accepted: Collection[str]) -> None:
     """Check that a model's licence allows every use, or that the user accepted it, now or at the first fetch.
 
     Raises:
         ModelError: The licence limits the use and is not accepted.
     """
-    if model.commercial:
-        return
-    pin = pin_of(model)
-    if (pin is not None and pin.accepted) or {model.name, model.licence} & set(accepted):
+    if is_allowed(model, accepted):
         return
     raise ModelError(
         f"{model.name} is not free for every use (licence: {model.licence}, {model.licence_url})",

@@ -15,6 +15,7 @@ from vremove_cli.job.events import Emit, Note, Progress, Waiting
 from vremove_cli.job.gpu_memory import is_deep
 from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.plan import Plan
+from vremove_cli.job.recovery import leaves_much
 from vremove_cli.job.stages.base import StageKind
 from vremove_cli.job.stages.plate import pixels_to_fill
 from vremove_cli.job.task_graph import Task, connected_groups, shot_info
@@ -85,7 +86,10 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
     remover = registry.make(plan.remover, _settings(plan, emit))
     stages = remover.stages(shot_info(plan.clip, plan.span, plan.segments))
     stage = next(s for s in stages if f"fill-{s.id}" == task.id)
-    work = _work(plan, folder, task, stage, remover.spec, connected_groups(stages)[stage.id])
+    group = connected_groups(stages)[stage.id]
+    if plan.conditional and not leaves_much(plan, folder, group):
+        return FillResult(None, generated=False)
+    work = _work(plan, folder, task, stage, remover.spec, group)
     masks = (*work.to_fill.values(), *work.affected.values())
     if work.region.empty or not any(m.values.any() for m in masks):
         return FillResult(None, generated=False)
@@ -112,7 +116,8 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
 def _settings(plan: Plan, emit: Emit) -> Settings:
     """Return what the remover is told; its models may have to come to this machine first."""
     request = plan.request
-    checkpoints = [store.ensure_planned(c, request.accept_license, fetch_progress(emit)) for c in plan.checkpoints]
+    progress = fetch_progress(emit) if request.fetches else None
+    checkpoints = [store.ensure_planned(c, request.accept_license, progress) for c in plan.checkpoints]
     return request.settings({c.model.name: c for c in checkpoints}, plan.memory, deep=is_deep(plan.clip))
 
 

@@ -106,7 +106,8 @@ def _tracker(plan: Plan, emit: Emit) -> Tracker:
     """Return the plan's tracker; its weights may have to come to this machine first."""
     choice = plan.tracker
     if choice.checkpoint is not None:
-        checkpoint = store.ensure_planned(choice.checkpoint, plan.request.accept_license, fetch_progress(emit))
+        progress = fetch_progress(emit) if plan.request.fetches else None
+        checkpoint = store.ensure_planned(choice.checkpoint, plan.request.accept_license, progress)
         choice = replace(choice, checkpoint=checkpoint)
     return trackers.make_tracker(choice, plan.request.device, plan.span.length)
 

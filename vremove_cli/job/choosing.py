@@ -1,0 +1,211 @@
+"""Choosing a job's tracker and remover on this machine: the facts, the question, the downloads."""
+
+from dataclasses import dataclass, replace
+
+from vremove_cli.errors import UsageError
+from vremove_cli.job.choices import (
+    MOVERS,
+    REMOVERS,
+    Ask,
+    Candidate,
+    Choice,
+    Facts,
+    Question,
+    choose_remover,
+    fetched_text,
+    missing,
+    tracker_wanted,
+)
+from vremove_cli.job.events import Emit
+from vremove_cli.job.gpu_memory import demand_of
+from vremove_cli.job.model_fetch import fetch_progress
+from vremove_cli.job.request import Request
+from vremove_cli.media.clip import ClipInfo
+from vremove_cli.networks import devices
+from vremove_cli.removers import registry
+from vremove_cli.removers.common.placement import available_memory, choose_mode
+from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode
+from vremove_cli.tracking import registry as trackers
+from vremove_cli.tracking.registry import TrackerChoice
+from vremove_cli.weights import store
+from vremove_cli.weights.catalogue import Model, catalogue, find
+from vremove_cli.weights.store import Checkpoint
+
+_SMALLEST = MemoryMode("offload", TILES[-1])
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a job would take if its downloads are allowed.
+
+    Attributes:
+        tracker: The tracker that auto fetches; "" for none.
+        remover: Name of the remover.
+        choice: The choice of the remover, for the user.
+        better: How to track better; "" where nothing is to be done.
+        asked: Models that auto wants and that are not here.
+    """
+
+    tracker: str
+    remover: str
+    choice: Choice
+    better: str
+    asked: tuple[Model, ...]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A job's tracker and remover.
+
+    Attributes:
+        tracker: The tracker and its model.
+        remover: Name of the remover.
+        checkpoints: The remover's models.
+        conditional: Whether the remover works only on shots where recovery leaves too much.
+        choices: Both choices for the user.
+    """
+
+    tracker: TrackerChoice
+    remover: str
+    checkpoints: tuple[Checkpoint, ...]
+    conditional: bool
+    choices: tuple[Choice, ...]
+
+
+def propose(request: Request, clip: ClipInfo, *, moves: bool, fetches: bool) -> Proposal:
+    """Return the tracker and the remover that a job would take.
+
+    Args:
+        request: The request.
+        clip: The clip.
+        moves: Whether something will move once the object is gone.
+        fetches: Whether auto may fetch models, perhaps after a question.
+
+    Raises:
+        UsageError: There is no such remover, or it does not read a setting that is given.
+    """
+    models = catalogue(request.models)
+    facts = _facts(request, models, fetches=fetches)
+    tracker = tracker_wanted(facts, models) if _needs_tracker(request, models, facts) else ""
+    remover, choice = _remover(request, clip, models, facts, moves=moves)
+    registry.make(remover, request.settings({}))
+    better = f"`--download auto`: {fetched_text([models[tracker]])}" if tracker and not fetches else ""
+    tracker = tracker if fetches else ""
+    wanted = [models[tracker]] if tracker else []
+    if request.remover == "auto":
+        wanted += [models[name] for name in registry.spec_of(remover).models]
+    return Proposal(tracker, remover, choice, better, missing(facts, wanted))
+
+
+def settle(
+    request: Request, clip: ClipInfo, proposal: Proposal, emit: Emit, ask: Ask | None, *, moves: bool, fetch: bool
+) -> Chosen:
+    """Ask for the proposal's downloads, if the user is to be asked, and fetch all models.
+
+    Args:
+        request: The request.
+        clip: The clip.
+        proposal: What `propose` returned.
+        emit: Gets the progress of downloads.
+        ask: Asks the user; None where nobody can be asked.
+        moves: Whether something will move once the object is gone.
+        fetch: Whether anything may be fetched now; a rehearsal says what would be.
+
+    Raises:
+        UsageError: A name is unknown.
+        ModelError: A model cannot be had.
+    """
+    if proposal.asked and request.download == "ask" and not (fetch and ask and ask(Question(proposal.asked))):
+        proposal = propose(request, clip, moves=moves, fetches=False)
+    models, name = catalogue(request.models), proposal.remover
+    tracker = _tracker(request, models, proposal.tracker, emit, fetch=fetch)
+    needed = registry.spec_of(name).models_for(request.settings({}))
+    checkpoints = tuple(_checkpoint(request, find(n, models), emit, fetch=fetch) for n in needed)
+    conditional = request.remover == "auto" and name != "plate" and not moves
+    choices = (Choice("tracker", tracker.name, tracker.why, better=proposal.better), proposal.choice)
+    return Chosen(tracker, name, checkpoints, conditional, choices)
+
+
+def _remover(
+    request: Request, clip: ClipInfo, models: dict[str, Model], facts: Facts, *, moves: bool
+) -> tuple[str, Choice]:
+    """Return the remover, and the choice for the user."""
+    if request.remover != "auto":
+        return registry.check_name(request.remover), Choice("remover", request.remover, "by --remover")
+    candidates = (_candidate(name, request, clip, models, facts) for name in (MOVERS if moves else REMOVERS))
+    return choose_remover(facts, candidates, moves=moves)
+
+
+def _needs_tracker(request: Request, models: dict[str, Model], facts: Facts) -> bool:
+    """Return whether auto is to track, and no weights of a tracker are here."""
+    auto = request.tracker == "auto" and not request.static and not _mask_given(request)
+    known = {name for name, model in models.items() if model.task == "track" and model.architecture}
+    return auto and request.sam2_engine == "transformers" and not known & facts.here
+
+
+def _mask_given(request: Request) -> bool:
+    """Return whether the masks are the user's, and nothing is to be tracked."""
+    return bool(request.mask_file) and not (request.affected_point or request.affected_box or request.affected_by)
+
+
+def _facts(request: Request, models: dict[str, Model], *, fetches: bool) -> Facts:
+    device, _ = devices.choose_device(request.device)
+    own = frozenset(request.own_weights)
+    here = own | {name for name, model in models.items() if store.find_cached(model) is not None}
+    allowed = {name for name, model in models.items() if store.is_allowed(model, request.accept_license)}
+    return Facts(device, available_memory(device), here, own | allowed, fetches)
+
+
+def _candidate(name: str, request: Request, clip: ClipInfo, models: dict[str, Model], facts: Facts) -> Candidate:
+    """Return what speaks for and against a remover on this machine."""
+    spec = registry.spec_of(name)
+    own = tuple(models[model] for model in spec.models if model in models)
+    try:
+        made = registry.make(name, request.settings({}))
+        demand = demand_of(made, request, clip)
+    except UsageError as error:
+        return Candidate(name, own, refused=error.problem)
+    if request.recover == "off":
+        return Candidate(name, own, refused="--recover off leaves the choice to --remover")
+    if facts.device == "cpu":
+        return Candidate(name, own, demand.bytes_in(_SMALLEST, "cpu"))
+    need = demand.bytes_in(choose_mode(demand, facts.device, request.memory), facts.device)
+    return Candidate(name, own, need, fits=need <= facts.free)
+
+
+def tracker_for(request: Request) -> TrackerChoice:
+    """Return the tracker that a job gets without fetching anything."""
+    return _tracker(request, catalogue(request.models), "", None, fetch=False)
+
+
+def _tracker(
+    request: Request, models: dict[str, Model], wanted: str, emit: Emit | None, *, fetch: bool
+) -> TrackerChoice:
+    """Return the tracker; `wanted` is the one that auto fetches."""
+    if _mask_given(request):
+        return trackers.with_engine(TrackerChoice("file", "a mask was given"), request.sam2_engine)
+    for name in request.own_weights:
+        find(name, models)
+    choice = trackers.choose_tracker(
+        "flow" if request.static else wanted or request.tracker,  # what is fixed to the screen needs no network
+        request.track_every,
+        request.device,
+        models,
+        request.own_weights,
+        request.accept_license,
+        fetch_progress(emit) if emit and fetch and request.fetches else None,
+    )
+    if choice.checkpoint is not None and fetch and not choice.checkpoint.path:
+        raise store.absent(choice.checkpoint.model)
+    if wanted:
+        choice = replace(choice, why=choice.why.replace("as asked", "fetched for this job", 1))
+    return trackers.with_engine(choice, request.sam2_engine)
+
+
+def _checkpoint(request: Request, model: Model, emit: Emit, *, fetch: bool) -> Checkpoint:
+    """Return a model of the remover; it is fetched if it may be."""
+    progress = fetch_progress(emit) if fetch and request.fetches else None
+    found = store.checkpoint_for(model, request.own_weights, request.accept_license, progress)
+    if fetch and not found.path:
+        raise store.absent(model)
+    return found
