@@ -6,6 +6,7 @@ the choices into the plan.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from vremove_cli.weights.catalogue import Model
 
@@ -36,7 +37,7 @@ class Choice:
     better: str = ""
 
     def __str__(self) -> str:
-        others = "".join(f"; not {name}: {reason}" for name, reason in self.left_out)
+        others = "".join(f"; not {name}: {reason}" for name, reason in self.left_out[:1])  # all are in the plan
         return f"{self.what}: {self.name} ({self.why}{others})"
 
 
@@ -156,7 +157,7 @@ def _better(facts: Facts, one: Candidate) -> str:
     if one.refused or any(m.name not in facts.allowed for m in one.models):
         return ""
     if facts.device == "cpu" or not one.fits:
-        return f"`--remover {one.name}` on a GPU with {one.need / 1e9:.0f} GB of memory"
+        return f"`--remover {one.name}` on a GPU with {ceil(one.need / 1e9) + 1} GB of memory"
     return f"`--download auto`: {fetched_text(missing(facts, one.models))}"
 
 

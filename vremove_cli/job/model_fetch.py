@@ -36,8 +36,11 @@ def ensure_helper(name: str, what: str, request: Request, emit: Emit, *, fetch: 
         ModelError: The model cannot be had.
     """
     model = find(name, catalogue(request.models))
-    if not fetch and not helper_is_here(name, request):
-        return None
+    if not helper_is_here(name, request):
+        if not fetch:
+            return None
+        if not request.fetches:
+            raise store.absent(model)
     folder: str | None = request.own_weights.get(name)
     if folder is None:
         folder = store.ensure(model, request.accept_license, fetch_progress(emit)).path
