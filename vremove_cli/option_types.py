@@ -31,7 +31,6 @@ class TrackingOptions(TypedDict, total=False):
     device: Literal["auto", "cuda", "xpu", "mps", "cpu"]
     accept_license: str | Sequence[str]
     download: Literal["ask", "auto", "never"]
-    frozen: bool
     weights: str | Sequence[str]
     models: File | None
     pick: int | Sequence[int]
@@ -40,6 +39,7 @@ class TrackingOptions(TypedDict, total=False):
     static: bool
     track_every: int | None
     sam2_engine: Literal["transformers", "sam2"]
+    frozen: bool
     threads: int | None
     cuts: str | tuple[int, ...]
     skip_errors: bool
@@ -65,8 +65,6 @@ class RequestOptions(TrackingOptions, total=False):
     quadmask: Masks | None
     recover: Literal["on", "off"] | bool
     seed: int
-    memory: Literal["auto", "resident", "fp8", "offload"]
-    compile: bool
     codec: str | None
     crf: int | None
     bitrate: str | int | None
@@ -77,6 +75,8 @@ class RequestOptions(TrackingOptions, total=False):
     grow: int | Literal["auto"]
     feather: float
     reference: File | Sequence[File]
+    memory: Literal["auto", "resident", "fp8", "offload"]
+    compile: bool
 
 
 class MaskExports(TypedDict, total=False):

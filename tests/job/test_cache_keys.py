@@ -23,10 +23,13 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.options import options_of
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
+from vremove_cli.removers.common.vram_estimate import Network, Vae
 
 OPTIONS = options_of(Request)
 POINT = "12,32"  # on the square of frame 0
-NETWORK_SETTINGS = ("prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning")
+NETWORK_SETTINGS = (
+    "prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning", "compile",
+)  # fmt: skip
 
 
 OWN_MODEL = """[mine]
@@ -41,7 +44,10 @@ commercial = true
 class Painter:
     """A remover of one stage a span that reads every setting and paints grey."""
 
-    spec: ClassVar[RemoverSpec] = RemoverSpec("painter", "Apache-2.0", "crop", accepts=NETWORK_SETTINGS, physics=True)
+    spec: ClassVar[RemoverSpec] = RemoverSpec(
+        "painter", "Apache-2.0", "crop", accepts=NETWORK_SETTINGS, physics=True,
+        network=Network(1, 1, 1, token=1, fixed=0, window=1, longest=1, latents=1, vae=Vae(1, 1, 1)),
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -94,6 +100,7 @@ OTHER: dict[str, Callable[[dict[str, str]], Any]] = {
     "pix_fmt": lambda f: "yuv444p", "drop_streams": lambda f: True,
     "static": lambda f: True, "grow": lambda f: 3, "feather": lambda f: 4.0, "reference": lambda f: f["clean.png"],
     "track_every": lambda f: 1, "threads": lambda f: 3, "skip_errors": lambda f: True,
+    "memory": lambda f: "offload", "compile": lambda f: True, "download": lambda f: "never", "frozen": lambda f: True,
     "sam2_engine": lambda f: "transformers",  # the other one is in tracking/test_sam2_package.py
 }  # fmt: skip
 NEEDS_H264 = ("crf", "preset", "bitrate")  # the clip's own encoder, ffv1, has no such option
@@ -146,11 +153,11 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     assert {name for name, kinds in found.items() if kinds == {"plate", "fill"}} == {"feather", "recover", "reference"}
     assert {name for name, kinds in found.items() if kinds == {"fill"}} == {
         "affected_mask", "conditioning", "guidance", "lora", "prompt", "quality", "second_pass", "seed", "size",
-        "steps",
+        "steps", "compile",
     }  # fmt: skip
     assert {name for name, kinds in found.items() if not kinds} == {
         "tracker", "device", "accept_license", "weights", "models", "codec", "crf", "preset", "pix_fmt", "drop_streams",
-        "bitrate", "encoder", "track_every", "threads", "sam2_engine",
+        "bitrate", "encoder", "track_every", "threads", "sam2_engine", "memory", "download", "frozen",
     }  # fmt: skip
 
 
@@ -228,6 +235,8 @@ class Watched(Request):
 NOT_IN_A_KEY = {
     "device",  # the same result but for rounding
     "accept_license",  # what may be fetched, not what it is
+    "download",  # the same
+    "frozen",  # the same
 }
 IN_THE_GRAPH = {"mask", "quadmask"}  # which of them is given decides the kind of the tasks
 

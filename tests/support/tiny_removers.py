@@ -125,7 +125,7 @@ def write_repos(folder: Path, repos: Mapping[str, Mapping[str, bytes]]) -> list[
 def run_on_cpu(case: Case, mode: Mode, models: Mapping[str, Checkpoint]) -> np.ndarray:
     """Return what a remover makes of the drawn frames in float32, its VAE in tiles if the mode says so."""
     with pytest.MonkeyPatch.context() as patch:
-        return _run(patch, case, Mode("resident", mode.is_tiled), models, "cpu", FRAMES, STEPS)
+        return run(patch, case, Mode("resident", mode.is_tiled), models, "cpu", FRAMES, STEPS)
 
 
 def run_on_gpu(
@@ -134,11 +134,11 @@ def run_on_gpu(
 ) -> GpuRun:  # fmt: skip
     """Run a remover over the drawn frames on a pretended GPU."""
     with pytest.MonkeyPatch.context() as patch, pretended_gpu(total_bytes) as gpu:
-        made = _run(patch, case, mode, models, "cuda", frames, steps)
+        made = run(patch, case, mode, models, "cuda", frames, steps)
         return GpuRun(made, gpu, gpu.allocated())
 
 
-def _run(
+def run(
     patch: pytest.MonkeyPatch, case: Case, mode: Mode, models: Mapping[str, Checkpoint], device: str, frames: int,
     steps: int,
 ) -> np.ndarray:  # fmt: skip

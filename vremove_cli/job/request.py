@@ -181,15 +181,8 @@ class Request:
     recover: Literal["on", "off"] = option("on", "Use pixels of other frames first.", panel=Panel.NETWORKS)
     seed: int = option(0, "Seed of the noise.", panel=Panel.NETWORKS, metavar="N", minimum=0)
     device: Literal["auto", "cuda", "xpu", "mps", "cpu"] = option(
-        "auto", "Where networks run.", panel=Panel.NETWORKS, tracking=True
+        "auto", "Where networks run.", panel=Panel.NETWORKS, metavar="auto|cuda|cpu|...", tracking=True
     )
-    memory: Literal["auto", "resident", "fp8", "offload"] = option(
-        "auto", "Where a remover's weights are.", panel=Panel.NETWORKS
-    )
-    compile: bool = option(
-        False, "Compile the network: for long jobs.", panel=Panel.NETWORKS,
-        removers=("minimax", "rose", "undereraser", "void"),
-    )  # fmt: skip
     accept_license: tuple[str, ...] = option(
         (), "Accept the limits of a licence or model.", panel=Panel.NETWORKS, metavar="NAME", tracking=True,
         everywhere=True,
@@ -197,7 +190,6 @@ class Request:
     download: Literal["ask", "auto", "never"] = option(
         "ask", "Fetch what auto wants?", panel=Panel.NETWORKS, tracking=True, everywhere=True
     )
-    frozen: bool = option(False, "Refuse other models than last time.", panel=Panel.NETWORKS, tracking=True)
     weights: tuple[str, ...] = option(
         (), "Your own checkpoint for a model.", panel=Panel.NETWORKS, metavar="NAME=FILE", tracking=True
     )
@@ -230,8 +222,13 @@ class Request:
         None, "Keyframe distance of network trackers.", metavar="N", minimum=1, maximum=60, tracking=True
     )
     sam2_engine: Literal["transformers", "sam2"] = option(
-        "transformers", "Whose code runs SAM 2.", panel=Panel.NETWORKS, tracking=True
+        "transformers", "Runs SAM 2: or sam2.", metavar="NAME", tracking=True
     )
+    memory: Literal["auto", "resident", "fp8", "offload"] = option("auto", "resident, fp8 or offload.", metavar="MODE")
+    compile: bool = option(
+        False, "Compile the network, for long jobs.", removers=("minimax", "rose", "undereraser", "void")
+    )
+    frozen: bool = option(False, "Refuse other models than last time.", tracking=True)
     threads: int | None = option(
         None, "Threads to use, if not all cores.", metavar="N", minimum=1, maximum=1024, tracking=True, everywhere=True
     )

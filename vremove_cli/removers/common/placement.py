@@ -1,10 +1,11 @@
 """Where a remover's networks are while they run, chosen from what they need and what the GPU has."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from vremove_cli.errors import MemoryLimitError
+from vremove_cli.errors import MemoryLimitError, VremoveError
 from vremove_cli.networks import devices
 from vremove_cli.networks.model_pool import Kind, pool
 from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode, Network, Weights, vram_bytes
@@ -24,6 +25,7 @@ _ENCODER_KINDS: tuple[Kind, ...] = ("encode",)
 _ENCODER = 1.1  # memory of an encoder that runs, in memories of its weights; chosen by eye
 # What is left free: kernels' workspaces and fragments, which no count of tensors shows. Chosen, not measured.
 _MARGIN_SHARE, _MARGIN_BYTES = 0.03, 400_000_000
+_COMPILER = ("torch._dynamo", "torch._inductor", "triton")  # modules whose exceptions come from compiling
 _EXACT = "time_embedding"  # modules of CogVideoX that diffusers would store in 8 bits; Wan's are kept by its own list
 
 
@@ -143,11 +145,13 @@ def run_within_memory(run: Callable[[MemoryMode], Result], mode: MemoryMode) -> 
 
     Raises:
         MemoryLimitError: The memory runs out again, or there is no smaller mode of the same result.
+        VremoveError: Blocks are to be compiled, and torch cannot do that here.
     """
     import torch
 
     try:
-        return run(mode)
+        with _compiler_errors():
+            return run(mode)
     except torch.OutOfMemoryError:
         pass  # the exception keeps the tensors of the failed run alive: the second run is outside of its block
     pool.release(*_TRANSFORMERS)
@@ -159,6 +163,18 @@ def run_within_memory(run: Callable[[MemoryMode], Result], mode: MemoryMode) -> 
         pool.release(*_TRANSFORMERS)
     advice = "give a smaller --size, --memory fp8, or --device cpu"
     raise MemoryLimitError("the GPU is out of memory", f"close other programs on it, {advice}")
+
+
+@contextmanager
+def _compiler_errors() -> Iterator[None]:
+    """Turn an exception of torch's compiler into a `VremoveError`."""
+    try:
+        yield
+    except Exception as error:
+        if not any(kind.__module__.startswith(_COMPILER) for kind in type(error).__mro__):
+            raise
+        problem = f"torch cannot compile the network here ({str(error).strip().splitlines()[0]})"
+        raise VremoveError(problem, "leave --compile out, or install a compiler that torch can use") from error
 
 
 def make_room(kind: Kind, need: int, runtime: Runtime) -> None:

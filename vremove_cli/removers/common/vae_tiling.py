@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vremove_cli.geometry import Array
+from vremove_cli.networks.convolutions import fast_convolutions
 from vremove_cli.removers.common.temporal_windows import overlapping_windows
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _SHARED = 0.25  # overlap of two tiles, as a share of a tile
 
 def run_whole(run: Coder, tensor: "torch.Tensor") -> "torch.Tensor":
     """Return the coder's result for the whole picture at once."""
-    return run(tensor)
+    with fast_convolutions(tensor.device.type):
+        return run(tensor)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _tiled(run: Coder, tensor: "torch.Tensor", latents: int, grid: int) -> "torc
     total = weight = torch.zeros(0)
     for row in rows:
         for column in columns:
-            part = run(tensor[..., row[0] : row[1], column[0] : column[1]])
+            part = run_whole(run, tensor[..., row[0] : row[1], column[0] : column[1]])
             factor = part.shape[-1] / (column[1] - column[0])
             sides = [_ramp(*at, tensor.shape[d], shared, factor) for at, d in ((row, -2), (column, -1))]
             fade = (sides[0][:, None] * sides[1]).to(part.device)

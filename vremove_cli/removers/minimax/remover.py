@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.networks import minimax, wan
+from vremove_cli.networks.convolutions import laid_out
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import RemoverSpec, Settings, ShotInfo, Stage
@@ -117,7 +118,7 @@ def _load_networks(
 ) -> tuple["WanTransformer3DModel", "AutoencoderKLWan"]:
     """The transformer and the VAE; the pool keeps them for the next window."""
     path, device, dtype = checkpoint.path, runtime.device, runtime.vae_dtype
-    vae = pool.get("vae", (path, dtype), lambda: _load_vae(checkpoint, dtype).to(device), device)
+    vae = pool.get("vae", (path, dtype), lambda: laid_out(_load_vae(checkpoint, dtype).to(device), device), device)
     transformer = pool.get(
         "remove",
         (path, runtime),

@@ -6,6 +6,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vremove_cli.networks.convolutions import laid_out
 from vremove_cli.networks.model_pool import Kind, pool
 from vremove_cli.networks.phases import clock
 from vremove_cli.removers.common import placement
@@ -103,7 +104,7 @@ def load_vae(base: Checkpoint, runtime: placement.Runtime) -> "AutoencoderKLCogV
         with torch.device("meta"):
             vae = AutoencoderKLCogVideoX.from_config(config)
         load_strict(vae, read_state(str(file)), str(file.parent))
-        return vae.to(dtype).eval().to(runtime.device)
+        return laid_out(vae.to(dtype).eval().to(runtime.device), runtime.device)
 
     return pool.get("vae", (file, dtype), load, runtime.device)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vremove_cli import atomic
 from vremove_cli.errors import ModelError
 from vremove_cli.networks import lora, wan
+from vremove_cli.networks.convolutions import laid_out
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.phases import clock
 from vremove_cli.removers.common import placement
@@ -86,7 +87,7 @@ def load_networks(
         ModelError: The weights or a LoRA file do not fit.
     """
     file, device, dtype = str(base.part("vae")), runtime.device, runtime.vae_dtype
-    vae = pool.get("vae", (file, dtype), lambda: wan.load_vae(read_state(file), file, dtype).to(device), device)
+    vae = pool.get("vae", (file, dtype), lambda: _placed_vae(file, dtype, device), device)
     transformer = pool.get(
         "remove",
         (checkpoint.path, loras, runtime),
@@ -94,6 +95,11 @@ def load_networks(
         device,
     )
     return transformer, vae
+
+
+def _placed_vae(file: str, dtype: "torch.dtype", device: str) -> "AutoencoderKLWan":
+    vae = wan.load_vae(read_state(file), file, dtype)
+    return laid_out(vae.to(device), device)
 
 
 def load_clip(base: Checkpoint, runtime: placement.Runtime) -> "torch.nn.Module":
