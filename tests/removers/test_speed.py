@@ -122,12 +122,18 @@ def test_compiled_blocks_give_nearly_the_same(
 
 def test_a_compiler_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
-    block = torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.GELU())
+
+    class Block(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sin() * x.cos() + 3
+
+    block = Block()
     block.compile()
 
     def run(_: MemoryMode) -> torch.Tensor:
-        found: torch.Tensor = block(torch.ones(1, 7))
+        found: torch.Tensor = block(torch.ones(11, 7))
         return found
 
     with pytest.raises(VremoveError, match=r"torch cannot compile the network here .*: leave --compile out"):
