@@ -20,13 +20,24 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Rest(Generic[R]):
+    """What is left of a task once its network has run. It may run in a thread beside the next task's network.
+
+    Attributes:
+        finish: Does it and returns the task's result.
+    """
+
+    finish: Callable[[], R]
+
+
+@dataclass(frozen=True)
 class StageKind(Generic[R]):
     """One kind of task.
 
     Attributes:
         name: `Task.kind`.
         result: Dataclass of what a task leaves, validated when it is read back.
-        run: Does a task and returns its result.
+        run: Does a task and returns its result, or what is left of it.
         depends_on: Fields of `Request` that change the result; all others change nothing.
         reads: Roles of the files that it reads, as `Plan.fingerprints` names them.
         tracker: Whether the result depends on the tracker and its weights.
@@ -36,7 +47,7 @@ class StageKind(Generic[R]):
 
     name: str
     result: type[R]
-    run: Callable[["Plan", Task, WorkFolder, Emit], R]
+    run: Callable[["Plan", Task, WorkFolder, Emit], R | Rest[R]]
     depends_on: tuple[str, ...]
     reads: tuple[str, ...] = ("clip",)
     tracker: bool = False
