@@ -7,13 +7,15 @@ otherwise.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_END = object()
 
 _lock = Lock()
 _asked: list[int | None] = [None]  # the users' numbers of the jobs that run, the last of which counts
@@ -77,3 +79,16 @@ def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
     """Call a function for each item in a pool, and yield the results in order."""
     with pool() as made:
         yield from made.map(function, items)
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items in order while a thread makes the next one; without a thread if a job may use but one."""
+    if count() < 2:
+        yield from items
+        return
+    source = iter(items)
+    with ThreadPoolExecutor(1) as made:
+        following: Future[Any] = made.submit(next, source, _END)
+        while (item := following.result()) is not _END:
+            following = made.submit(next, source, _END)
+            yield item

@@ -18,6 +18,8 @@ MANY_FRAMES = 4 * FRAMES - 3  # with the padding, twice as many latents or more
 LORA = "networks/lora.py"
 # Of a step, by remover: diffusers' UniPC solves a system of two equations and brings over six coefficients.
 SOLVER_SYNCS, SOLVER_COPIES = {"minimax": 1}, {"minimax": 6}
+# Of a frame, while the second pass's noise is warped: how many pixels go where decides the shapes.
+WARP, WARP_SYNCS = "motion/noise_warp.py", 8
 PROMPTS = 2  # of a run, at most: their text states are copied to the host to be stored
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -128,7 +130,9 @@ def test_more_frames_are_copied_to_the_host_together(runs: Runs, case: Case) -> 
 def test_more_frames_need_no_more_values_from_the_gpu(runs: Runs, case: Case) -> None:
     more, fewer = runs.gpu(case, RESIDENT, frames=MANY_FRAMES).gpu, runs.gpu(case, RESIDENT).gpu
     extra = added(more.syncs, fewer.syncs)
-    assert not extra
+    warped = {line: count for line, count in extra.items() if WARP in line}
+    assert set(extra) == set(warped)
+    assert sum(warped.values()) <= (case.passes - 1) * WARP_SYNCS * (MANY_FRAMES - FRAMES), warped
 
 
 def test_void_gives_the_same_picture_where_the_vae_needs_the_transformers_memory(runs: Runs) -> None:

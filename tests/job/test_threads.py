@@ -1,7 +1,9 @@
 """`--threads`: how many threads a job uses, and that its result does not depend on them."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 
 import cv2
 import numpy as np
@@ -36,6 +38,23 @@ def test_a_limit_holds_for_pools_and_opencv_and_ends_with_its_block() -> None:
         assert cv2.getNumThreads() == 3
     assert threads.count() == threads.available()
     assert cv2.getNumThreads() == before
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_items_made_ahead_come_in_order_and_their_error_comes_through(number: int) -> None:
+    makers = set()
+
+    def items() -> Iterator[int]:
+        for n in range(4):
+            makers.add(get_ident())
+            yield n
+        raise ValueError("the fifth")
+
+    got: list[int] = []
+    with threads.limited(number), pytest.raises(ValueError, match="the fifth"):
+        got.extend(threads.ahead(items()))
+    assert got == [0, 1, 2, 3]
+    assert (makers == {get_ident()}) == (number == 1)
 
 
 def test_the_threads_do_not_change_the_file(clip: Path, tmp_path: Path) -> None:

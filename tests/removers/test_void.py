@@ -29,7 +29,7 @@ from vremove_cli.networks.cogvideox import rotary
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers.base import Fill, Settings, Shot, ShotInfo, Stage
 from vremove_cli.removers.common import placement
-from vremove_cli.removers.common.harmonise import harmonise
+from vremove_cli.removers.common.harmonise import changed_box, harmonise, ring_width
 from vremove_cli.removers.common.initial_latents import latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.common.vram_estimate import MemoryMode
@@ -270,8 +270,8 @@ def test_what_a_network_made_is_brought_to_its_surroundings() -> None:
     hole = np.zeros((128, 192), bool)
     hole[40:90, 70:130] = True
     made = np.clip(cv2.resize(clean, (96, 64), interpolation=cv2.INTER_AREA) * 0.9 + 0.06, 0, 1)
-    out = harmonise(made, source, hole, rng)
     plain = cv2.resize(made, (192, 128), interpolation=cv2.INTER_CUBIC)
+    out = harmonise(plain, source, hole, ring_width(hole.shape), rng)
     drift = [np.abs(cv2.GaussianBlur(p - clean, (0, 0), 6)[hole]).mean() for p in (out, plain)]
     assert drift[0] < 0.7 * drift[1]
     detail = (out - cv2.GaussianBlur(out, (0, 0), 1))[hole]
@@ -284,7 +284,11 @@ def test_far_from_the_hole_a_networks_picture_stays_as_it_is() -> None:
     hole = np.zeros((360, 640), bool)
     hole[100:140, 80:120] = True
     made = source * 0.9
-    out = harmonise(made, source, hole, np.random.default_rng(0))
+    reach = ring_width(hole.shape)
+    out = harmonise(made, source, hole, reach, np.random.default_rng(0))
+    near = changed_box(hole).grow(5).clip(640, 360).slices
+    part = harmonise(made[near], source[near], hole[near], reach, np.random.default_rng(0))
+    assert np.array_equal(part, out[near])
     assert np.array_equal(out[:, 300:], np.clip(made, 0, 1)[:, 300:])
     assert np.abs(out - source)[hole].mean() < 0.5 * np.abs(made - source)[hole].mean()
 

@@ -1,17 +1,21 @@
 """The noise warp as its paper defines it, pixel by pixel."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vremove_cli.geometry import Array
 from vremove_cli.motion.noise_warp import Canvas
 
 
-def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:  # noqa: C901  the definition, in its own order
+def plainly(canvas: Canvas, flow: Tensor, fresh: Tensor) -> Canvas:  # noqa: C901  the definition, in its own order
     """The definition, pixel by pixel."""
-    channels, height, width = canvas.noise.shape
+    before, before_weight = canvas.noise.numpy(), canvas.weight.numpy()
+    moves, drawings = flow.numpy(), fresh.numpy()
+    channels, height, width = before.shape
 
     def landing(y: int, x: int, way: int) -> tuple[int, int]:
-        return y + way * round(float(flow[1, y, x])), x + way * round(float(flow[0, y, x]))
+        return y + way * round(float(moves[1, y, x])), x + way * round(float(moves[0, y, x]))
 
     def inside(y: int, x: int) -> bool:
         return 0 <= y < height and 0 <= x < width
@@ -22,14 +26,14 @@ def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:  # noqa: C901 
     for y in range(height):
         for x in range(width):
             to = landing(y, x, 1)
-            here = (canvas.noise[:, y, x], float(canvas.weight[y, x]))
+            here = (before[:, y, x], float(before_weight[y, x]))
             candidates["gather", y, x] = here if inside(*to) else blank
             came.setdefault(to if inside(*to) else (y, x), []).append((y, x))
     for y in range(height):
         for x in range(width):
             source = landing(y, x, -1)
             known = (y, x) not in came and inside(*source)
-            found = (canvas.noise[:, source[0], source[1]], float(canvas.weight[source])) if known else blank
+            found = (before[:, source[0], source[1]], float(before_weight[source])) if known else blank
             candidates["spread", y, x] = found
     groups: dict[float, list[tuple[str, int, int]]] = {}
     for key, (value, _) in candidates.items():
@@ -37,9 +41,9 @@ def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:  # noqa: C901 
 
     def drawn(key: tuple[str, int, int]) -> Array:
         side, y, x = key
-        return fresh[:, y, x + (width if side == "spread" else 0)]
+        return drawings[:, y, x + (width if side == "spread" else 0)]
 
-    noise, weight = np.zeros_like(canvas.noise), np.zeros_like(canvas.weight)
+    noise, weight = np.zeros_like(before), np.zeros_like(before_weight)
     changed = {}
     for keys in groups.values():
         mean = np.mean([drawn(k) for k in keys], axis=0)
@@ -54,4 +58,5 @@ def plainly(canvas: Canvas, flow: Array, fresh: Array) -> Canvas:  # noqa: C901 
                 noise[:, y, x] = sum(w * v for v, w in parts) / np.sqrt(sum(w * w for _, w in parts))
             else:
                 noise[:, y, x], weight[y, x] = changed["spread", y, x]
-    return Canvas(noise, ((weight / weight.mean() + 1e-5) ** 0.9999).astype(np.float32))
+    weight = ((weight / weight.mean() + 1e-5) ** 0.9999).astype(np.float32)
+    return Canvas(torch.from_numpy(noise), torch.from_numpy(weight))

@@ -90,25 +90,23 @@ def void_masks(tensors: Tensors, config: dict[str, Any]) -> Outputs:
 
 def void_noise_warp(tensors: Tensors, config: dict[str, Any]) -> Outputs:
     def state(canvas: Canvas) -> np.ndarray:
-        return np.concatenate([np.zeros((2, *canvas.weight.shape)), canvas.weight[None], canvas.noise])
+        parts = (canvas.weight[None], canvas.noise)
+        return np.concatenate([np.zeros((2, *canvas.weight.shape)), *(part.numpy() for part in parts)])
 
     def first(kind: str) -> Canvas:
-        noise = tensors[f"in/{kind}/initial_noise"].numpy()
-        return Canvas(noise, np.ones(noise.shape[1:], np.float32))
+        noise = tensors[f"in/{kind}/initial_noise"]
+        return Canvas(noise, torch.ones(noise.shape[1:]))
 
     canvas = first("step")
-    for k, flow in enumerate(tensors["in/step/flow"].numpy()):
-        canvas = warp_noise(canvas, flow, tensors[f"in/step/fresh_{k}"].numpy())
+    for k, flow in enumerate(tensors["in/step/flow"]):
+        canvas = warp_noise(canvas, flow, tensors[f"in/step/fresh_{k}"])
         yield f"step/state_{k}", state(canvas)
     canvas = first("full")
     shrink = config["full"]["downscale_factor"]
     out = [warped_noise.downsample_noise(canvas.noise, shrink)]
     for k, flow in enumerate(tensors["in/full/flow"].numpy()):
-        canvas = warp_noise(
-            canvas,
-            warped_noise.upsample_flow(flow, config["full"]["resize_flow"]),
-            tensors[f"in/full/fresh_{k}"].numpy(),
-        )
+        large = torch.from_numpy(warped_noise.upsample_flow(flow, config["full"]["resize_flow"]))
+        canvas = warp_noise(canvas, large, tensors[f"in/full/fresh_{k}"])
         out.append(warped_noise.downsample_noise(canvas.noise, shrink))
     yield "full/noises", np.stack(out).transpose(0, 2, 3, 1).astype(np.float16).astype(np.float32)
     yield "full/state_last", state(canvas)

@@ -101,15 +101,22 @@ def to_rgb(parts: tuple[Array, ...], layout: Layout, colour: Colour, frame_heigh
     black, luma_span, chroma_span = _code_range(layout, colour)
     centred = colour.centred(layout)
     height, width = samples[0].shape
-    y = (samples[0] - black) / luma_span
     middle = np.float32(1 << (layout.bits - 1))
-    cb, cr = (
-        _upsample(c - middle, layout.sub_x, layout.sub_y, centred)[:height, :width] / chroma_span for c in samples[1:]
-    )
     kr, kb = colour.luma_weights(frame_height)
-    red = y + 2 * (1 - kr) * cr
-    blue = y + 2 * (1 - kb) * cb
-    return np.stack([red, (y - kr * red - kb * blue) / (1 - kr - kb), blue], axis=-1).astype(np.float32)
+    # In place, because fresh memory takes longer than the arithmetic.
+    y = samples[0]
+    y -= black
+    y /= luma_span
+    blue, red = (_upsample(c - middle, layout.sub_x, layout.sub_y, centred)[:height, :width] for c in samples[1:])
+    for part, weight in ((blue, kb), (red, kr)):
+        np.divide(part, chroma_span, out=part)
+        np.multiply(part, 2 * (1 - weight), out=part)
+        np.add(part, y, out=part)
+    green = y
+    green -= kr * red
+    green -= kb * blue
+    green /= 1 - kr - kb
+    return np.asarray(cv2.merge([red, green, blue]))
 
 
 def from_rgb(rgb: Array, layout: Layout, colour: Colour, frame_height: int) -> tuple[Array, ...]:
@@ -131,8 +138,9 @@ def from_rgb(rgb: Array, layout: Layout, colour: Colour, frame_height: int) -> t
         return tuple(_quantise(rgb[..., c] * layout.peak, layout) for c in range(3))
     black, luma_span, chroma_span = _code_range(layout, colour)
     kr, kb = colour.luma_weights(frame_height)
-    y = kr * rgb[..., 0] + (1 - kr - kb) * rgb[..., 1] + kb * rgb[..., 2]
-    chroma = ((rgb[..., 2] - y) / (2 * (1 - kb)), (rgb[..., 0] - y) / (2 * (1 - kr)))
+    red, green, blue = cv2.split(rgb)
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    chroma = ((blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr)))
     middle = np.float32(1 << (layout.bits - 1))
     centred = colour.centred(layout)
     subsampled = (_downsample(c, layout.sub_x, layout.sub_y, centred) for c in chroma)
@@ -173,7 +181,8 @@ def _code_range(layout: Layout, colour: Colour) -> tuple[np.float32, np.float32,
 
 
 def _quantise(values: Array, layout: Layout) -> Array:
-    return np.clip(np.rint(values), 0, layout.peak).astype(layout.dtype)
+    codes = np.rint(values)
+    return np.clip(codes, 0, layout.peak, out=codes).astype(layout.dtype)
 
 
 def _downsample(full: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
@@ -185,8 +194,14 @@ def _downsample(full: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
     if sub_y:
         out = _box(out, 1 << sub_y)
     if sub_x == 1 and not centred:
-        padded = cv2.copyMakeBorder(np.ascontiguousarray(out), 0, 0, 1, 1 + out.shape[1] % 2, cv2.BORDER_REPLICATE)
-        out = (padded[:, :-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]) / 4
+        if out.shape[1] % 2:
+            out = np.concatenate([out, out[:, -1:]], axis=1)
+        even, odd = cv2.split(np.ascontiguousarray(out).reshape(len(out), -1, 2))
+        total = 2 * even
+        total[:, 1:] += odd[:, :-1]
+        total[:, :1] += even[:, :1]
+        total += odd
+        out = total / 4
     elif sub_x:
         out = _box(out.T, 1 << sub_x).T
     return out
@@ -196,7 +211,10 @@ def _box(rows: Array, n: int) -> Array:
     """Return the means of groups of n rows; a short last group repeats its last row."""
     missing = -rows.shape[0] % n
     padded = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows
-    return padded.reshape(-1, n, rows.shape[1]).mean(axis=1)
+    total = padded[::n] + padded[1::n]
+    for i in range(2, n):
+        total += padded[i::n]
+    return total / n
 
 
 def _upsample(small: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
@@ -209,7 +227,7 @@ def _upsample(small: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
         return small
     full = _linear(small, sub_x, sub_y, centred)
     for _ in range(_CHROMA_CORRECTIONS):
-        full = full + _linear(small - _downsample(full, sub_x, sub_y, centred), sub_x, sub_y, centred)
+        full += _linear(small - _downsample(full, sub_x, sub_y, centred), sub_x, sub_y, centred)
     return full
 
 
@@ -220,9 +238,9 @@ def _linear(small: Array, sub_x: int, sub_y: int, centred: bool) -> Array:
     if sub_y:
         out = cv2.resize(out, (width, height << sub_y), interpolation=cv2.INTER_LINEAR)
     if sub_x == 1 and not centred:
-        wide = np.repeat(out, 2, axis=1)
-        wide[:, 1:-1:2] = (out[:, :-1] + out[:, 1:]) / 2
-        return wide
+        between = out.copy()
+        between[:, :-1] = (out[:, :-1] + out[:, 1:]) / 2
+        return np.asarray(cv2.merge([out, between]).reshape(len(out), -1))
     if sub_x:
         out = cv2.resize(out, (width << sub_x, out.shape[0]), interpolation=cv2.INTER_LINEAR)
     return out

@@ -31,13 +31,14 @@ from vremove_cli.networks.phases import clock
 from vremove_cli.plate.hole import feather_matte
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
-from vremove_cli.removers.common.harmonise import harmonise
+from vremove_cli.removers.common.harmonise import changed_box, harmonise, ring_width
 from vremove_cli.removers.common.resize import resize
 from vremove_cli.weights import store
 
 # Shares of a pixel, from the limits by which VOID's released code reads a resized quadmask (0 erase, 127 affected, 255
 # keep): a level of at most 95 is erased, (255 - 95) / 255; at most 191 is affected, halfway from 255 to 127.
 _ERASED, _AFFECTED = 160 / 255, 0.5
+_CHROMA_REACH = 8  # chroma samples around a pixel that its R'G'B' depends on, at most
 _GLOBAL = 0.5  # share of the picture beside the object beyond which a change is no effect of the object
 
 
@@ -174,7 +175,11 @@ def _shot(work: _Work, emit: Emit) -> Shot:
 
     def coverage(mask: Array) -> Array:
         """Return the share of each pixel of the remover's size that a mask (H, W) bool covers."""
-        return upright(mask) * np.float32(1) if work.size is None else resize(upright(mask) * 1.0, work.size)
+        if work.size is None:
+            return upright(mask) * np.float32(1)
+        if not mask.any():  # true of most masks of effects and of many frames' holes
+            return np.zeros(work.size[::-1], np.float32)
+        return resize(upright(mask) * 1.0, work.size)
 
     frames = zip(Clip(plan.clip).frames(*span), plate_patches(plan, work.folder, *span), strict=True)
     for frame, (t, plate) in frames:
@@ -245,14 +250,53 @@ def _write_fill(work: _Work, fill: Fill) -> PatchWriter:
     with PatchWriter(path, plan.clip.layout, boxes, ("matte", "changed")) as writer:
         for i, (frame, (t, plate)) in enumerate(frames):
             used, patch = _used(work, fill, i), None if plate is None else plate.patch
-            planes = _patched(frame, region, patch)
-            generated = np.ascontiguousarray(plan.clip.orientation.store(fill.frames[i]))
-            if work.size is not None and used.where.any():
+            if used.where.any():
+                near = _near(work, used.where)
+                planes, part = _patched(frame, near, patch), used.on(region, near)
                 rng = np.random.default_rng((plan.request.seed, t))
-                generated = harmonise(generated, _rgb(plan, planes), used.where, rng)
-            parts, matte = _merge(plan, planes, patch, generated, used, region, boxes[i])
+                generated = _fitted(work, fill.frames[i], near, planes, part.where, rng)
+                parts, matte = _merge(plan, planes, patch, generated, part, near, boxes[i])
+            else:
+                parts, matte = (patch.planes, patch.matte) if patch else ((), np.zeros((0, 0), np.uint8))
             writer.write(parts, matte, Placed(region, used.changed * np.uint8(255)).on(boxes[i]))
     return writer
+
+
+def _near(work: _Work, where: Array) -> Box:
+    """Return the part of the region that the fill's pixels depend on, on whole chroma samples of the frame.
+
+    It is what harmonising reads, and the samples from which chroma there is interpolated.
+    """
+    layout, region = work.plan.clip.layout, work.region
+    step = 1 << max(layout.sub_x, layout.sub_y)
+    box = changed_box(where).grow(_CHROMA_REACH * step).moved(region.x0, region.y0).align(step)
+    return Box(max(box.x0, region.x0), max(box.y0, region.y0), min(box.x1, region.x1), min(box.y1, region.y1))
+
+
+def _fitted(
+    work: _Work, picture: Array, near: Box, planes: tuple[Array, ...], where: Array, rng: np.random.Generator
+) -> Array:
+    """Return a picture of the fill on a part of the region, at the clip's size and harmonised with its surroundings.
+
+    Args:
+        work: The stage.
+        picture: R'G'B' of the whole region, upright, (h, w, 3) float32 at the remover's size.
+        near: The part of the region.
+        planes: Components of the clip there.
+        where: Pixels that come from the fill, there.
+        rng: Source of the grain.
+
+    Returns:
+        R'G'B' (H, W, 3) float32.
+    """
+    region, shape = work.region, (work.region.height, work.region.width)
+    stored = np.ascontiguousarray(work.plan.clip.orientation.store(picture))
+    if stored.shape[:2] != shape:
+        stored = cv2.resize(stored, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    part = np.ascontiguousarray(stored[near.moved(-region.x0, -region.y0).slices])
+    if work.size is None:
+        return part
+    return harmonise(part, _rgb(work.plan, planes), where, ring_width(shape), rng)
 
 
 @dataclass(frozen=True)
@@ -269,6 +313,11 @@ class _Used:
     matte: Array
     changed: Array
 
+    def on(self, region: Box, part: Box) -> "_Used":
+        """Return this on a part of the region that it lies on."""
+        where = part.moved(-region.x0, -region.y0).slices
+        return _Used(self.where[where], self.matte[where], self.changed[where])
+
 
 def _used(work: _Work, fill: Fill, i: int) -> _Used:
     t, changed = work.stage.frames[i], np.zeros((work.region.height, work.region.width), bool)
@@ -283,7 +332,7 @@ def _used(work: _Work, fill: Fill, i: int) -> _Used:
 def _rgb(plan: Plan, planes: tuple[Array, ...]) -> Array:
     """Return components as R'G'B' (H, W, 3) float32 in [0, 1]."""
     values = to_rgb(planes, plan.clip.layout, plan.clip.colour, plan.clip.height)
-    return np.asarray(np.clip(values, 0, 1), np.float32)
+    return np.clip(values, 0, 1, out=values)
 
 
 def _patched(frame: Frame, region: Box, patch: Patch | None) -> tuple[Array, ...]:
@@ -309,31 +358,29 @@ def _merge(
     patch: Patch | None,
     generated: Array,
     used: _Used,
-    region: Box,
+    part: Box,
     box: Box,
 ) -> tuple[tuple[Array, ...], Array]:
     """Put generated pixels over the plate's patch.
 
     Args:
         plan: The plan.
-        planes: Components of the region, with the plate's patch in them.
+        planes: Components of a part of the frame that holds all generated pixels, with the plate's patch in them.
         patch: The plate's patch.
-        generated: R'G'B' of the region, (H, W, 3) float32.
-        used: Where the generated pixels are used.
-        region: Where the region lies.
+        generated: R'G'B' of the part, (H, W, 3) float32.
+        used: Where the generated pixels are used, on the part.
+        part: Where the part lies.
         box: Where the result lies.
 
     Returns:
         Components on `box`, and the matte there: the larger of the plate's and the fill's.
     """
     layout, clip = plan.clip.layout, plan.clip
-    if not used.where.any():
-        return (patch.planes, patch.matte) if patch is not None else ((), np.zeros((0, 0), np.uint8))
-    painted = place(paint(planes, layout, clip.colour, clip.height, generated, used.where), layout, region, box)
-    inside = Placed(region, used.where).on(box)
+    painted = place(paint(planes, layout, clip.colour, clip.height, generated, used.where), layout, part, box)
+    inside = Placed(part, used.where).on(box)
     below = place(patch.planes, layout, patch.box, box) if patch else painted
     matte = Placed(patch.box, patch.matte).on(box) if patch else np.zeros(inside.shape, np.uint8)
-    return _overlay(below, painted, inside, layout), np.maximum(matte, Placed(region, used.matte).on(box))
+    return _overlay(below, painted, inside, layout), np.maximum(matte, Placed(part, used.matte).on(box))
 
 
 def _overlay(below: tuple[Array, ...], over: tuple[Array, ...], inside: Array, layout: Layout) -> tuple[Array, ...]:

@@ -38,10 +38,12 @@ def difference_mask(generated: Array, source: Array, erase: Array) -> Array:
 def _differ(generated: Array, source: Array, erase: Array) -> Array:
     """Return one frame's difference, (H, W) bool."""
     sigma = max(1.0, _BLUR * min(erase.shape))
+    keep = ~erase
     difference = cv2.GaussianBlur(generated, (0, 0), sigma) - cv2.GaussianBlur(source, (0, 0), sigma)
-    if not erase.all():
-        difference = difference - np.median(difference[~erase], axis=0)
-    return np.asarray((np.abs(difference).mean(axis=2) > THRESHOLD) & ~erase)
+    total = np.zeros(erase.shape, np.float32)
+    for channel in cv2.split(difference):  # many times as fast as NumPy's reductions of the last axis
+        total += np.abs(channel - np.median(channel[keep])) if keep.any() else np.abs(channel)
+    return np.asarray((total / 3 > THRESHOLD) & keep)
 
 
 def _without_specks(mask: Array) -> Array:

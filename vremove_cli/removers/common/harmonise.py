@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vremove_cli.arrays import ring
-from vremove_cli.geometry import Array, bounds
+from vremove_cli.geometry import Array, Box, bounds
 
 RING = 0.06  # width of the compared ring, as a share of the picture's shorter side
 _FINE = 1.0  # pixels (standard deviation of a Gaussian) below which a detail counts as grain
@@ -18,13 +18,25 @@ _REACHED = 0.02  # share of known pixels in a Gaussian mean from which it counts
 _LEAST = 1e-3  # standard deviation below which no grain is added, of a range of 1
 
 
-def harmonise(generated: Array, source: Array, hole: Array, rng: np.random.Generator) -> Array:
+def ring_width(size: tuple[int, int]) -> int:
+    """Return the width in pixels of the ring in which pictures of a (height, width) are compared."""
+    return max(4, round(RING * min(size)))
+
+
+def changed_box(hole: Array) -> Box:
+    """Return the part of a picture that `harmonise` reads and changes, for a hole (H, W) bool with any pixel."""
+    return bounds(hole).grow(2 * ring_width(hole.shape)).clip(*hole.shape[::-1])
+
+
+def harmonise(generated: Array, source: Array, hole: Array, reach: int, rng: np.random.Generator) -> Array:
     """Fit a network's picture to the clip around the hole.
 
     Args:
-        generated: The network's picture (h, w, 3) float32 in [0, 1], at any size.
+        generated: The network's picture (H, W, 3) float32 in [0, 1].
         source: The clip's picture (H, W, 3) float32 in [0, 1].
         hole: (H, W) bool.
+        reach: Width of the compared ring in pixels. A part of a picture that holds the whole one's `changed_box` comes
+            out as in the whole one.
         rng: Source of the grain.
 
     Returns:
@@ -32,21 +44,17 @@ def harmonise(generated: Array, source: Array, hole: Array, rng: np.random.Gener
         grain.
     """
     height, width = hole.shape
-    large = generated
-    if generated.shape[:2] != (height, width):
-        large = cv2.resize(generated, (width, height), interpolation=cv2.INTER_CUBIC)
-    reach = max(4, round(RING * min(height, width)))
     around = ring(hole, reach)
     if not around.any():
-        return np.clip(large, 0, 1)
-    out = np.array(large, np.float32)
+        return np.clip(generated, 0, 1)
+    out = np.array(generated, np.float32)
     inside = bounds(around | hole).grow(reach).clip(width, height).slices
     part, known, clip = out[inside], around[inside], source[inside]
     part += _extrapolate(np.where(known[..., None], clip - part, 0), known, reach)
     grain = _grain(clip, part, known)
     if grain > _LEAST:
         part += rng.normal(0, grain, (*known.shape, 1))
-    return np.asarray(np.clip(out, 0, 1), np.float32)
+    return np.clip(out, 0, 1, out=out)
 
 
 def _extrapolate(values: Array, known: Array, reach: int) -> Array:
@@ -77,7 +85,8 @@ def _grain(source: Array, generated: Array, around: Array) -> float:
     """Return the standard deviation of the noise that the source has on the ring and the generated picture lacks."""
 
     def noise(picture: Array) -> float:
-        gray = picture.mean(axis=2)
+        red, green, blue = cv2.split(picture)
+        gray = (red + green + blue) / 3
         detail = (gray - cv2.GaussianBlur(gray, (0, 0), _FINE))[around]
         return 1.48 * float(np.median(np.abs(detail)))  # 1.48 MAD estimates the standard deviation of Gaussian noise
 

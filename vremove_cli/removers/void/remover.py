@@ -186,8 +186,10 @@ class _Run:
     def _warped_noise(self, first: Array) -> Array:
         """Return noise that moves with the first pass's frames, ours or the released code's, (1, L, 16, h, w)."""
         frames = np.rint(first * 255).astype(np.uint8)
+        device = "cuda" if self._runtime.device == "cuda" else "cpu"  # Metal has no float64
         if self._settings.second_pass == "reference":
             height, width = first.shape[1:3]
-            noise = warped_noise.reference_noise(frames, 16, self._settings.seed)
+            noise = warped_noise.reference_noise(frames, 16, self._settings.seed, device)
             return warped_noise.fit_reference_noise(noise, latents_of(self._length), (height // 8, width // 8))[None]
-        return warped_noise.warped_noise(frames, 16, 8, derive_seed(self._settings.seed, self._shot.first, 2))[None]
+        seed = derive_seed(self._settings.seed, self._shot.first, 2)
+        return warped_noise.warped_noise(frames, 16, 8, seed, device)[None]

@@ -1,6 +1,7 @@
 """The initial noise of VOID's second pass: it moves with the first pass's result."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, laten
 _FRAMES, _NOISE, _FLOW, _CANVAS = 72, (60, 90), (240, 360), 8
 
 
-def warped_noise(frames: Array, channels: int, scale: int, seed: int) -> Array:
+def warped_noise(frames: Array, channels: int, scale: int, seed: int, device: str) -> Array:
     """Return noise that moves with a clip.
 
     It is white and of unit variance on every frame: the mean over `scale`^2 pixels of unit noise, times `scale`. A
@@ -26,22 +27,25 @@ def warped_noise(frames: Array, channels: int, scale: int, seed: int) -> Array:
         channels: Channels of a latent.
         scale: Height and width of a latent in pixels.
         seed: Seed of the noise.
+        device: "cuda" or "cpu", for the warp.
 
     Returns:
         (L, C, H / scale, W / scale) float32.
     """
+    import torch
+
     height, width = frames.shape[1:3]
     last_frames = {0, *range(FRAMES_PER_LATENT, len(frames), FRAMES_PER_LATENT)}
     out = [
         downsample_noise(noise, scale)
-        for t, noise in enumerate(warped_noise_frames(_flows(frames), channels, (height, width), seed))
+        for t, noise in enumerate(warped_noise_frames(_flows(frames), channels, (height, width), seed, device))
         if t in last_frames
     ]
     assert len(out) == latents_of(len(frames))
-    return np.stack(out)
+    return np.asarray(torch.stack(out).cpu().numpy())
 
 
-def reference_noise(frames: Array, channels: int, seed: int) -> Array:
+def reference_noise(frames: Array, channels: int, seed: int, device: str) -> Array:
     """Return the noise of the released code, except for its flow network and its missing seed.
 
     72 frames are picked by number, scaled to cover 480x720 and cropped to it; the canvas is 1920x2880.
@@ -50,6 +54,7 @@ def reference_noise(frames: Array, channels: int, seed: int) -> Array:
         frames: (T, H, W, 3) uint8.
         channels: Channels of a latent.
         seed: Seed of the noise.
+        device: "cuda" or "cpu", for the warp.
 
     Returns:
         (72, 60, 90, C) float16.
@@ -58,8 +63,9 @@ def reference_noise(frames: Array, channels: int, seed: int) -> Array:
     small = np.stack([_cover(frames[t]) for t in picked])
     flows = (upsample_flow(flow, _CANVAS) for flow in _flows(small))
     size = (_FLOW[0] * _CANVAS, _FLOW[1] * _CANVAS)
-    small_noises = (downsample_noise(n, size[0] // _NOISE[0]) for n in warped_noise_frames(flows, channels, size, seed))
-    return np.stack([n.transpose(1, 2, 0) for n in small_noises]).astype(np.float16)
+    noises = warped_noise_frames(flows, channels, size, seed, device)
+    small_noises = (downsample_noise(n, size[0] // _NOISE[0]).permute(1, 2, 0) for n in noises)
+    return np.stack([n.cpu().numpy() for n in small_noises]).astype(np.float16)
 
 
 def fit_reference_noise(noise: Array, latents: int, size: tuple[int, int]) -> Array:
@@ -81,12 +87,19 @@ def fit_reference_noise(noise: Array, latents: int, size: tuple[int, int]) -> Ar
     return np.stack([[cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in f] for f in picked])
 
 
-def downsample_noise(noise: Array, scale: int) -> Array:
-    """Return noise (C, H, W) `scale` times smaller, with the same variance: the mean of each block, times `scale`."""
-    channels, height, width = noise.shape
-    blocks = noise[:, : height // scale * scale, : width // scale * scale]
-    blocks = blocks.reshape(channels, height // scale, scale, width // scale, scale)
-    return np.asarray(blocks.mean(axis=(2, 4)) * scale, np.float32)
+def downsample_noise(noise: Any, scale: int) -> Any:
+    """Return noise `scale` times smaller, with the same variance: the mean of each block, times `scale`.
+
+    Args:
+        noise: Tensor (C, H, W) float32.
+        scale: Height and width of a block in pixels. Rows and columns that fill no block are dropped.
+
+    Returns:
+        Tensor (C, H / scale, W / scale) float32, on the same device.
+    """
+    import torch
+
+    return torch.nn.functional.avg_pool2d(noise, scale) * scale
 
 
 def upsample_flow(flow: Array, scale: int) -> Array:
