@@ -17,6 +17,7 @@ from vremove_cli.job.output_paths import make_request
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.planner import make_plan
 from vremove_cli.job.request import Request
+from vremove_cli.job.stages.base import Rest
 from vremove_cli.job.stages.kinds import STAGES
 from vremove_cli.job.task_graph import Task
 from vremove_cli.job.workdir.folder import WorkFolder
@@ -264,7 +265,8 @@ def test_a_stage_reads_only_what_it_lists(files: dict[str, str], tmp_path: Path,
     folder.claim()
     for task in plan.tasks:
         READ.clear()
-        folder.finish(task.id, STAGES[task.kind].run(plan, task, folder, silent), 0.0)
+        result = STAGES[task.kind].run(plan, task, folder, silent)
+        folder.finish(task.id, result.finish() if isinstance(result, Rest) else result, 0.0)
         known = {name for kind in ancestors(plan, task) for name in STAGES[kind].depends_on}
         assert known >= READ - NOT_IN_A_KEY - IN_THE_GRAPH, task.id
     assert all(folder.finished(t.id) for t in plan.tasks)

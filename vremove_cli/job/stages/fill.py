@@ -1,6 +1,8 @@
 """The fill stage: what a remover sees, what it generates, and how that becomes patches."""
 
+import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from vremove_cli.job.gpu_memory import is_deep
 from vremove_cli.job.model_fetch import fetch_progress
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.recovery import leaves_much
-from vremove_cli.job.stages.base import StageKind
+from vremove_cli.job.stages.base import Rest, StageKind
 from vremove_cli.job.stages.plate import pixels_to_fill
 from vremove_cli.job.task_graph import Task, connected_groups, shot_info
 from vremove_cli.job.workdir.artifacts import Patch, PatchWriter
@@ -30,7 +32,7 @@ from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.phases import clock
 from vremove_cli.plate.hole import feather_matte
 from vremove_cli.removers import registry
-from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
+from vremove_cli.removers.base import Fill, Remover, RemoverSpec, Settings, Shot, Stage
 from vremove_cli.removers.common.harmonise import changed_box, harmonise, ring_width
 from vremove_cli.removers.common.resize import resize
 from vremove_cli.weights import store
@@ -81,8 +83,11 @@ class _Work:
         return Progress("fill", round((fills.index(self.task.id) + share) / len(fills) * length), length)
 
 
-def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResult:
-    """Let the remover generate what the plate could not recover in a stage's frames, and what will move there."""
+def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResult | Rest[FillResult]:
+    """Let the remover generate what the plate could not recover in a stage's frames, and what will move there.
+
+    Restoring the fill to the clip is left for a thread beside the next stage's network.
+    """
     pool.release("track", "detect", "reason")  # nothing is tracked any more: the remover gets their memory
     remover = registry.make(plan.remover, _settings(plan, emit))
     stages = remover.stages(shot_info(plan.clip, plan.span, plan.segments))
@@ -96,6 +101,18 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
         return FillResult(None, generated=False)
     shown = plan.clip.orientation.size(work.region.width, work.region.height)
     work = replace(work, size=remover.size(*shown))
+    fill = _generate(work, remover, stages, emit)
+    _keep_fill(folder, stage, fill, stages)
+    emit(work.progress(1.0))
+    phases = clock.take() if remover.spec.network else {}
+    if stage.step > 1:
+        return FillResult(None, generated=True, phases=phases)
+    return Rest(partial(_restore, work, _credible(work, fill, emit), phases))
+
+
+def _generate(work: _Work, remover: Remover, stages: list[Stage], emit: Emit) -> Fill:
+    """Run the remover on a stage."""
+    plan, folder, stage = work.plan, work.folder, work.stage
     clock.take()  # what an interrupted task has left
     with clock.phase("read"):
         shot = _shot(work, emit)
@@ -105,13 +122,14 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
         fill = remover.run(stage, shot, inputs)
     if fill.frames.shape != shot.frames.shape:
         raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
-    _keep_fill(folder, stage, fill, stages)
-    emit(work.progress(1.0))
-    if stage.step > 1:
-        return FillResult(None, generated=True, phases=clock.take())
-    with clock.phase("restore"):
-        table = _write_fill(work, _credible(work, fill, emit)).table
-    return FillResult(table, generated=True, phases=clock.take())
+    return fill
+
+
+def _restore(work: _Work, fill: Fill, phases: dict[str, float]) -> FillResult:
+    """Store a fill as patches of the clip; `phases` are the seconds that it took until now."""
+    started = time.perf_counter()
+    table = _write_fill(work, fill).table
+    return FillResult(table, True, {**phases, "restore": time.perf_counter() - started} if phases else {})
 
 
 def _settings(plan: Plan, emit: Emit) -> Settings:
