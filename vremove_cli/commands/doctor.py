@@ -36,12 +36,12 @@ def _installation() -> dict[str, Any]:
 
     missing = list(missing_encoders())
     packages = {name: _version(name) for name in _PACKAGES}
-    device, detail, broken = _device()
+    device = _device()
     file, wrong = _settings()
     absent = [name for name, version in packages.items() if version is None]
     problems = [f"{name} is missing: run `pip install vremove` again" for name in absent]
     problems += [f"FFmpeg has no encoder {name}: install PyAV from its wheel" for name in missing]
-    problems += filter(None, [broken, wrong])
+    problems += [*device["broken"], *filter(None, [wrong])]
     return {
         "ok": not problems,
         "problems": problems,
@@ -55,8 +55,10 @@ def _installation() -> dict[str, Any]:
         "ffmpeg": library_versions(),
         "missing_encoders": missing,
         "hardware_encoders": hardware.working(),
-        "device": device,
-        "device_detail": detail,
+        "device": device["device"],
+        "device_detail": device["detail"],
+        "gpu_memory": device["memory"],
+        "network_type": device["type"],
         "models": _models(),
         "settings": file,
     }
@@ -74,6 +76,8 @@ def _text(facts: dict[str, Any]) -> str:
         "encoders": f"missing: {', '.join(facts['missing_encoders'])}" if facts["missing_encoders"] else "all here",
         "hardware encoders": ", ".join(facts["hardware_encoders"]) or "none",
         "device": f"{facts['device']} ({facts['device_detail']})",
+        "GPU memory": "none" if facts["gpu_memory"] is None else format_bytes(facts["gpu_memory"]),
+        "networks run in": facts["network_type"],
         "models here": ", ".join(facts["models"]) or "none: `vremove models list` names some",
         "settings": facts["settings"] or where,
         "free disk here": format_bytes(facts["free_disk"]),
@@ -108,14 +112,27 @@ def _models() -> list[str]:
     return [name for name, model in catalogue().items() if model.repo and store.find_cached(model) is not None]
 
 
-def _device() -> tuple[str, str, str]:
-    """Return the device that networks run on, the reason, and what is wrong with torch."""
+def _device() -> dict[str, Any]:
+    """Return the device that networks run on, what is known of it, and what is wrong with torch."""
     try:
         import torch
     except ImportError as error:
-        return "cpu", "no torch", f"torch cannot be imported ({error}): install it again"
-    if torch.cuda.is_available():
-        return "cuda", str(torch.cuda.get_device_name(0)), ""
-    if torch.backends.mps.is_available():
-        return "mps", "Metal", ""
-    return "cpu", "torch sees no GPU; the plate and the flow tracker do not need one", ""
+        broken = [f"torch cannot be imported ({error}): install it again"]
+        return {"device": "cpu", "detail": "no torch", "memory": None, "type": "none", "broken": broken}
+    from vremove_cli.networks import devices, versions
+
+    device, why = devices.choose_device("auto")
+    detail = f"{why}; the plate and the flow tracker do not need one" if device == "cpu" else why
+    if device == "cuda":
+        major, minor = torch.cuda.get_device_capability()
+        detail += " (ROCm)" if torch.version.hip else f", compute capability {major}.{minor}"
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    faults = versions.known_faults(torch.__version__, cudnn, device)
+    unseen = versions.unseen_gpu(torch.__version__, torch.version.cuda is not None, device)
+    return {
+        "device": device,
+        "detail": detail,
+        "memory": None if device == "cpu" else int(devices.all_bytes(device)),
+        "type": str(devices.network_dtype(device)).removeprefix("torch."),
+        "broken": [*faults, *filter(None, [unseen])],
+    }

@@ -41,7 +41,7 @@ _FETCH = _has("models", "accept_license", "json", "progress", "quiet", "debug")
 @models.command("list", cls=PlainHelp)
 @command(Request, name="models_list", only=_LOOK)
 def list_models(given: Given) -> None:
-    """List the models: task, size, licence, whether cached and pinned to a commit, and the option that uses each.
+    """List the models: whether each runs here, its licence, size, whether it is cached, and what uses it.
 
     vremove models list
     """
@@ -49,20 +49,21 @@ def list_models(given: Given) -> None:
         from vremove_cli.weights.catalogue import catalogue
 
         rows = [_facts(m) for m in catalogue(_own(given)).values()]
-        lines = [("name", "task", "size", "licence", "here", "commit", "used by")]
+        lines = [("name", "task", "runs here", "licence", "size", "cached", "commit", "used by")]
         lines += [
             (
                 r["name"],
                 r["task"],
+                r["runs_here"],
+                r["licence_word"],
                 _size(r),
-                r["licence"],
                 "yes" if r["cached"] else "no",
                 _pinned(r),
                 r["used_by"] or "no command",
             )
             for r in rows
         ]
-        widths = [max(len(line[k]) for line in lines) for k in range(7)]
+        widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
         table = ["  ".join(f"{v:{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         console.data("models", {"models": rows}, "\n".join(table))
 
@@ -244,12 +245,14 @@ def _fetched(names: list[str] | None, everything: bool, own: str | None) -> list
 def _facts(model: "Model") -> dict[str, Any]:
     from dataclasses import asdict
 
+    from vremove_cli.job.runs_here import licence_word, runs_here
     from vremove_cli.weights import store
     from vremove_cli.weights.lock import pin_of
 
     pin = pin_of(model)
     return {
-        **asdict(model), "cached": bool(model.repo) and store.find_cached(model) is not None,
+        **asdict(model), "runs_here": runs_here(model), "licence_word": licence_word(model),
+        "cached": bool(model.repo) and store.find_cached(model) is not None,
         "pinned": pin.commit if pin else None, "used_by": _used_by(model),
     }  # fmt: skip
 

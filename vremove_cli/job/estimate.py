@@ -156,8 +156,10 @@ def _weights(plan: Plan) -> int:
     On a CPU they are there in float32. Block by block they stay there. Else they are read on the way to a GPU.
     """
     network = registry.spec_of(plan.remover).network
+    if network is None:
+        return 0
     device = devices.choose_device(plan.request.device)[0]
-    if network is None or (device != "cpu" and plan.memory.weights == "resident"):
+    if device != "cpu" and plan.memory.weights == "resident":
         return 0
     return network.resident * (2 if device == "cpu" else 1)
 

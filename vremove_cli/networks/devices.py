@@ -1,5 +1,7 @@
 """The device that networks run on: which one, its memory, and the type that it computes in."""
 
+import sys
+from glob import glob
 from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import UsageError
@@ -8,6 +10,8 @@ if TYPE_CHECKING:
     import torch
 
 _GPUS = ("cuda", "xpu", "mps")
+# Of the drivers of NVIDIA (the second one in WSL), AMD and Intel.
+_GPU_FILES = ("/dev/nvidia*", "/dev/dxg", "/dev/kfd", "/dev/dri/render*")
 CHOICES = ("auto", *_GPUS, "cpu")
 
 
@@ -20,6 +24,8 @@ def choose_device(requested: str) -> tuple[str, str]:
     Raises:
         UsageError: The device is unknown, or this machine lacks it.
     """
+    if requested == "auto" and "torch" not in sys.modules and not _may_have_gpu():
+        return "cpu", "torch sees no GPU"  # it is not even imported, which takes a second
     available = _available()
     if requested == "auto":
         best = next(name for name, is_available in available.items() if is_available)
@@ -88,6 +94,11 @@ def empty_caches() -> None:
     for device, is_available in _available().items():
         if is_available and device != "cpu":
             _module(device).empty_cache()
+
+
+def _may_have_gpu() -> bool:
+    """Return whether this machine may have a GPU: on Linux there is a file for each."""
+    return not sys.platform.startswith("linux") or any(glob(pattern) for pattern in _GPU_FILES)
 
 
 def _available() -> dict[str, bool]:

@@ -116,11 +116,16 @@ def _modes(asked: Asked, offloads: bool) -> Iterator[MemoryMode]:
             yield from (MemoryMode(weights, tile) for tile in (0, *TILES))
 
 
-def holds_on_host(network: Network) -> bool:
-    """Return whether the machine's memory holds a transformer's weights, from where they go to the GPU in blocks."""
+def holds_on_host(network: Network, values: int = 1) -> bool:
+    """Return whether the machine's memory holds a transformer's weights.
+
+    Args:
+        network: The network.
+        values: Size of a value, in values of bfloat16: 2 for float32, in which a CPU runs it.
+    """
     import psutil
 
-    return network.resident < psutil.virtual_memory().available
+    return values * network.resident < psutil.virtual_memory().available
 
 
 def mode_here(mode: MemoryMode, demand: Demand, device: str) -> MemoryMode:
