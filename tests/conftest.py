@@ -14,14 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: more threads are
 
 from support.command import Install, Outcome, Vremove
 from support.process import run_main
-from vremove_cli import settings
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # how fast a machine is, is never a test
 hypothesis.settings.load_profile("untimed")
 
 SLOWEST = (  # modules by the time they take, most first: the last module to end decides when all are done
     "removers/test_void.py", "job/test_resume.py", "job/test_following.py", "removers/test_wan.py",
-    "job/test_networks_cli.py", "masks/test_masks.py", "test_docs.py", "tracking/test_keyframes.py",
+    "gpu/test_removers.py", "job/test_networks_cli.py", "masks/test_masks.py", "test_docs.py", "tracking/test_keyframes.py",
 )  # fmt: skip
 
 
@@ -40,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def vremove(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vremove:
     """Runs the real command in this process: `vremove("erase", "clip.mp4", ...)`."""
-    monkeypatch.setattr(settings, "config_folder", lambda: tmp_path / "no-config")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
     return lambda *arguments: Outcome(*run_main(*arguments))
 
 

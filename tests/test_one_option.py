@@ -44,7 +44,7 @@ class MoreOptions(Request):
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Runs a command `demo` made from the dataclass, with the settings file of the working folder."""
     monkeypatch.setattr(signature, "_COMMANDS", {})
-    monkeypatch.setattr(settings, "config_folder", lambda: tmp_path / "none")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     monkeypatch.chdir(tmp_path)
     app = typer.Typer(rich_markup_mode="rich")
 

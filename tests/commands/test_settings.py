@@ -244,9 +244,9 @@ def test_variables_of_other_names_do_nothing(
 
 
 def test_only_the_first_file_counts(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = tmp_path / "config"
-    own.mkdir()
-    monkeypatch.setattr(settings, "config_folder", lambda: own)
+    own = tmp_path / "config" / "vremove"
+    own.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(own.parent))
     write(own, "[erase]\ncrf = 30\npreset = 'slow'\n")
     assert settings.files_read() == [own / settings.FILE]
     here = write(tmp_path, "[erase]\ncrf = 12\n")
