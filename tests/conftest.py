@@ -20,7 +20,8 @@ hypothesis.settings.load_profile("untimed")
 
 SLOWEST = (  # modules by the time they take, most first: the last module to end decides when all are done
     "removers/test_void.py", "job/test_resume.py", "job/test_following.py", "removers/test_wan.py",
-    "gpu/test_removers.py", "job/test_networks_cli.py", "masks/test_masks.py", "test_docs.py", "tracking/test_keyframes.py",
+    "gpu/test_removers.py", "job/test_networks_cli.py", "masks/test_masks.py", "test_docs.py",
+    "tracking/test_keyframes.py",
 )  # fmt: skip
 
 
