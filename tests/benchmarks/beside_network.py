@@ -81,7 +81,7 @@ def like(name: str, area: int, floor: float, *, region: Literal["crop", "frame"]
 
 REMOVERS = (
     like("minimax", 480 * 832, 5.9 / 81, region="crop"),
-    like("undereraser", 480 * 832, 11.5 / 81, region="frame"),
+    like("undereraser", 480 * 720, 11.5 / 81, region="frame"),
     like("rose", 480 * 720, 22.6 / 81, region="frame"),
     like("void", 384 * 672, 23.3 / 197, region="frame", physics=True),
 )
