@@ -120,9 +120,17 @@ function done(job) {
   return `${result.output}: ${share(result.recovered)} from other frames, ${share(result.unseen)} made up.`;
 }
 
+let acts = 0; // actions that were sent, and those that were answered
+
 async function refresh() {
+  const before = acts;
   try {
-    take(await get("state", { known: followed.stamp || "" }));
+    const now = await get("state", { known: followed.stamp || "" });
+    if (before === acts) take(now);
+    else { // it may be of before an action, whose answer is newer
+      clearTimeout(polling);
+      polling = setTimeout(refresh, POLL);
+    }
     if (lost) say("");
     lost = false;
   } catch (error) {
@@ -133,7 +141,13 @@ async function refresh() {
 }
 
 async function act(promise) {
-  try { say(""); take(await promise); } catch (error) { say(error); }
+  acts += 1;
+  try {
+    say("");
+    const now = await promise;
+    acts += 1;
+    take(now);
+  } catch (error) { say(error); }
 }
 
 function say(error) {
