@@ -10,6 +10,7 @@ from vremove_cli.console import format_bytes
 from vremove_cli.errors import ExitCode, UsageError
 
 _PACKAGES = ("av", "opencv-python-headless", "numpy", "torch", "diffusers", "transformers", "huggingface-hub")
+_OPTIONAL = ("sam2", "torchvision")  # for --sam2-engine sam2, and for EdgeTAM
 
 
 @command(name="doctor", only=lambda o: o.name in ("json", "debug"))
@@ -52,12 +53,14 @@ def _installation() -> dict[str, Any]:
         "memory": memory_here(),
         "free_disk": shutil.disk_usage(".").free,
         "packages": packages,
+        "optional_packages": {name: _version(name) for name in _OPTIONAL},
         "ffmpeg": library_versions(),
         "missing_encoders": missing,
         "hardware_encoders": hardware.working(),
         "device": device["device"],
         "device_detail": device["detail"],
         "gpu_memory": device["memory"],
+        "gpu_free": device["free"],
         "network_type": device["type"],
         "models": _models(),
         "settings": file,
@@ -72,18 +75,32 @@ def _text(facts: dict[str, Any]) -> str:
         "python": facts["python"],
         "system": f"{facts['system']}, {facts['cores']} cores, {format_bytes(facts['memory'])} memory",
         **{name: version or "missing" for name, version in facts["packages"].items()},
+        **{name: version or "none (optional)" for name, version in facts["optional_packages"].items()},
         "ffmpeg libraries": facts["ffmpeg"],
         "encoders": f"missing: {', '.join(facts['missing_encoders'])}" if facts["missing_encoders"] else "all here",
         "hardware encoders": ", ".join(facts["hardware_encoders"]) or "none",
         "device": f"{facts['device']} ({facts['device_detail']})",
-        "GPU memory": "none" if facts["gpu_memory"] is None else format_bytes(facts["gpu_memory"]),
-        "networks run in": facts["network_type"],
+        "GPU memory": _gpu_memory(facts),
+        "networks run in": _network_type(facts),
         "models here": ", ".join(facts["models"]) or "none: `vremove models list` names some",
         "settings": facts["settings"] or where,
         "free disk here": format_bytes(facts["free_disk"]),
         "problems": "; ".join(facts["problems"]) or "none",
     }
     return "\n".join(f"{k}: {v}" for k, v in lines.items())
+
+
+def _gpu_memory(facts: dict[str, Any]) -> str:
+    """Return the memory of the GPU in words."""
+    if facts["gpu_memory"] is None:
+        return "none"
+    return f"{format_bytes(facts['gpu_memory'])}, {format_bytes(facts['gpu_free'])} free"
+
+
+def _network_type(facts: dict[str, Any]) -> str:
+    """Return the type that networks run in, and what follows where a GPU of NVIDIA or AMD lacks bfloat16."""
+    lacking = facts["device"] == "cuda" and facts["network_type"] == "float32"
+    return f"{facts['network_type']}{', twice the memory: this GPU has no bfloat16' if lacking else ''}"
 
 
 def _settings() -> tuple[str | None, str]:
@@ -118,7 +135,7 @@ def _device() -> dict[str, Any]:
         import torch
     except ImportError as error:
         broken = [f"torch cannot be imported ({error}): install it again"]
-        return {"device": "cpu", "detail": "no torch", "memory": None, "type": "none", "broken": broken}
+        return {"device": "cpu", "detail": "no torch", "memory": None, "free": None, "type": "none", "broken": broken}
     from vremove_cli.networks import devices, versions
 
     device, why = devices.choose_device("auto")
@@ -126,13 +143,13 @@ def _device() -> dict[str, Any]:
     if device == "cuda":
         major, minor = torch.cuda.get_device_capability()
         detail += " (ROCm)" if torch.version.hip else f", compute capability {major}.{minor}"
-    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    faults = versions.known_faults(torch.__version__, cudnn, device)
-    unseen = versions.unseen_gpu(torch.__version__, torch.version.cuda is not None, device)
+    unseen = versions.unseen_gpu(torch.__version__, torch.version.cuda, device)
+    unfit = versions.unfit_torchvision(torch.__version__)
     return {
         "device": device,
         "detail": detail,
         "memory": None if device == "cpu" else int(devices.all_bytes(device)),
+        "free": None if device == "cpu" else int(devices.free_bytes(device)),
         "type": str(devices.network_dtype(device)).removeprefix("torch."),
-        "broken": [*faults, *filter(None, [unseen])],
+        "broken": [*versions.installed_faults(device), *filter(None, [unseen, unfit])],
     }

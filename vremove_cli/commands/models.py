@@ -249,11 +249,11 @@ def _facts(model: "Model") -> dict[str, Any]:
     from vremove_cli.weights import store
     from vremove_cli.weights.lock import pin_of
 
-    pin = pin_of(model)
+    pin, used_by = pin_of(model), _used_by(model)
     return {
-        **asdict(model), "runs_here": runs_here(model), "licence_word": licence_word(model),
+        **asdict(model), "runs_here": runs_here(model) if used_by else "no", "licence_word": licence_word(model),
         "cached": bool(model.repo) and store.find_cached(model) is not None,
-        "pinned": pin.commit if pin else None, "used_by": _used_by(model),
+        "pinned": pin.commit if pin else None, "used_by": used_by,
     }  # fmt: skip
 
 
