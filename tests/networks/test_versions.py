@@ -34,7 +34,7 @@ DRIVER = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release B
 def test_known_faults_are_told(torch: str, cudnn: int | None, device: str, fault: str) -> None:
     found = versions.known_faults(torch, cudnn, device)
     assert len(found) == bool(fault)
-    assert all(fault in text and ": run `pip install -U '" in text for text in found)
+    assert all(fault in text and ": run `pip install " in text for text in found)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,19 @@ def test_known_faults_are_told(torch: str, cudnn: int | None, device: str, fault
 )
 def test_a_fault_is_mended_for_the_cuda_of_the_build(torch: str, package: str) -> None:
     assert package in versions.known_faults(torch, 91002, "cuda")[0]
+
+
+@pytest.mark.parametrize(
+    ("torch", "commands"),
+    [
+        ("2.9.0+cu126", "run `pip install torch==2.9.1` and `pip install -U 'nvidia-cudnn-cu12>=9.15'`"),
+        ("2.9.0+cu128", "run `pip install torch==2.9.1` and `pip install -U 'nvidia-cudnn-cu12>=9.15'`"),
+        ("2.9.0+cu130", "run `pip install -U 'torch>=2.11,<2.14'`"),
+    ],
+)
+def test_a_torch_is_mended_without_a_newer_driver(torch: str, commands: str) -> None:
+    (text,) = versions.known_faults(torch, 91002, "cuda")
+    assert text.endswith(commands)
 
 
 def test_the_torch_that_mends_faults_is_one_that_is_allowed() -> None:

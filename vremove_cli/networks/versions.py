@@ -35,7 +35,7 @@ def known_faults(torch_version: str, cudnn_version: int | None, device: str) -> 
     cudnn = f"cuDNN {cudnn_version // 10000}.{cudnn_version // 100 % 100}"
     release = tuple(int(part) for part in re.findall(r"\d+", torch_version)[:3])
     if release == (2, 9, 0) and cudnn_version >= _BROKEN_CUDNN.start:
-        return [f"torch {torch_version} does without cuDNN where it is fast: run `pip install -U {_FIXED_TORCH}`"]
+        return [f"torch {torch_version} does without cuDNN where it is fast: run {_newer_torch(torch_version)}"]
     if cudnn_version not in _BROKEN_CUDNN:
         return []
     if release < (2, 9):
@@ -100,6 +100,16 @@ def unfit_torchvision(torch_version: str) -> str:
         advice = f"run `pip uninstall -y torchvision`, or install both by {_PAGE}"
         return f"{unfit}, so networks of transformers do not load: {advice}"
     return ""
+
+
+def _newer_torch(torch_version: str) -> str:
+    """Return the commands that replace torch 2.9.0.
+
+    A torch for CUDA 13 needs a newer driver than one for CUDA 12, which 2.9.1 stays with; it brings cuDNN 9.10.
+    """
+    if "+cu12" in torch_version:
+        return f"`pip install torch==2.9.1` and `{_newer_cudnn(torch_version)}`"
+    return f"`pip install -U {_FIXED_TORCH}`"
 
 
 def _newer_cudnn(torch_version: str) -> str:
