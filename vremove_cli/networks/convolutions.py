@@ -11,9 +11,13 @@ if TYPE_CHECKING:
 
 
 def laid_out(vae: "Module", device: str) -> "Module":
-    """Return a VAE whose three-dimensional convolutions have their channels last on CUDA: cuDNN computes them so."""
+    """Return a VAE on a device.
+
+    On CUDA its three-dimensional convolutions have their channels last: cuDNN computes them so.
+    """
     import torch
 
+    vae.to(device)
     if device == "cuda":
         for module in vae.modules():
             if isinstance(module, torch.nn.Conv3d):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vremove_cli.errors import MemoryLimitError, VremoveError
 from vremove_cli.networks import devices
+from vremove_cli.networks.attention import fast_attention
 from vremove_cli.networks.model_pool import Kind, pool
 from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode, Network, Weights, vram_bytes
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from diffusers import ModelMixin
     from transformers import PreTrainedModel
+
+    from vremove_cli.removers.base import Settings
 
 Asked = Literal["auto", "resident", "fp8", "offload"]  # the values of --memory
 Result = TypeVar("Result")
@@ -143,6 +146,31 @@ def mode_here(mode: MemoryMode, demand: Demand, device: str) -> MemoryMode:
     if mode.weights != "resident" or demand.bytes_in(mode, device) <= available_memory(device):
         return mode
     return MemoryMode("offload", mode.tile)
+
+
+def run_networks(run: Callable[[Runtime], Result], settings: "Settings", demand: Demand, head_channels: int) -> Result:
+    """Return what `run` returns for the device and the memory mode of a job, as this machine runs them.
+
+    Args:
+        run: Runs a remover's networks.
+        settings: The settings of the remover.
+        demand: What the job asks of the networks.
+        head_channels: Channels of an attention head.
+
+    Raises:
+        UsageError: This machine lacks the device.
+        MemoryLimitError: GPU memory runs out.
+        VremoveError: Blocks are to be compiled, and torch cannot do that here.
+    """
+    import torch
+
+    device, _ = devices.choose_device(settings.device)
+
+    def in_mode(mode: MemoryMode) -> Result:
+        return run(runtime_on(device, mode, deep=settings.deep, compiled=settings.compile))
+
+    with torch.inference_mode(), fast_attention(device, head_channels):
+        return run_within_memory(in_mode, mode_here(settings.memory, demand, device))
 
 
 def run_within_memory(run: Callable[[MemoryMode], Result], mode: MemoryMode) -> Result:

@@ -118,7 +118,7 @@ def _load_networks(
 ) -> tuple["WanTransformer3DModel", "AutoencoderKLWan"]:
     """The transformer and the VAE; the pool keeps them for the next window."""
     path, device, dtype = checkpoint.path, runtime.device, runtime.vae_dtype
-    vae = pool.get("vae", (path, dtype), lambda: laid_out(_load_vae(checkpoint, dtype).to(device), device), device)
+    vae = pool.get("vae", (path, dtype), lambda: laid_out(_load_vae(checkpoint, dtype), device), device)
     transformer = pool.get(
         "remove",
         (path, runtime),

@@ -104,7 +104,7 @@ def load_vae(base: Checkpoint, runtime: placement.Runtime) -> "AutoencoderKLCogV
         with torch.device("meta"):
             vae = AutoencoderKLCogVideoX.from_config(config)
         load_strict(vae, read_state(str(file)), str(file.parent))
-        return laid_out(vae.to(dtype).eval().to(runtime.device), runtime.device)
+        return laid_out(vae.to(dtype).eval(), runtime.device)
 
     return pool.get("vae", (file, dtype), load, runtime.device)
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
-from vremove_cli.networks import devices
-from vremove_cli.networks.attention import fast_attention
 from vremove_cli.networks.cogvideox import decode
 from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, ShotInfo, Stage
@@ -22,7 +20,7 @@ from vremove_cli.removers.common.difference_mask import difference_mask
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, derive_seed, initial_latents, latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.common.temporal_windows import crossfade, is_join, overlapping_stages
-from vremove_cli.removers.common.vram_estimate import COGVIDEOX_VAE, MemoryMode, Network
+from vremove_cli.removers.common.vram_estimate import COGVIDEOX_VAE, Network
 from vremove_cli.removers.void import model, warped_noise
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows, padded_length
 from vremove_cli.removers.void.multidiffusion import Conditioning, make_conditioning, sample
@@ -92,22 +90,16 @@ class VoidRemover:
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         """Run one pass or both over a shot, or crossfade two parts."""
-        import torch
-
         if is_join(stage):
             filled = crossfade(stage, inputs, shot.frames)
         else:
-            settings, size = self._settings, (shot.frames.shape[2], shot.frames.shape[1])
-            device, _ = devices.choose_device(settings.device)
-            demand = self.spec.demand(settings, size)
-            mode = placement.mode_here(settings.memory, demand, device)
+            demand = self.spec.demand(self._settings, (shot.frames.shape[2], shot.frames.shape[1]))
 
-            def run(mode: MemoryMode) -> Array:
-                runtime = placement.runtime_on(device, mode, deep=settings.deep, compiled=settings.compile)
-                return _Run(settings, shot, runtime, demand.bytes_in(mode, device)).frames()
+            def run(runtime: placement.Runtime) -> Array:
+                need = demand.bytes_in(runtime.mode, runtime.device)
+                return _Run(self._settings, shot, runtime, need).frames()
 
-            with torch.inference_mode(), fast_attention(device, HEAD_CHANNELS):
-                filled = placement.run_within_memory(run, mode)
+            filled = placement.run_networks(run, self._settings, demand, HEAD_CHANNELS)
         return Fill(filled, difference_mask(filled, shot.frames, shot.erase_mask))
 
 

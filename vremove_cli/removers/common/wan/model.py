@@ -87,7 +87,7 @@ def load_networks(
         ModelError: The weights or a LoRA file do not fit.
     """
     file, device, dtype = str(base.part("vae")), runtime.device, runtime.vae_dtype
-    vae = pool.get("vae", (file, dtype), lambda: _placed_vae(file, dtype, device), device)
+    vae = pool.get("vae", (file, dtype), lambda: laid_out(wan.load_vae(read_state(file), file, dtype), device), device)
     transformer = pool.get(
         "remove",
         (checkpoint.path, loras, runtime),
@@ -95,11 +95,6 @@ def load_networks(
         device,
     )
     return transformer, vae
-
-
-def _placed_vae(file: str, dtype: "torch.dtype", device: str) -> "AutoencoderKLWan":
-    vae = wan.load_vae(read_state(file), file, dtype)
-    return laid_out(vae.to(device), device)
 
 
 def load_clip(base: Checkpoint, runtime: placement.Runtime) -> "torch.nn.Module":

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from vremove_cli.geometry import Array
-from vremove_cli.networks import devices, wan
-from vremove_cli.networks.attention import fast_attention
+from vremove_cli.networks import wan
 from vremove_cli.networks.phases import clock
 from vremove_cli.removers.base import Fill, RemoverSpec, Settings, Shot, Stage
 from vremove_cli.removers.common import placement, vae_tiling
@@ -15,7 +14,6 @@ from vremove_cli.removers.common.difference_mask import difference_mask
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT, initial_latents, latents_of
 from vremove_cli.removers.common.resize import pad_mirrored, work_size
 from vremove_cli.removers.common.temporal_windows import crossfade, inject_keyframes, is_join
-from vremove_cli.removers.common.vram_estimate import MemoryMode
 
 if TYPE_CHECKING:
     import torch
@@ -82,32 +80,29 @@ class WanRemover(ABC):
 
     def run(self, stage: Stage, shot: Shot, inputs: Mapping[Stage, Fill]) -> Fill:
         """Generate the frames of a stage, or crossfade two."""
-        import torch
-
         if is_join(stage):
             filled = crossfade(stage, inputs, shot.frames)
         else:
             mask = shot.erase_mask if self.spec.input == "source" else shot.inpaint_mask
-            with torch.inference_mode():
-                filled = self._generate(stage, shot, mask, inputs)
+            filled = self._generate(stage, shot, mask, inputs)
         if self.spec.input != "source" or stage.step > 1:
             return Fill(filled)
         return Fill(filled, difference_mask(filled, shot.frames, shot.erase_mask))
 
     def _generate(self, stage: Stage, shot: Shot, mask: Array, inputs: Mapping[Stage, Fill]) -> Array:
         """Return the frames of a stage, (T, h, w, 3) float32 in [0, 1]."""
-        device, _ = devices.choose_device(self.settings.device)
         frames, mask = inject_keyframes(stage, shot.frames, mask, inputs)
-        height, width = frames.shape[1:3]
-        here = placement.mode_here(self.settings.memory, self.spec.demand(self.settings, (width, height)), device)
-        with fast_attention(device, HEAD_CHANNELS):
-            return placement.run_within_memory(lambda mode: self._frames(stage, shot, frames, mask, device, mode), here)
+        demand = self.spec.demand(self.settings, (frames.shape[2], frames.shape[1]))
 
-    def _frames(self, stage: Stage, shot: Shot, frames: Array, mask: Array, device: str, mode: MemoryMode) -> Array:
-        """Return the frames of a stage, made in a memory mode."""
+        def run(runtime: placement.Runtime) -> Array:
+            return self._frames(stage, shot, frames, mask, runtime)
+
+        return placement.run_networks(run, self.settings, demand, HEAD_CHANNELS)
+
+    def _frames(self, stage: Stage, shot: Shot, frames: Array, mask: Array, runtime: placement.Runtime) -> Array:
+        """Return the frames of a stage."""
         import torch
 
-        runtime = placement.runtime_on(device, mode, deep=self.settings.deep, compiled=self.settings.compile)
         length, (height, width) = self.length(len(frames)), frames.shape[1:3]
         step = FRAMES_PER_LATENT * stage.step
         times = range(stage.start, stage.start + step * latents_of(length), step)
@@ -116,10 +111,10 @@ class WanRemover(ABC):
         latents = denoise(
             pad_mirrored(frames, length),
             pad_mirrored(mask, length),
-            noise.transpose(1, 2).to(device),
+            noise.transpose(1, 2).to(runtime.device),
             lambda n: shot.tick(n + 1, total),
         )
-        with clock.phase("decode", device):
+        with clock.phase("decode", runtime.device):
             run = partial(wan.decode, denoise.vae)
-            decoded = vae_tiling.vae_runner(mode.tile).decode(run, latents.to(denoise.vae.dtype))
+            decoded = vae_tiling.vae_runner(runtime.mode.tile).decode(run, latents.to(denoise.vae.dtype))
         return vae_tiling.as_frames(decoded)[: len(frames)]
