@@ -40,7 +40,6 @@ class Case:
     remover: str
     against: str = ""
     better: str = ""
-    fits: bool = True
     moves: bool = False
 
 
@@ -51,7 +50,7 @@ CASES = {
     ),
     "too small a GPU": Case(
         replace(GPU, free=4e9), "plate", "it takes 8.0 GB of GPU memory and 4.0 GB are free",
-        "`--remover rose` on a GPU with 9 GB of memory", fits=False,
+        "`--remover rose` on a GPU with 9 GB of memory",
     ),
     "no weights": Case(
         replace(GPU, here=frozenset()), "plate", "its weights are not here", "`--download auto`: rose (3.1 GB"
@@ -78,7 +77,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_remover_of_auto(case: Case) -> None:
     names = MOVERS if case.moves else REMOVERS
-    remover, choice = choose_remover(case.facts, candidates(*names, fits=case.fits), moves=case.moves)
+    remover, choice = choose_remover(case.facts, candidates(*names), moves=case.moves)
     assert (remover, choice.name) == (case.remover, case.remover)
     assert (choice.left_out[0][1] if choice.left_out else "") == case.against
     assert choice.better.startswith(case.better)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from vremove_cli.tracking.registry import FAMILY
 from vremove_cli.weights.catalogue import Model
 
 FILL_SHARE = 0.02  # share of the erased pixels that are doubtful or never seen, from which a network fills them
-TRACKERS = ("sam2-large", "sam2-base-plus", "sam2-small", "sam2-tiny")  # best first
 _LARGE_BYTES = 8e9  # free GPU memory from which the large tracker is fetched; it takes 2.8 GB
 REMOVERS = ("rose", "undereraser", "minimax")  # for a hole, best first; only ROSE's weights are free for every use
 MOVERS = ("void",)  # for what will move once the object is gone
@@ -53,10 +53,9 @@ class Question:
 
     def __str__(self) -> str:
         megabytes = sum(m.megabytes for m in self.models)
-        names = ", ".join(f"{m.name} ({size_text(m.megabytes)}, {m.licence})" for m in self.models)
         minutes = max(1, round(megabytes * 1e6 / _RATE / 60))
         time = f"about {minutes} min at {_RATE / 1e6:.0f} MB/s"
-        return f"Fetch {names}, for a better result? {time}; kept for later jobs."
+        return f"Fetch {fetched_text(self.models)}, for a better result? {time}; kept for later jobs."
 
 
 Ask = Callable[[Question], bool]  # asks the user; the answer is whether to fetch
@@ -70,14 +69,12 @@ class Candidate:
         name: Its name.
         models: Its models.
         need: Bytes of GPU memory in the least memory mode that was found.
-        fits: Whether a memory mode fits into the GPU.
         refused: Why the request rules it out; "" if it does not.
     """
 
     name: str
     models: tuple[Model, ...]
     need: int = 0
-    fits: bool = True
     refused: str = ""
 
 
@@ -106,8 +103,8 @@ def tracker_wanted(facts: Facts, known: Mapping[str, Model]) -> str:
     On a CPU a network takes seconds a frame: the smallest follows keyframes.
     """
     if facts.device == "cpu":
-        return TRACKERS[-1] if TRACKERS[-1] in known else ""
-    first = TRACKERS[0] if facts.free >= _LARGE_BYTES else TRACKERS[1]
+        return FAMILY[-1] if FAMILY[-1] in known else ""
+    first = FAMILY[0] if facts.free >= _LARGE_BYTES else FAMILY[1]
     return first if first in known else ""
 
 
@@ -145,7 +142,7 @@ def _against(facts: Facts, one: Candidate) -> str:
         return f"its licence ({limited[0].licence}) is not accepted"
     if facts.device == "cpu":
         return "there is no GPU"
-    if not one.fits:
+    if one.need > facts.free:
         return f"it takes {one.need / 1e9:.1f} GB of GPU memory and {facts.free / 1e9:.1f} GB are free"
     if missing(facts, one.models) and not facts.fetches:
         return "its weights are not here"
@@ -156,7 +153,7 @@ def _better(facts: Facts, one: Candidate) -> str:
     """Return how a free remover could be used after all."""
     if one.refused or any(m.name not in facts.allowed for m in one.models):
         return ""
-    if facts.device == "cpu" or not one.fits:
+    if facts.device == "cpu" or one.need > facts.free:
         return f"`--remover {one.name}` on a GPU with {ceil(one.need / 1e9) + 1} GB of memory"
     return f"`--download auto`: {fetched_text(missing(facts, one.models))}"
 

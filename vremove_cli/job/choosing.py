@@ -18,7 +18,7 @@ from vremove_cli.job.choices import (
 )
 from vremove_cli.job.events import Emit
 from vremove_cli.job.gpu_memory import demand_of
-from vremove_cli.job.model_fetch import fetch_progress
+from vremove_cli.job.model_fetch import progress_if_allowed
 from vremove_cli.job.request import Request
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.networks import devices
@@ -169,8 +169,8 @@ def _candidate(name: str, request: Request, clip: ClipInfo, models: dict[str, Mo
         return Candidate(name, own, refused="--recover off leaves the choice to --remover")
     if facts.device == "cpu":
         return Candidate(name, own, demand.bytes_in(_SMALLEST, "cpu"))
-    need = demand.bytes_in(choose_mode(demand, facts.device, request.memory), facts.device)
-    return Candidate(name, own, need, fits=need <= facts.free)
+    mode = choose_mode(demand, facts.device, request.memory)
+    return Candidate(name, own, demand.bytes_in(mode, facts.device))
 
 
 def tracker_for(request: Request) -> TrackerChoice:
@@ -193,7 +193,7 @@ def _tracker(
         models,
         request.own_weights,
         request.accept_license,
-        fetch_progress(emit) if emit and fetch and request.fetches else None,
+        progress_if_allowed(request, emit) if emit and fetch else None,
     )
     if choice.checkpoint is not None and fetch and not choice.checkpoint.path:
         raise store.absent(choice.checkpoint.model)
@@ -204,7 +204,7 @@ def _tracker(
 
 def _checkpoint(request: Request, model: Model, emit: Emit, *, fetch: bool) -> Checkpoint:
     """Return a model of the remover; it is fetched if it may be."""
-    progress = fetch_progress(emit) if fetch and request.fetches else None
+    progress = progress_if_allowed(request, emit) if fetch else None
     found = store.checkpoint_for(model, request.own_weights, request.accept_license, progress)
     if fetch and not found.path:
         raise store.absent(model)

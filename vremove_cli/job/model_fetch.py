@@ -14,6 +14,11 @@ def fetch_progress(emit: Emit) -> Callable[[int, int], None]:
     return lambda done, total: emit(Progress("fetch", done, total))
 
 
+def progress_if_allowed(request: Request, emit: Emit) -> Callable[[int, int], None] | None:
+    """Return a callback that reports what is fetched; None where the request forbids to fetch."""
+    return fetch_progress(emit) if request.fetches else None
+
+
 def helper_is_here(name: str, request: Request) -> bool:
     """Return whether a model that helps to plan a job is the user's own or cached."""
     return name in request.own_weights or store.find_cached(find(name, catalogue(request.models))) is not None

@@ -84,7 +84,8 @@ def make_plan(
     moves = bool(request.affected_mask or request.affected_by or moving)
     ask = None if request.frozen else ask
     may_fetch = request.download == "auto" or (request.download == "ask" and fetch and ask is not None)
-    proposal = propose(request, clip, moves=moves or bool(request.quadmask), fetches=may_fetch)
+    may_move = moves or bool(request.quadmask)
+    proposal = propose(request, clip, moves=may_move, fetches=may_fetch)
     spec = registry.spec_of(proposal.remover)
     _check_remover(request, proposal, moves=moves)
     mask = _user_mask(request.mask_file, clip, "mask", notes)
@@ -99,7 +100,7 @@ def make_plan(
     references = _references(request, clip, span, notes)
     fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, key_masks, references))
     weights = digests_of_weights(request)
-    chosen = settle(request, clip, proposal, emit, ask, moves=moves or bool(request.quadmask), fetch=fetch)
+    chosen = settle(request, clip, proposal, emit, ask, moves=may_move, fetch=fetch)
     _check_remover(request, chosen, moves=moves)
     notes += [str(choice) for choice in chosen.choices]
     remover, tracker, checkpoints = chosen.remover, chosen.tracker, chosen.checkpoints

@@ -15,7 +15,7 @@ from vremove_cli.job.composite import FillResult, PlateResult, plate_patches
 from vremove_cli.job.erase_mask import affected_masks
 from vremove_cli.job.events import Emit, Note, Progress, Waiting
 from vremove_cli.job.gpu_memory import is_deep
-from vremove_cli.job.model_fetch import fetch_progress
+from vremove_cli.job.model_fetch import progress_if_allowed
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.recovery import leaves_much
 from vremove_cli.job.stages.base import Rest, StageKind
@@ -135,7 +135,7 @@ def _restore(work: _Work, fill: Fill, phases: dict[str, float]) -> FillResult:
 def _settings(plan: Plan, emit: Emit) -> Settings:
     """Return what the remover is told; its models may have to come to this machine first."""
     request = plan.request
-    progress = fetch_progress(emit) if request.fetches else None
+    progress = progress_if_allowed(request, emit)
     checkpoints = [store.ensure_planned(c, request.accept_license, progress) for c in plan.checkpoints]
     return request.settings({c.model.name: c for c in checkpoints}, plan.memory, deep=is_deep(plan.clip))
 

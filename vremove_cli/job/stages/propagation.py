@@ -13,7 +13,7 @@ from vremove_cli.geometry import Array, Placed
 from vremove_cli.job.events import Emit
 from vremove_cli.job.key_masks import read_key_mask
 from vremove_cli.job.mask_store import MaskResult
-from vremove_cli.job.model_fetch import fetch_progress
+from vremove_cli.job.model_fetch import progress_if_allowed
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.segment_view import SegmentView
 from vremove_cli.job.task_graph import Task
@@ -106,7 +106,7 @@ def _tracker(plan: Plan, emit: Emit) -> Tracker:
     """Return the plan's tracker; its weights may have to come to this machine first."""
     choice = plan.tracker
     if choice.checkpoint is not None:
-        progress = fetch_progress(emit) if plan.request.fetches else None
+        progress = progress_if_allowed(plan.request, emit)
         checkpoint = store.ensure_planned(choice.checkpoint, plan.request.accept_license, progress)
         choice = replace(choice, checkpoint=checkpoint)
     return trackers.make_tracker(choice, plan.request.device, plan.span.length)
