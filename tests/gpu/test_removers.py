@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from support import tiny_removers as tiny
-from support.tiny_removers import CASES, FRAMES, MODES, OFFLOAD_TILED, RESIDENT, RESIDENT_TILED, STEPS, Case, Mode
+from support.tiny_removers import CASES, FRAMES, MODES, OFFLOAD_TILED, RESIDENT, RESIDENT_TILED, STEPS, Case
+from vremove_cli.removers.common.vram_estimate import MemoryMode
 
 # Mean error over the spread of the picture, in bfloat16 against float32.
 LIMIT, LIMIT_FP8 = 0.15, 0.35
@@ -23,7 +24,9 @@ WARP, WARP_SYNCS = "motion/noise_warp.py", 8
 PROMPTS = 2  # of a run, at most: their text states are copied to the host to be stored
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-each_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+each_mode = pytest.mark.parametrize(
+    "mode", MODES, ids=lambda mode: f"{mode.weights}-{'tiled' if mode.tile else 'whole'}"
+)
 
 
 class Runs:
@@ -36,13 +39,13 @@ class Runs:
             lambda name, mode, *more: tiny.run_on_gpu(_case(name), mode, models, *more)
         )
 
-    def cpu(self, case: Case, mode: Mode) -> np.ndarray:
+    def cpu(self, case: Case, mode: MemoryMode) -> np.ndarray:
         """What a remover makes on the CPU with the same tiles."""
-        frames: np.ndarray = self._on_cpu(case.name, RESIDENT_TILED if mode.is_tiled else RESIDENT)
+        frames: np.ndarray = self._on_cpu(case.name, RESIDENT_TILED if mode.tile else RESIDENT)
         return frames
 
     def gpu(
-        self, case: Case, mode: Mode, *, frames: int = FRAMES, steps: int = STEPS, total_bytes: int = 80 << 30
+        self, case: Case, mode: MemoryMode, *, frames: int = FRAMES, steps: int = STEPS, total_bytes: int = 80 << 30
     ) -> tiny.GpuRun:
         """A run on a pretended GPU."""
         return self._on_gpu(case.name, mode, frames, steps, total_bytes)
@@ -66,7 +69,7 @@ def added(more: Counter[str], fewer: Counter[str]) -> dict[str, int]:
 
 @each_case
 @each_mode
-def test_a_remover_gives_the_same_picture_on_a_gpu(runs: Runs, case: Case, mode: Mode) -> None:
+def test_a_remover_gives_the_same_picture_on_a_gpu(runs: Runs, case: Case, mode: MemoryMode) -> None:
     found, exact = runs.gpu(case, mode).frames, runs.cpu(case, mode)
     limit = LIMIT_FP8 if mode.weights == "fp8" else LIMIT
     assert np.isfinite(found).all()
@@ -85,13 +88,13 @@ def test_offloaded_weights_take_less_memory_than_resident_ones(runs: Runs, case:
 
 @each_case
 @each_mode
-def test_nothing_is_left_on_the_gpu_once_the_pool_released_all(runs: Runs, case: Case, mode: Mode) -> None:
+def test_nothing_is_left_on_the_gpu_once_the_pool_released_all(runs: Runs, case: Case, mode: MemoryMode) -> None:
     assert runs.gpu(case, mode).left == 0
 
 
 @each_case
 @each_mode
-def test_only_the_picture_and_text_states_are_copied_to_the_host(runs: Runs, case: Case, mode: Mode) -> None:
+def test_only_the_picture_and_text_states_are_copied_to_the_host(runs: Runs, case: Case, mode: MemoryMode) -> None:
     """Where weights stay on the host, those that a LoRA changes are added up on the GPU once, and come back."""
     found = added(runs.gpu(case, mode).gpu.to_host.counts, Counter())
     copies = {line: count for line, count in found.items() if not line.startswith(LORA) or mode.weights == "resident"}

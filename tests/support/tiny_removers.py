@@ -47,25 +47,12 @@ class Case:
         return 2 if "second_pass" in self.settings else 1
 
 
-@dataclass(frozen=True)
-class Mode:
-    """A memory mode: how weights are stored, and whether the VAE works in tiles."""
-
-    weights: str
-    is_tiled: bool
-
-    @property
-    def name(self) -> str:
-        """For the name of a test."""
-        return f"{self.weights}-{'tiled' if self.is_tiled else 'whole'}"
-
-
 CASES = (
     Case("minimax"), Case("rose"), Case("rose", {"prompt": "the red ball"}), Case("undereraser"), Case("void"),
     Case("void", {"prompt": "the red ball", "second_pass": "on"}),
 )  # fmt: skip
-RESIDENT, RESIDENT_TILED = Mode("resident", False), Mode("resident", True)
-FP8_TILED, OFFLOAD_TILED = Mode("fp8", True), Mode("offload", True)
+RESIDENT, RESIDENT_TILED = MemoryMode(), MemoryMode(tile=_TILE)
+FP8_TILED, OFFLOAD_TILED = MemoryMode("fp8", _TILE), MemoryMode("offload", _TILE)
 MODES = (RESIDENT, RESIDENT_TILED, FP8_TILED, OFFLOAD_TILED)
 
 
@@ -95,11 +82,6 @@ def fast_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def memory_mode(mode: Mode) -> MemoryMode:
-    """Return the product's memory mode. No other place of these tests knows how one is made."""
-    return MemoryMode(mode.weights, _TILE if mode.is_tiled else 0)  # type: ignore[arg-type]
-
-
 def tiny_checkpoints(folder: Path) -> dict[str, Checkpoint]:
     """Write the tiny networks of all removers to a folder, and return their checkpoints by name."""
     base, passes = write_repos(folder, void_repos())
@@ -122,14 +104,14 @@ def write_repos(folder: Path, repos: Mapping[str, Mapping[str, bytes]]) -> list[
     return [folder / repo for repo in repos]
 
 
-def run_on_cpu(case: Case, mode: Mode, models: Mapping[str, Checkpoint]) -> np.ndarray:
+def run_on_cpu(case: Case, mode: MemoryMode, models: Mapping[str, Checkpoint]) -> np.ndarray:
     """Return what a remover makes of the drawn frames in float32, its VAE in tiles if the mode says so."""
     with pytest.MonkeyPatch.context() as patch:
-        return run(patch, case, Mode("resident", mode.is_tiled), models, "cpu", FRAMES, STEPS)
+        return run(patch, case, MemoryMode(tile=mode.tile), models, "cpu", FRAMES, STEPS)
 
 
 def run_on_gpu(
-    case: Case, mode: Mode, models: Mapping[str, Checkpoint], frames: int = FRAMES, steps: int = STEPS,
+    case: Case, mode: MemoryMode, models: Mapping[str, Checkpoint], frames: int = FRAMES, steps: int = STEPS,
     total_bytes: int = 80 * GIB,
 ) -> GpuRun:  # fmt: skip
     """Run a remover over the drawn frames on a pretended GPU."""
@@ -139,7 +121,7 @@ def run_on_gpu(
 
 
 def run(
-    patch: pytest.MonkeyPatch, case: Case, mode: Mode, models: Mapping[str, Checkpoint], device: str, frames: int,
+    patch: pytest.MonkeyPatch, case: Case, mode: MemoryMode, models: Mapping[str, Checkpoint], device: str, frames: int,
     steps: int,
 ) -> np.ndarray:  # fmt: skip
     """Run a remover with an empty pool before and after, and without stored text states."""
@@ -147,7 +129,7 @@ def run(
     patch.setattr(void, "WINDOW", _VOID_WINDOW)
     patch.setattr(placement, "mode_here", lambda planned, *_: planned)  # it knows the memory of full-size networks
     given: dict[str, Any] = {"steps": steps, "checkpoints": models, "device": device, **case.settings}
-    remover = registry.make(case.remover, Settings(memory=memory_mode(mode), **given))
+    remover = registry.make(case.remover, Settings(memory=mode, **given))
     span = FrameRange(0, frames)
     (stage,) = remover.stages(ShotInfo((span,), (span,), *SIZE))
     pool.release_all()
