@@ -1,7 +1,8 @@
 """Versions of torch, cuDNN and NVIDIA's driver that compute wrongly, slowly, or not at all together.
 
-torch's own source leaves cuDNN 9.8 to 9.14 out of three-dimensional convolutions in 16 bits whose channels are not
-last (pytorch issues 163539 and 166643). VAEs have theirs last (`convolutions.laid_out`); other layers do not.
+Issue 163539 of pytorch names cuDNN 9.8 to 9.10 as wrong in three-dimensional convolutions in 16 bits, and issue 166643
+names 9.15 as good; those between count as wrong here, to be safe. VAEs have their channels last
+(`convolutions.laid_out`), which may spare them; other layers do not.
 """
 
 import os
