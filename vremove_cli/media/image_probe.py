@@ -14,6 +14,7 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_alone, read_image
 from vremove_cli.media.frame_metadata import colour_of, display_matrix
+from vremove_cli.media.jpeg import refuse_jpeg
 from vremove_cli.media.pixel_format import SIBLINGS, layout_of
 from vremove_cli.media.shots import CutDetector
 from vremove_cli.media.timing import FrameTimes
@@ -38,6 +39,7 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
     first = None
     for i, file in enumerate(found.files):
         _refuse_several(file)
+        refuse_jpeg(file)
         frame = read_image(file)
         first = first or frame
         if _shape_of(frame) != _shape_of(first):
