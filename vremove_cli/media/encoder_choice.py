@@ -106,6 +106,7 @@ _UNLISTED = {
     "mpeg": ("mpeg2video", "mpeg1video"),
     "mxf": ("dnxhd", "mpeg2video", "prores", "h264"),
 }
+_KINDS = {"pal8": "palette", "monob": "1-bit", "monow": "1-bit"}  # of pictures, by pixel format, as people know them
 _KNOWN_CODECS = "use h264, hevc, av1, vp9, prores, dnxhr or ffv1"
 
 
@@ -149,8 +150,9 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
     # Presets of hardware have names of their own.
     software = choice if choice.encoder == "software" else replace(choice, preset=None)
     spec = on_hardware(_choose(info, output, software, notes), info, choice, notes)
-    if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif":
-        notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
+    gray_bmp = spec.encoder == "bmp" and spec.pix_fmt == "gray"  # whose gray is a palette
+    if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif" and not gray_bmp:
+        notes.append(f"{_KINDS.get(info.pix_fmt, info.pix_fmt)} pictures are written as {spec.pix_fmt}")
     if info.layout.alpha and not sibling_layout(spec.pix_fmt).alpha:
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
     if info.hdr and spec.encoder not in HDR_ENCODERS:

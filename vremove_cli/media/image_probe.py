@@ -15,8 +15,9 @@ from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_alone, read_image
 from vremove_cli.media.frame_metadata import colour_of, display_matrix
 from vremove_cli.media.jpeg import refuse_jpeg
-from vremove_cli.media.pixel_format import SIBLINGS, layout_of
+from vremove_cli.media.pixel_format import PALETTE, SIBLINGS, layout_of, palette_model
 from vremove_cli.media.shots import CutDetector
+from vremove_cli.media.tiff_image import refuse_tiff
 from vremove_cli.media.timing import FrameTimes
 
 SEQUENCE_RATE = 24  # frames a second of an image sequence
@@ -37,11 +38,15 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
     found = sequence.find(path)
     detector = CutDetector()
     first = None
+    models = set[str]()
     for i, file in enumerate(found.files):
         _refuse_several(file)
         refuse_jpeg(file)
+        refuse_tiff(file)
         frame = read_image(file)
         first = first or frame
+        if frame.format.name == PALETTE:
+            models.add(palette_model(frame))
         if _shape_of(frame) != _shape_of(first):
             raise MediaError(
                 f"{file} differs from {found.files[0]} in size or pixel format",
@@ -52,6 +57,8 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
             progress(i + 1, len(found.files))
     assert first is not None
     edit_fmt = SIBLINGS.get(first.format.name, first.format.name)
+    if models:
+        edit_fmt = next(iter(models)) if len(models) == 1 else edit_fmt
     layout_of(edit_fmt)  # raises for a format that cannot be edited
     count, codec = len(found.files), _image_codec(found.files[0])
     return ClipInfo(

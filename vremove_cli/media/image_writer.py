@@ -1,10 +1,12 @@
 """Write a clip as an image sequence, one file for every frame, all of them or none."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
+from PIL import Image
 
 from vremove_cli.atomic import replace_folder
 from vremove_cli.media import jpeg, sequence
@@ -40,7 +42,12 @@ class ImageWriter:
         """Encode the next frame, with what its source says beside the samples."""
         file = Path(self._info.files[frame.index]) if self._info.files else None
         source = file if same_kind(self._info, self._spec) else None
-        encoded = self._jpeg(frame, file, source) if self._spec.encoder == JPEG else self._encode(frame)
+        if self._spec.encoder == JPEG:
+            encoded = self._jpeg(frame, file, source)
+        elif self._spec.encoder == "libwebp" and self._spec.lossless:
+            encoded = self._lossless_webp(frame)
+        else:
+            encoded = self._encode(frame)
         data = carry(source, encoded, self._spec.encoder, self._info.orientation)
         (self._folder / image_path(self._output, self._info, frame.index).name).write_bytes(data)
 
@@ -51,6 +58,14 @@ class ImageWriter:
         raw = to_format(frame.raw, self._info, self._spec.pix_fmt)
         raw.pict_type = 0
         return b"".join(bytes(p) for p in [*context.encode(raw), *context.encode()])
+
+    def _lossless_webp(self, frame: Frame) -> bytes:
+        """Encode with Pillow, which can keep the colours of pixels that are transparent; FFmpeg cannot."""
+        fmt, mode = ("rgba", "RGBA") if sibling_layout(self._spec.pix_fmt).alpha else ("rgb24", "RGB")
+        samples = to_format(frame.raw, self._info, fmt).to_ndarray()
+        out = io.BytesIO()
+        Image.fromarray(samples, mode).save(out, "WEBP", lossless=True, exact=True)
+        return out.getvalue()
 
     def _jpeg(self, frame: Frame, file: Path | None, source: Path | None) -> bytes:
         """Encode as JPEG: as the source, if it is one, else with its colour profile."""
