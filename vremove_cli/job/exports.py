@@ -51,9 +51,10 @@ def check_exports(exports: Exports, request: Request, *, overwrite: bool) -> Non
         if not os.access(folder, os.W_OK):
             raise UsageError(f"{folder} may not be written", "choose another folder")
     for layer in exports.layers:
-        check_target(layer, overwrite=overwrite, option="its --write option")
-        is_folder = Path(layer).is_dir()
-        if Path(layer).exists() and is_folder == (Path(layer).suffix.lower() == ".mkv"):
+        picture = sequence.is_picture(request.input)
+        check_target(layer, overwrite=overwrite, option="its --write option", picture=picture)
+        is_folder, kinds = Path(layer).is_dir(), (".mkv", ".png") if picture else (".mkv",)
+        if Path(layer).exists() and is_folder == (Path(layer).suffix.lower() in kinds):
             raise UsageError(f"{layer} is a {'folder' if is_folder else 'file'}", "choose another name")
     if exports.write_preview:
         if Path(exports.write_preview).suffix.lower() != ".png":
@@ -137,7 +138,7 @@ def object_paths(output: str, names: list[str]) -> dict[str, str]:
         raise UsageError(
             f"'{output}' is not a name that objects' names can be added to", "write to .mkv or to a folder with a name"
         )
-    if path.suffix.lower() == ".mkv":
+    if path.suffix.lower() in (".mkv", ".png"):
         return {n: str(path.with_name(f"{path.stem}.{n or UNNAMED}{path.suffix}")) for n in names}
     return {n: str(path.with_name(f"{path.name}-{n or UNNAMED}")) for n in names}
 

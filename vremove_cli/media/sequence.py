@@ -42,6 +42,11 @@ def is_sequence(path: str) -> bool:
     return Path(path).is_dir() or Path(path).suffix.lower() in IMAGES
 
 
+def is_picture(path: str) -> bool:
+    """Return whether a path is one image file."""
+    return Path(path).is_file() and Path(path).suffix.lower() in IMAGES
+
+
 def find(path: str) -> Sequence:
     """Find the images of a sequence.
 
