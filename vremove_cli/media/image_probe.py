@@ -21,6 +21,7 @@ from vremove_cli.media.tiff_image import refuse_tiff
 from vremove_cli.media.timing import FrameTimes
 
 SEQUENCE_RATE = 24  # frames a second of an image sequence
+_OF_CAMERAS = (".jpg", ".jpeg")  # a folder of them may be photos, even if they are numbered and of one size
 _SEVERAL = ("PNG", "TIFF", "WEBP")  # Pillow's names of formats that may hold an animation, or pages
 _SUBFILE_TYPE, _REDUCED = 254, 1  # TIFF 6.0: a tag, and the bit of a picture's smaller copy
 
@@ -89,8 +90,19 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
         repeated=(),
         files=tuple(str(f) for f in found.files),
         file_numbers=found.numbers,
-        notes=(f"the sequence skips {found.gaps} number(s); the files keep their numbers",) if found.gaps else (),
+        notes=_notes(path, found, len(detector.cuts)),
     )
+
+
+def _notes(path: str, found: sequence.Sequence, cuts: int) -> tuple[str, ...]:
+    """Return what is unusual about a sequence."""
+    notes = []
+    if found.gaps:
+        notes.append(f"the sequence skips {found.gaps} number(s); the files keep their numbers")
+    suffix = found.files[0].suffix
+    if Path(path).is_dir() and len(found.files) > 1 and (cuts or suffix.lower() in _OF_CAMERAS):
+        notes.append(f"taken as one sequence: for photos, each of its own, give '{Path(path) / f'*{suffix}'}'")
+    return tuple(notes)
 
 
 def _image_codec(path: Path) -> str:

@@ -1,14 +1,18 @@
 """Find and name numbered images: `shot.%04d.png`, `shot.####.png`, a folder of them, or one image."""
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from vremove_cli.errors import MediaError
 
 IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".tga", ".webp")
 _PLACEHOLDER = re.compile(r"%0?(\d*)d|#+")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+_LOOKED_AT = 16  # images of a folder whose sizes are compared: a scan compares all of them
 _LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
@@ -78,6 +82,34 @@ def _find(path: str, source: Path) -> Sequence:
     return Sequence((source,), (0,))
 
 
+def are_photos(paths: list[Path]) -> bool:
+    """Return whether the images of a folder are photos, each of its own, and no sequence.
+
+    They are if no two that are named and numbered alike have one size: then there is no sequence to be torn apart.
+    """
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for path in paths:
+        match = _LAST_NUMBER.match(path.stem)
+        alike.setdefault((match.group(1) if match else path.stem, path.suffix.lower()), []).append(path)
+    groups = [group for group in alike.values() if len(group) > 1]
+    return len(paths) > 1 and not any(_of_one_size(group) for group in groups)
+
+
+def _of_one_size(paths: list[Path]) -> bool:
+    """Return whether some of the images, evenly chosen, have one size."""
+    chosen = paths[:: max(1, len(paths) // _LOOKED_AT)]
+    return len({_size_of(path) for path in chosen}) == 1
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Return the width and height that an image says it has; zeros where Pillow does not know its kind."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            return picture.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0, 0
+
+
 def picture_name(index: int, suffix: str = ".png") -> str:
     """Return the name of a frame's image in a folder, where the source is a video."""
     return f"{index:06d}{suffix}"
@@ -127,7 +159,9 @@ def _numbered(paths: list[Path], source: str) -> Sequence:
     names = {m.group(1) if (m := _LAST_NUMBER.match(p.stem)) else p.stem for p in paths}
     if len(set(numbers)) != len(numbers) or len(names) > 1:
         raise MediaError(
-            f"{source} holds more than one sequence", "name one of them with a pattern such as shot.%04d.png"
+            f"{source} holds more than one sequence",
+            "name one of them with a pattern such as shot.%04d.png, or, if they are photos, "
+            f"name them as '{source}/*{paths[0].suffix}'",
         )
     if len({p.suffix.lower() for _, p in found}) > 1:
         raise MediaError(f"{source} mixes kinds of images", "name one kind with a pattern such as shot.%04d.png")
