@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -11,6 +13,7 @@ from vremove_cli.batch.jobs import clips_of
 from vremove_cli.errors import MediaError
 from vremove_cli.media import sequence
 
+_MOST_GROWTH = 20 << 20  # bytes: 0.2 MB a photo would show, the allocator alone takes less
 NAMES = ("beach.jpg", "dog 2.jpg", "IMG_1.png")
 
 
@@ -88,3 +91,20 @@ def test_results_go_into_a_folder(vremove: Vremove, tmp_path: Path, exists: bool
 def test_photos_that_look_like_a_sequence_are_pointed_out(vremove: Vremove, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "photos", tuple(f"IMG_{i}.jpg" for i in range(3)))
     assert f"for photos, each of its own, give '{folder}/*.jpg'" in vremove("info", folder).stdout
+
+
+def test_many_photos_leave_the_memory_as_it_was(vremove: Vremove, tmp_path: Path) -> None:
+    """200 photos in one process, in two halves: what the first half took is enough for the second."""
+    mask = np.zeros((32, 48), np.uint8)
+    mask[10:12, 10:12] = 255  # so thin that no patches are searched, which takes most of a photo's time
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for t in range(200):
+        photo(tmp_path / f"{t // 100}" / f"{t} x.png", (48, 32), t)
+    used = []
+    for half in range(2):
+        folder, out = tmp_path / str(half), tmp_path / "out"
+        done = vremove("erase", f"{folder}/*.png", "--mask", tmp_path / "mask.png", "--effects", "off", "-o", f"{out}/")
+        assert done.status == 0, done.stderr
+        used.append(psutil.Process().memory_info().rss)
+    assert len(list((tmp_path / "out").glob("*.clean.png"))) == 200
+    assert used[1] < used[0] + _MOST_GROWTH
