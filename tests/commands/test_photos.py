@@ -37,9 +37,19 @@ def test_pictures_that_are_named_differently_are_photos(tmp_path: Path) -> None:
     assert clips(folder_of(tmp_path / "photos", NAMES)) == sorted(NAMES)
 
 
-def test_numbered_pictures_of_different_sizes_are_photos(tmp_path: Path) -> None:
+def test_numbered_pictures_in_both_formats_are_photos(tmp_path: Path) -> None:
     names = ("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg")
     assert clips(folder_of(tmp_path / "photos", names, (96, 64), (64, 96))) == list(names)
+
+
+def test_one_numbered_picture_of_another_size_may_be_a_slip(tmp_path: Path) -> None:
+    names = ("shot.1.png", "shot.2.png", "shot.3.png")
+    assert clips(folder_of(tmp_path / "shot", names, (96, 64), (96, 64), (64, 64))) == ["shot"]
+
+
+def test_numbered_pictures_of_many_sizes_are_photos(tmp_path: Path) -> None:
+    names = ("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg")
+    assert clips(folder_of(tmp_path / "photos", names, (96, 64), (80, 64), (96, 48))) == list(names)
 
 
 def test_numbered_pictures_of_one_size_stay_a_sequence(tmp_path: Path) -> None:
@@ -93,6 +103,7 @@ def test_photos_that_look_like_a_sequence_are_pointed_out(vremove: Vremove, tmp_
     assert f"for photos, each of its own, give '{folder}/*.jpg'" in vremove("info", folder).stdout
 
 
+@pytest.mark.slow
 def test_many_photos_leave_the_memory_as_it_was(vremove: Vremove, tmp_path: Path) -> None:
     """200 photos in one process, in two halves: what the first half took is enough for the second."""
     mask = np.zeros((32, 48), np.uint8)

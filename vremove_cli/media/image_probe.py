@@ -51,7 +51,7 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
         if _shape_of(frame) != _shape_of(first):
             raise MediaError(
                 f"{file} differs from {found.files[0]} in size or pixel format",
-                "convert the files to one size and pixel format first",
+                "convert the files to one size and pixel format first; for photos, each of its own, give their names",
             )
         detector.add(frame)
         if progress:

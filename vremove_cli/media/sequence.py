@@ -13,6 +13,8 @@ IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".tg
 _PLACEHOLDER = re.compile(r"%0?(\d*)d|#+")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
 _LOOKED_AT = 16  # images of a folder whose sizes are compared: a scan compares all of them
+_SLIPS = 2  # sizes that the images of a sequence may have by mistake
+_UNKNOWN = (0, 0)
 _LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
@@ -85,29 +87,31 @@ def _find(path: str, source: Path) -> Sequence:
 def are_photos(paths: list[Path]) -> bool:
     """Return whether the images of a folder are photos, each of its own, and no sequence.
 
-    They are if no two that are named and numbered alike have one size: then there is no sequence to be torn apart.
+    They are if none of them may be frames of one sequence, which would be torn apart: of those that are named and
+    numbered alike, some must be in portrait and some in landscape format, or of many sizes. Two sizes may be a slip.
     """
     alike: dict[tuple[str, str], list[Path]] = {}
     for path in paths:
         match = _LAST_NUMBER.match(path.stem)
         alike.setdefault((match.group(1) if match else path.stem, path.suffix.lower()), []).append(path)
     groups = [group for group in alike.values() if len(group) > 1]
-    return len(paths) > 1 and not any(_of_one_size(group) for group in groups)
+    return len(paths) > 1 and not any(_may_be_frames(group) for group in groups)
 
 
-def _of_one_size(paths: list[Path]) -> bool:
-    """Return whether some of the images, evenly chosen, have one size."""
-    chosen = paths[:: max(1, len(paths) // _LOOKED_AT)]
-    return len({_size_of(path) for path in chosen}) == 1
+def _may_be_frames(paths: list[Path]) -> bool:
+    """Return whether images may be of one sequence, by the sizes of some of them, evenly chosen."""
+    sizes = {_size_of(path) for path in paths[:: max(1, len(paths) // _LOOKED_AT)]} - {_UNKNOWN}
+    turned = any(width != height and (height, width) in sizes for width, height in sizes)
+    return not turned and len(sizes) <= _SLIPS
 
 
 def _size_of(path: Path) -> tuple[int, int]:
-    """Return the width and height that an image says it has; zeros where Pillow does not know its kind."""
+    """Return the width and height that an image says it has; `_UNKNOWN` where Pillow cannot tell."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             return picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0, 0
+        return _UNKNOWN
 
 
 def picture_name(index: int, suffix: str = ".png") -> str:
