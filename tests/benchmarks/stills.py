@@ -47,7 +47,7 @@ def draw(path: Path, size: tuple[int, int], seed: int, *, deep: bool = False) ->
     coarse = rng.integers(60, 200, (max(3, height // 60), max(3, width // 60), 3)).astype(np.uint8)
     picture = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
     cv2.circle(picture, (width // 2, height // 2), max(12, round(RADIUS * height)), (20, 30, 230), -1)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_PNG_COMPRESSION, 1]
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
     cv2.imwrite(str(path), picture.astype(np.uint16) * 257 if deep else picture, options)
     return path
 

@@ -147,6 +147,8 @@ def mask_notes(plan: Plan, folder: WorkFolder) -> list[Note]:
         again.setdefault(name, []).extend(t for t, r in remarks.items() if r == FOUND_AGAIN)
         absent.setdefault(name, []).extend(t for t, r in remarks.items() if r == ABSENT)
         low = (t for t, c in enumerate(result.confidence, task.span.start) if c < UNCERTAIN)
+        if plan.clip.frames == 1 and set(remarks.values()) & {DOUBTFUL, NO_OBJECT}:
+            continue  # that was said of the only mask there is
         uncertain.setdefault(name, []).extend(t for t in low if remarks.get(t) != ABSENT)
     for name, doubted in uncertain.items():
         for kind, frames, text in (

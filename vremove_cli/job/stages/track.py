@@ -102,7 +102,8 @@ class _Path:
             raise NothingError(
                 f"nothing stands out at the point{name}{where}", "give a box around the object, or a mask"
             )
-        if doubt := first_mask_note(self._segment.plan, task, frame, remark):
+        doubt = first_mask_note(self._segment.plan, task, frame, remark)
+        if doubt and self._segment.plan.clip.frames > 1:  # of one picture it is said in a moment anyway
             self._emit(doubt)
 
 
