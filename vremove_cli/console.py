@@ -31,6 +31,7 @@ VERBS = {
     "write": "writing",
     "fetch": "fetching",
 }
+_PICTURE_VERBS = {**VERBS, "track": "finding the object", "background": "", "plate": "filling"}  # of one picture
 _JSON_EVERY = 0.5  # seconds between JSON progress lines of one stage
 _SILENCE = 10.0  # seconds after which a line tells people without a terminal, and the log, how far the work is
 
@@ -317,9 +318,10 @@ class Console:
             assert self._jobs is not None
             self._bars.update_all(self._jobs.percent, self._jobs.eta)
             if self._jobs.at_once == 1:
-                self._bars.update_stage(VERBS.get(stage, stage), line)
-        if begins and self._mode != "json" and not self._live:
-            text = f"{self._place(source)}{VERBS.get(stage, stage)} ..."
+                self._bars.update_stage(_verb(line) or VERBS[stage], line)
+        verb = _verb(line)
+        if begins and verb and self._mode != "json" and not self._live:
+            text = f"{self._place(source)}{verb} ..."
             if self._mode == "auto" and not self.quiet:
                 self._print(text)
             self._write_log(text)
@@ -341,7 +343,7 @@ class Console:
         """Return how far the work is, as `tracking 34 of 96, 41 % of the job, about 12 s left`."""
         line, jobs = self._lines[source], self._jobs
         assert jobs is not None
-        parts = [f"{self._place(source)}{VERBS.get(str(line['stage']), line['stage'])} {line['done']}"]
+        parts = [f"{self._place(source)}{_verb(line) or line['stage']} {line['done']}"]
         parts[0] += f" of {line['total']}" if line["total"] else ""
         if jobs.percent is not None:
             parts.append(f"{jobs.percent:.0f} % of the job")
@@ -373,14 +375,32 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def frames_text(frames: int) -> str:
+    """Return a number of frames as a person reads it: one is a picture."""
+    return "1 picture" if frames == 1 else f"{frames} frames"
+
+
+def _verb(line: "Line") -> str:
+    """Return what a stage does, for people; nothing for what goes by unseen where there is one picture."""
+    stage = str(line["stage"])
+    return (_PICTURE_VERBS if line["total"] == 1 else VERBS).get(stage, stage)
+
+
 def summary_text(summary: "Summary") -> str:
     """Return the lines at the end of a run."""
+    if summary.frames == 1 and not summary.recovered:  # nothing but the picture itself could show what was hidden
+        shares = []
+    else:
+        source = "the reference" if summary.frames == 1 else "other frames"
+        shares = [
+            f"of the erased pixels {summary.recovered:.1%} were recovered from {source}, {summary.doubtful:.1%} are "
+            f"doubtful, {summary.unseen:.1%} no frame shows"
+        ]
     streams = f", kept {', '.join(summary.streams)}" if summary.streams else ""
     reused = f", {summary.reused} task(s) reused" if summary.reused else ""
     lines = [
-        f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.encoder}{streams}",
-        f"of the erased pixels {summary.recovered:.1%} were recovered from other frames, {summary.doubtful:.1%} are "
-        f"doubtful, {summary.unseen:.1%} no frame shows",
+        f"{frames_text(summary.frames)}, {summary.width}x{summary.height}, {summary.encoder}{streams}",
+        *shares,
         f"{summary.seconds:.1f} s{reused}",
         *(f"better: {way}" for way in summary.better),
     ]
@@ -390,4 +410,4 @@ def summary_text(summary: "Summary") -> str:
 def mask_text(summary: "Summary") -> str:
     """Return the line at the end of a run that made masks."""
     better = "".join(f"\nbetter: {way}" for way in summary.better)
-    return f"{summary.frames} frames, {summary.width}x{summary.height}, {summary.seconds:.1f} s{better}"
+    return f"{frames_text(summary.frames)}, {summary.width}x{summary.height}, {summary.seconds:.1f} s{better}"

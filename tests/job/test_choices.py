@@ -77,7 +77,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_remover_of_auto(case: Case) -> None:
     names = MOVERS if case.moves else REMOVERS
-    remover, choice = choose_remover(case.facts, candidates(*names), moves=case.moves)
+    remover, choice = choose_remover(case.facts, candidates(*names), moves=case.moves, frames=9)
     assert (remover, choice.name) == (case.remover, case.remover)
     assert (choice.left_out[0][1] if choice.left_out else "") == case.against
     assert choice.better.startswith(case.better)
@@ -86,7 +86,7 @@ def test_the_remover_of_auto(case: Case) -> None:
 
 def test_a_remover_that_does_not_read_a_setting_is_left_out() -> None:
     refused = candidates("rose", refused="rose takes no --conditioning")
-    remover, choice = choose_remover(GPU, refused, moves=False)
+    remover, choice = choose_remover(GPU, refused, moves=False, frames=9)
     assert remover == "plate"
     assert choice.left_out == (("rose", "rose takes no --conditioning"),)
     assert not choice.better
@@ -127,5 +127,5 @@ def test_what_is_here_is_not_asked_for() -> None:
 
 
 def test_a_choice_says_what_it_left_out_and_why() -> None:
-    _, choice = choose_remover(replace(GPU, device="cpu"), candidates(*REMOVERS), moves=False)
+    _, choice = choose_remover(replace(GPU, device="cpu"), candidates(*REMOVERS), moves=False, frames=9)
     assert str(choice) == "remover: plate (recovers what other frames show; not rose: there is no GPU)"

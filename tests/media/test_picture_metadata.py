@@ -217,6 +217,6 @@ def test_a_kind_that_cannot_be_turned_is_refused(tmp_path: Path) -> None:
 
 def test_what_another_kind_does_not_say_is_noted(tmp_path: Path) -> None:
     source = draw_tiff(tmp_path / "a.tif", "<")
-    said = "not written with mjpeg: EXIF, XMP, resolution of the source's pictures"
+    said = "not written with jpeg: EXIF, XMP, resolution of the source's pictures"
     assert said in erased(source, "b.jpg").notes
     assert not [n for n in erased(draw(tmp_path / "c.png"), "d.jpg").notes if "not written" in n]

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vremove_cli.geometry import Placed
 from vremove_cli.media.pixel_format import layout_of
 from vremove_cli.motion.laplace_fill import laplace_fill
-from vremove_cli.plate.heal import heal
+from vremove_cli.plate.heal import heal, seen_by_heal
 
 GRAY = layout_of("gray")
 
@@ -160,3 +161,23 @@ def test_no_shape_of_gap_fails_or_changes_the_rest(
     for x, y, w, h in boxes:
         gap[y : y + h, x : x + w] = True
     assert (healed(wall, gap)[~gap] == wall[~gap]).all()
+
+
+@pytest.mark.parametrize("name", ["gray", "yuv420p"])
+@pytest.mark.parametrize("corner", [(150, 90), (0, 0), (361, 221)])
+def test_a_gap_is_healed_alike_in_the_frame_and_on_what_is_seen_of_it(name: str, corner: tuple[int, int]) -> None:
+    layout, rng = layout_of(name), np.random.default_rng(5)
+    size = (401, 261)
+    shapes = [(-(-size[1] >> c.sub_y), -(-size[0] >> c.sub_x)) for c in layout.components]
+    planes = tuple(rng.integers(60, 190, shape).astype(np.uint8) for shape in shapes)
+    gaps = np.zeros(size[::-1], bool)
+    gaps[corner[1] : corner[1] + 40, corner[0] : corner[0] + 40] = True
+    gaps[corner[1] + 10 : corner[1] + 14, max(0, corner[0] - 30) : corner[0]] = True
+    near = seen_by_heal(Placed.tight(gaps.astype(np.uint8)), layout, size)
+    parts = tuple(p[near.scale(c.sub_x, c.sub_y).slices] for p, c in zip(planes, layout.components, strict=True))
+    whole = heal(planes, layout, planes[0], gaps)
+    for frame, part, component in zip(
+        whole, heal(parts, layout, parts[0], gaps[near.slices]), layout.components, strict=True
+    ):
+        np.testing.assert_array_equal(frame[near.scale(component.sub_x, component.sub_y).slices], part)
+    assert near.width < size[0]

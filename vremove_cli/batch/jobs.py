@@ -77,20 +77,25 @@ def jobs_of(inputs: list[str], common: Job) -> list[Job]:
 
 
 def clips_of(text: str) -> list[str]:
-    """Return the clips that an input names: itself, the clips of a folder without pictures, or what a pattern matches.
+    """Return the clips that an input names: itself, the clips or photos of a folder, or what a pattern matches.
+
+    Pictures of a folder are one sequence, unless none of them belong together (`sequence.are_photos`).
 
     Results of earlier runs (`clip.clean.mp4` beside `clip.mp4`) are left out of folders and patterns.
 
     Raises:
         MediaError: A pattern matches nothing.
     """
-    from vremove_cli.media.sequence import IMAGES, has_number
+    from vremove_cli.media.sequence import IMAGES, are_photos, has_number
 
     path = Path(text)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        if any(p.suffix.lower() in IMAGES for p in files) or (path / "input_video.mp4").exists():
+        if (path / "input_video.mp4").exists():
             return [text]
+        pictures = _sources([str(p) for p in files if p.suffix.lower() in IMAGES])
+        if pictures:
+            return pictures if are_photos([Path(p) for p in pictures]) else [text]
         return _sources([str(p) for p in files if p.suffix.lower() in _CLIPS]) or [text]
     if path.exists() or has_number(text) or not glob.has_magic(text):
         return [text]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vremove_cli.commands.signature import BatchOptions, Given, StrictOptions, command, refuse_doubtful, reporting
-from vremove_cli.console import Console, format_bytes, format_seconds
+from vremove_cli.console import Console, format_bytes, format_seconds, frames_text
 from vremove_cli.errors import DoubtfulError, UsageError
 from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
@@ -125,9 +125,10 @@ def estimate_text(need: "Estimate") -> str:
     tasks = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     downloads = ", ".join(f"{d['name']} ({_size(d['megabytes'])})" for d in need.downloads)
     room = "" if need.fits else ": it cannot hold that, so leave out the network, or take a larger machine"
+    edited = [] if need.frames == 1 else [f"frames {need.start} to {need.stop - 1} edited"]
     lines = [
-        f"{need.frames} frames, {need.width}x{need.height}, frames {need.start} to {need.stop - 1} edited",
-        f"tasks: {tasks}",
+        ", ".join([frames_text(need.frames), f"{need.width}x{need.height}", *edited]),
+        *([] if need.frames == 1 else [f"tasks: {tasks}"]),
         f"memory: about {format_bytes(need.memory)}; this machine has {format_bytes(need.memory_here)}{room}",
         f"disk: about {format_bytes(need.work)} for the work, {format_bytes(need.result)} for the result",
         f"time: {_time(need)}",

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from vremove_cli.media.clip import ClipInfo
 
 
+_OF_A_PICTURE = ("input", "codec", "size", "rotated", "pixel_format", "colour", "notes")  # what people want to know
+
+
 @command(name="info", only=lambda o: o.name in ("json", "debug"))
 def info(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, image sequence or folder.")],
@@ -22,8 +25,10 @@ def info(
     with reporting(given, source) as console:
         from vremove_cli.media.probe import scan
 
-        facts = _facts(scan(source, allow_interlaced=True))
-        console.data("clip", facts, "\n".join(f"{k}: {v}" for k, v in facts.items()))
+        clip = scan(source, allow_interlaced=True)
+        facts = _facts(clip)
+        shown = _OF_A_PICTURE if clip.is_sequence and clip.frames == 1 else tuple(facts)
+        console.data("clip", facts, "\n".join(f"{k}: {facts[k]}" for k in shown))
 
 
 def _facts(clip: "ClipInfo") -> dict[str, Any]:

@@ -108,13 +108,14 @@ def tracker_wanted(facts: Facts, known: Mapping[str, Model]) -> str:
     return first if first in known else ""
 
 
-def choose_remover(facts: Facts, candidates: Iterable[Candidate], *, moves: bool) -> tuple[str, Choice]:
+def choose_remover(facts: Facts, candidates: Iterable[Candidate], *, moves: bool, frames: int) -> tuple[str, Choice]:
     """Return the remover that auto takes, and the choice for the user.
 
     Args:
         facts: The machine and its models.
         candidates: Removers to think of, best first.
         moves: Whether something will move once the object is gone: recovered pixels do not help there.
+        frames: Frames of the clip. Of one picture nothing can be recovered.
     """
     left_out: list[tuple[str, str]] = []
     better = ""
@@ -122,10 +123,12 @@ def choose_remover(facts: Facts, candidates: Iterable[Candidate], *, moves: bool
         reason = _against(facts, one)
         if not reason:
             when = "what moves" if moves else f"where more than {FILL_SHARE:.0%} of a shot's hole was never seen"
-            return one.name, Choice("remover", one.name, f"recovers first, then generates {when}", tuple(left_out))
+            how = "generates what the object hides" if frames == 1 else f"recovers first, then generates {when}"
+            return one.name, Choice("remover", one.name, how, tuple(left_out))
         left_out.append((one.name, reason))
         better = better or _better(facts, one)
-    return "plate", Choice("remover", "plate", "recovers what other frames show", tuple(left_out), better)
+    how = "continues what surrounds the object" if frames == 1 else "recovers what other frames show"
+    return "plate", Choice("remover", "plate", how, tuple(left_out), better)
 
 
 def missing(facts: Facts, models: Iterable[Model]) -> tuple[Model, ...]:

@@ -133,7 +133,7 @@ def _remover(
     if request.remover != "auto":
         return registry.check_name(request.remover), Choice("remover", request.remover, "by --remover")
     candidates = (_candidate(name, request, clip, models, facts) for name in (MOVERS if moves else REMOVERS))
-    return choose_remover(facts, candidates, moves=moves)
+    return choose_remover(facts, candidates, moves=moves, frames=clip.frames)
 
 
 def _needs_tracker(request: Request, models: dict[str, Model], facts: Facts) -> bool:

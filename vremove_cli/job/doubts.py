@@ -22,20 +22,24 @@ def doubts(plan: Plan, folder: WorkFolder) -> tuple[Note, ...]:
     """
     first = (n for n in mask_notes(plan, folder) if n.kind == "first_mask")
     found = [
-        Note(f"{n.text.partition(': look')[0]} (frame {n.frames[0][0]})", n.kind, n.frames, n.object) for n in first
+        Note(n.text.partition(": look")[0] + _place(plan, f"frame {n.frames[0][0]}"), n.kind, n.frames, n.object)
+        for n in first
     ]
     tracked = confidences(plan, folder)
     uncertain = [t for t, confidence in tracked.items() if confidence < UNCERTAIN]
     if len(uncertain) > MANY_UNCERTAIN * len(tracked):
         found.append(
-            _share("of the masks are uncertain or empty", len(uncertain) / len(tracked), uncertain, "uncertain")
+            _share(plan, "of the masks are uncertain or empty", len(uncertain) / len(tracked), uncertain, "uncertain")
         )
     return (*found, *_guessed(plan, folder))
 
 
 def _guessed(plan: Plan, folder: WorkFolder) -> list[Note]:
-    """Return that most of the fill is guessed; what a generative remover makes is not, since it was asked for."""
-    if any(plan.tasks_of("fill")):
+    """Return that most of the fill is guessed.
+
+    What a generative remover makes is not, since it was asked for; nor that of one picture, where all has to be.
+    """
+    if any(plan.tasks_of("fill")) or plan.clip.frames == 1:
         return []
     erased = guessed = 0
     frames: list[int] = []
@@ -48,9 +52,14 @@ def _guessed(plan: Plan, folder: WorkFolder) -> list[Note]:
                 frames += range(*task.span)
     if guessed <= MOST_GUESSED * erased:
         return []
-    return [_share("of the erased pixels are guessed", guessed / erased, frames, "guessed")]
+    return [_share(plan, "of the erased pixels are guessed", guessed / erased, frames, "guessed")]
 
 
-def _share(what: str, share: float, frames: list[int], kind: str) -> Note:
+def _place(plan: Plan, frames: str) -> str:
+    """Return where something is, in brackets; nothing where there is one frame alone."""
+    return "" if plan.clip.frames == 1 else f" ({frames})"
+
+
+def _share(plan: Plan, what: str, share: float, frames: list[int], kind: str) -> Note:
     ranges = ranges_of(frames)
-    return Note(f"{share:.0%} {what} (frames {ranges_text(ranges)})", kind, ranges)
+    return Note(f"{share:.0%} {what}{_place(plan, f'frames {ranges_text(ranges)}')}", kind, ranges)

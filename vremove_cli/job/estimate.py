@@ -167,7 +167,7 @@ def _weights(plan: Plan) -> int:
 def _disk(plan: Plan) -> tuple[int, int]:
     """Return the bytes of work files and of the result."""
     clip, frame = plan.clip, _frame_bytes(plan)
-    lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg")
+    lossless = plan.encode.lossless or plan.encode.encoder in ("prores_ks", "dnxhd", "mjpeg", "jpeg")
     pixels = clip.width * clip.height
     if plan.encode.bit_rate:
         result = int(plan.encode.bit_rate / 8 * clip.times.end_seconds)

@@ -51,9 +51,10 @@ def check_exports(exports: Exports, request: Request, *, overwrite: bool) -> Non
         if not os.access(folder, os.W_OK):
             raise UsageError(f"{folder} may not be written", "choose another folder")
     for layer in exports.layers:
-        check_target(layer, overwrite=overwrite, option="its --write option")
-        is_folder = Path(layer).is_dir()
-        if Path(layer).exists() and is_folder == (Path(layer).suffix.lower() == ".mkv"):
+        picture = sequence.is_picture(request.input)
+        check_target(layer, overwrite=overwrite, option="its --write option", picture=picture)
+        is_folder, kinds = Path(layer).is_dir(), (".mkv", ".png") if picture else (".mkv",)
+        if Path(layer).exists() and is_folder == (Path(layer).suffix.lower() in kinds):
             raise UsageError(f"{layer} is a {'folder' if is_folder else 'file'}", "choose another name")
     if exports.write_preview:
         if Path(exports.write_preview).suffix.lower() != ".png":
@@ -137,7 +138,7 @@ def object_paths(output: str, names: list[str]) -> dict[str, str]:
         raise UsageError(
             f"'{output}' is not a name that objects' names can be added to", "write to .mkv or to a folder with a name"
         )
-    if path.suffix.lower() == ".mkv":
+    if path.suffix.lower() in (".mkv", ".png"):
         return {n: str(path.with_name(f"{path.stem}.{n or UNNAMED}{path.suffix}")) for n in names}
     return {n: str(path.with_name(f"{path.name}-{n or UNNAMED}")) for n in names}
 
@@ -191,7 +192,7 @@ class Sheet:
         assert self._before is not None
         marked = _marked(self._plan, self._folder, t, self._before)
         after = self._plan.clip.orientation.display(frame.rgb8()).copy()
-        self._rows.append(Row(_caption(t, self._confidence), (self._before, marked, after)))
+        self._rows.append(Row(_caption(self._plan, t, self._confidence), (self._before, marked, after)))
 
     def write(self, path: str) -> None:
         """Write the sheet as PNG."""
@@ -220,16 +221,19 @@ def write_mask_sheet(plan: Plan, folder: WorkFolder, path: str, *, grid: bool = 
         (frame,) = clip.frames(t, t + 1)
         rgb = plan.clip.orientation.display(frame.rgb8()).copy()
         pictures = (rgb, _marked(plan, folder, t, rgb))
-        rows.append(Row(_caption(t, confidence), tuple(with_grid(p, _GRID) for p in pictures) if grid else pictures))
+        rows.append(
+            Row(_caption(plan, t, confidence), tuple(with_grid(p, _GRID) for p in pictures) if grid else pictures)
+        )
     write_rgb_image(Path(path), sheet(rows, ("frame", "mask"), 2 * _GRID if grid else CELL))
 
 
-def _caption(t: int, confidence: dict[int, float]) -> str:
-    if t not in confidence:
-        return f"frame {t}"
-    if not confidence[t]:
-        return f"frame {t}, nothing found: look here"
-    return f"frame {t}, {100 * confidence[t]:.0f} % sure{': look here' if confidence[t] < UNCERTAIN else ''}"
+def _caption(plan: Plan, t: int, confidence: dict[int, float]) -> str:
+    parts = [] if plan.clip.frames == 1 else [f"frame {t}"]
+    if t in confidence and not confidence[t]:
+        parts.append("nothing found: look here")
+    elif t in confidence:
+        parts.append(f"{100 * confidence[t]:.0f} % sure{': look here' if confidence[t] < UNCERTAIN else ''}")
+    return ", ".join(parts)
 
 
 def _interesting(plan: Plan, folder: WorkFolder, confidence: dict[int, float]) -> list[int]:

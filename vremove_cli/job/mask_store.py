@@ -16,6 +16,11 @@ from vremove_cli.tracking.base import ABSENT, DOUBTFUL, FOUND_AGAIN, NO_OBJECT
 
 _IF_OTHER = "if that is something else, add a point on the object, or --not-point on it"
 _IF_THERE = "nothing is erased there; if the object is there, add a point"
+_OF_A_PICTURE = {
+    "uncertain": "the mask is uncertain: look at it, and add a point or a box if it is wrong",
+    "found_again": f"found again: {_IF_OTHER}",
+    "not_found": f"not found: {_IF_THERE}",
+}  # what is said, by kind of note, where there is one frame alone
 UNCERTAIN = 0.77  # expected IoU with the truth below which a frame should be looked at: see docs/masks.md
 
 
@@ -121,11 +126,12 @@ def confidences(plan: Plan, folder: WorkFolder) -> dict[int, float]:
     return out
 
 
-def first_mask_note(task: Task, frame: int, remark: str) -> Note | None:
+def first_mask_note(plan: Plan, task: Task, frame: int, remark: str) -> Note | None:
     """Return what to say about the mask on a prompted frame; None when all is well."""
     if remark not in (DOUBTFUL, NO_OBJECT):
         return None
-    text = f"{_label(task.target)}{remark}: look at frame {frame}, and give a box or more points if it is wrong"
+    where = "the mask" if plan.clip.frames == 1 else f"frame {frame}"
+    text = f"{_label(task.target)}{remark}: look at {where}, and give a box or more points if it is wrong"
     return Note(text, "first_mask", ((frame, frame),), task.target)
 
 
@@ -137,10 +143,12 @@ def mask_notes(plan: Plan, folder: WorkFolder) -> list[Note]:
     absent: dict[str, list[int]] = {}
     for task, result in chain(mask_results(plan, folder), mask_results(plan, folder, affected=True)):
         name, remarks = task.target, result.remarks or {}
-        notes += filter(None, (first_mask_note(task, t, remark) for t, remark in remarks.items()))
+        notes += filter(None, (first_mask_note(plan, task, t, remark) for t, remark in remarks.items()))
         again.setdefault(name, []).extend(t for t, r in remarks.items() if r == FOUND_AGAIN)
         absent.setdefault(name, []).extend(t for t, r in remarks.items() if r == ABSENT)
         low = (t for t, c in enumerate(result.confidence, task.span.start) if c < UNCERTAIN)
+        if plan.clip.frames == 1 and set(remarks.values()) & {DOUBTFUL, NO_OBJECT}:
+            continue  # that was said of the only mask there is
         uncertain.setdefault(name, []).extend(t for t in low if remarks.get(t) != ABSENT)
     for name, doubted in uncertain.items():
         for kind, frames, text in (
@@ -150,7 +158,8 @@ def mask_notes(plan: Plan, folder: WorkFolder) -> list[Note]:
         ):
             if frames:
                 ranges = ranges_of(frames)
-                notes.append(Note(_label(name) + text.format(ranges_text(ranges)), kind, ranges, name))
+                said = _OF_A_PICTURE[kind] if plan.clip.frames == 1 else text.format(ranges_text(ranges))
+                notes.append(Note(_label(name) + said, kind, ranges, name))
     return notes
 
 

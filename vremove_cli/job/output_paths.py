@@ -93,13 +93,15 @@ def make_request(source: str, output: str | None, options: dict[str, Any]) -> Re
 def resolved_output(output: str, source: str) -> str:
     """Return the absolute path of what an output names.
 
-    A folder takes the clip under its default name. A new one, written with a slash, is itself the output: a folder of
-    pictures. So is any folder where the source is one, too.
+    A folder takes the clip under its default name; so does a new one, written with a slash, of a single picture. Of a
+    video such a new one is itself the output: a folder of pictures. So is any folder where the source is one, too.
 
     Raises:
         UsageError: It is `-`, or may be a video as well as a folder of pictures.
     """
     refuse_dash(output)
+    if output.endswith(("/", os.sep)) and sequence.is_picture(source):
+        return str(Path(output).absolute() / Path(default_output(source)).name)
     path, is_folder, pictures = Path(output).absolute(), output.endswith(("/", os.sep)), sequence.is_sequence(source)
     if path.is_dir() and (is_folder or not pictures):
         inside = path / Path(default_output(source)).name

@@ -140,10 +140,16 @@ def _level(frame: Frame) -> Array:
     return gray
 
 
-def check_target(output: str, *, overwrite: bool, option: str = "-o") -> None:
-    """Raise `UsageError` when masks cannot be written to `output`, the path that `option` names."""
+def check_target(output: str, *, overwrite: bool, option: str = "-o", picture: bool = False) -> None:
+    """Raise `UsageError` when masks cannot be written to `output`, the path that `option` names.
+
+    A single `picture` has its mask in a .png file, too.
+    """
     target = Path(output)
     suffix = target.suffix.lower()
+    if picture and suffix == ".png":
+        refuse_existing(target, overwrite=overwrite, option=option)
+        return
     if suffix and suffix not in (".mkv", ".png") and suffix in CONTAINERS:
         raise UsageError(f"masks are not written to {suffix}", "write to .mkv (lossless) or to a folder of PNG files")
     if suffix and suffix != ".mkv":
@@ -157,8 +163,8 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
     """Write masks, turned as the clip is displayed.
 
     Args:
-        output: Path: `.mkv` for FFV1 gray with the clip's timestamps, otherwise a folder for PNG files named by frame
-            number.
+        output: Path: `.mkv` for FFV1 gray with the clip's timestamps, `.png` for that of a single picture, otherwise a
+            folder for PNG files named by frame number.
         masks: Masks (H, W) uint8 in stored orientation, one for every frame of the clip.
         info: The clip.
         overwrite: Whether to replace what exists.
@@ -169,7 +175,8 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
         UsageError: Masks cannot be written to this path.
         MediaError: Writing failed.
     """
-    check_target(output, overwrite=overwrite)
+    picture = info.is_sequence and info.frames == 1
+    check_target(output, overwrite=overwrite, picture=picture)
     target = Path(output)
     shown = (np.ascontiguousarray(info.orientation.display(m)) for m in masks)
     mark = TRACKED if tracked else ""
@@ -177,7 +184,10 @@ def write_masks(output: str, masks: Iterable[Array], info: ClipInfo, *, overwrit
         write_lossless(target, ((m,) for m in shown), GRAY, *info.shown_size, times=info.times, mark=mark)
         return
     try:
-        write_folder(target, shown, info, partial(write_gray_image, mark=mark))
+        if target.suffix.lower() == ".png":
+            write_gray_image(target, next(shown), mark)
+        else:
+            write_folder(target, shown, info, partial(write_gray_image, mark=mark))
     except OSError as error:
         raise MediaError(
             f"the masks could not be written ({error})", "check the disk, or choose another place"

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from vremove_cli.errors import MediaError, is_out_of_memory
 from vremove_cli.media.limits import max_pixels, refuse_too_large
 from vremove_cli.media.sequence import IMAGES
+from vremove_cli.media.tiff_image import read_tiff
 
 # Demuxers that open other files, addresses or devices. That of images reads patterns unless it is told not to.
 _OPENS_OTHERS = {
@@ -163,6 +164,9 @@ def read_image(path: Path) -> av.VideoFrame:
     Raises:
         MediaError: It cannot be read or holds no picture.
     """
+    frame = read_tiff(path)
+    if frame is not None:
+        return frame
     try:
         with open_alone(str(path)) as container:
             context = container.streams.video[0].codec_context

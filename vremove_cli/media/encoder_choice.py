@@ -15,10 +15,12 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.encoder_clock import rounding_clock
 from vremove_cli.media.encoder_context import (
+    JPEG,
     LOSSLESS,
     EncodeSpec,
     can_write,
     encoder_formats,
+    is_jfif,
     nearest_formats,
     sibling_layout,
 )
@@ -30,6 +32,7 @@ from vremove_cli.media.encoder_options import (
     has_quality,
 )
 from vremove_cli.media.hardware import on_hardware
+from vremove_cli.media.jpeg import holds_sampling
 from vremove_cli.media.picture_metadata import holds_orientation, lost_metadata
 from vremove_cli.media.pixel_format import SAME_SAMPLES
 
@@ -53,13 +56,13 @@ CONTAINERS = {
     ".mpg": "mpeg",
     ".mpeg": "mpeg",
 }
-# FFmpeg's encoder of images by file suffix.
+# The encoder of images by file suffix: FFmpeg's, or `JPEG`.
 IMAGE_ENCODERS = {
     ".png": "png",
     ".tif": "tiff",
     ".tiff": "tiff",
-    ".jpg": "mjpeg",
-    ".jpeg": "mjpeg",
+    ".jpg": JPEG,
+    ".jpeg": JPEG,
     ".bmp": "bmp",
     ".dpx": "dpx",
     ".tga": "targa",
@@ -103,6 +106,7 @@ _UNLISTED = {
     "mpeg": ("mpeg2video", "mpeg1video"),
     "mxf": ("dnxhd", "mpeg2video", "prores", "h264"),
 }
+_KINDS = {"pal8": "palette", "monob": "1-bit", "monow": "1-bit"}  # of pictures, by pixel format, as people know them
 _KNOWN_CODECS = "use h264, hevc, av1, vp9, prores, dnxhr or ffv1"
 
 
@@ -146,8 +150,9 @@ def choose_encoder(info: ClipInfo, output: str, choice: EncoderOptions, notes: l
     # Presets of hardware have names of their own.
     software = choice if choice.encoder == "software" else replace(choice, preset=None)
     spec = on_hardware(_choose(info, output, software, notes), info, choice, notes)
-    if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif":
-        notes.append(f"{info.pix_fmt} pictures are written as {spec.pix_fmt}")
+    gray_bmp = spec.encoder == "bmp" and spec.pix_fmt == "gray"  # whose gray is a palette
+    if info.pix_fmt not in (info.edit_fmt, spec.pix_fmt) and spec.encoder != "gif" and not gray_bmp:
+        notes.append(f"{_KINDS.get(info.pix_fmt, info.pix_fmt)} pictures are written as {spec.pix_fmt}")
     if info.layout.alpha and not sibling_layout(spec.pix_fmt).alpha:
         notes.append(f"the alpha channel is lost: {spec.encoder} writes {spec.pix_fmt}")
     if info.hdr and spec.encoder not in HDR_ENCODERS:
@@ -364,8 +369,10 @@ def _image_spec(info: ClipInfo, output: str, choice: EncoderOptions, notes: list
         raise UsageError(f"'{suffix}' images cannot say that they are shown turned", "use .png, .tif or .jpg")
     formats = encoder_formats(encoder) or []
     exact = [info.edit_fmt, *SAME_SAMPLES.get(info.edit_fmt, ())]
-    if encoder == "mjpeg":  # a JPEG file is full range by definition: limited-range samples must be converted
-        exact = [f for f in exact if "yuvj" in f or info.colour.full(info.layout)]
+    if encoder == JPEG:
+        own = [info.edit_fmt] if info.is_sequence and info.codec == "mjpeg" else []  # any sampling, and R'G'B', too
+        exact = [f for f in exact if "yuvj" in f or f == "gray"] if is_jfif(info) else []
+        exact, formats = [*own, *exact], [*own, *formats]
     tried = [choice.pix_fmt] if choice.pix_fmt else [*exact, *nearest_formats(info.edit_fmt, formats)]
     for pix_fmt in (f for f in tried if f in formats):
         options = encoder_options(info, SEQUENCE, encoder, pix_fmt, choice)
@@ -373,5 +380,7 @@ def _image_spec(info: ClipInfo, output: str, choice: EncoderOptions, notes: list
         if can_write(spec, info):
             if pix_fmt not in exact:
                 notes.append(f"pixels are converted from {info.edit_fmt} to {pix_fmt} for {encoder}")
+            if encoder == JPEG and not holds_sampling(sibling_layout(pix_fmt)):
+                notes.append(f"chroma of {pix_fmt} is written with more samples, as {spec}")
             return spec
     raise UsageError(f"{encoder} cannot hold {info.edit_fmt}", "write .png or .tif images")

@@ -26,6 +26,7 @@ from vremove_cli.media.colour import (
     Colour,
 )
 from vremove_cli.media.encoder_clock import encoder_rate, stream_clock
+from vremove_cli.media.jpeg import LONGEST_SIDE, sampling_of
 from vremove_cli.media.pixel_format import SIBLINGS, Layout, layout_of
 
 LOSSLESS = (
@@ -44,6 +45,8 @@ _MATRIX_NAMES = {
 }
 _MAX_CONVERSIONS = 6  # pixel formats that are tried when samples must be converted
 _PALETTE = "pal8"
+JPEG = "jpeg"  # name of the encoder of JPEG files, `media.jpeg`, among FFmpeg's names of encoders
+_JPEG_FORMATS = ("yuvj420p", "yuvj422p", "yuvj444p", "gray")  # that it writes as they are, from any source
 # Encoders that `missing_encoders` looks for.
 _REQUIRED = (
     "libx264",
@@ -55,7 +58,6 @@ _REQUIRED = (
     "ffv1",
     "png",
     "tiff",
-    "mjpeg",
     "gif",
 )
 
@@ -66,7 +68,7 @@ class EncodeSpec:
 
     Attributes:
         container: FFmpeg's name of the muxer, or `clip.SEQUENCE`.
-        encoder: FFmpeg's name of the encoder.
+        encoder: FFmpeg's name of the encoder, or `JPEG`.
         pix_fmt: Pixel format that the encoder gets.
         options: Options of the encoder.
         threads: Threads of the encoder.
@@ -85,6 +87,11 @@ class EncodeSpec:
         return by_option or self.encoder in LOSSLESS or (self.options.get("crf") == "0" and "libx264" in self.encoder)
 
     @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec."""
+        return "mjpeg" if self.encoder == JPEG else str(av.Codec(self.encoder, "w").canonical_name)
+
+    @property
     def bit_rate(self) -> int | None:
         """Mean bits a second; None where a quality is kept, whatever it takes."""
         stated = self.options.get("b", "")
@@ -94,6 +101,8 @@ class EncodeSpec:
         quality = f" crf {self.options['crf']}" if "crf" in self.options else ""
         if self.bit_rate:
             quality = f" {self.bit_rate / 1e6:.4g} Mbit/s"
+        if self.encoder == JPEG:
+            return f"{self.encoder} {sampling_of(sibling_layout(self.pix_fmt))}"
         return f"{self.encoder} {self.pix_fmt}{quality}"
 
 
@@ -104,6 +113,8 @@ def sibling_layout(pix_fmt: str) -> Layout:
 
 def encoder_formats(encoder: str) -> list[str] | None:
     """Return the pixel formats of an encoder, empty where it does not list them; None if there is no such encoder."""
+    if encoder == JPEG:
+        return list(_JPEG_FORMATS)
     try:
         return [f.name for f in av.Codec(encoder, "w").video_formats or []]
     except av.codec.codec.UnknownCodecError:
@@ -164,9 +175,24 @@ def to_format(raw: av.VideoFrame, info: ClipInfo, pix_fmt: str) -> av.VideoFrame
     Returns:
         The same object if it has the format already.
     """
-    if raw.format.name == pix_fmt:
+    return raw if raw.format.name == pix_fmt else _converted(raw, info, pix_fmt, output_colour(info, pix_fmt))
+
+
+def to_jfif(raw: av.VideoFrame, info: ClipInfo, pix_fmt: str) -> av.VideoFrame:
+    """Convert a decoded frame to an 8-bit format and the colours of JPEG files; arguments as of `to_format`."""
+    if raw.format.name == pix_fmt and is_jfif(info):
         return raw
-    tags = output_colour(info, pix_fmt)
+    return _converted(raw, info, pix_fmt, replace(info.colour, matrix=BT470BG, range=FULL_RANGE))
+
+
+def is_jfif(info: ClipInfo) -> bool:
+    """Return whether a clip's samples have the colours of a JPEG file: full range, the matrix of BT.601 (JFIF 1.02)."""
+    full, matrix = info.colour.full(info.layout), _matrix_name(info.colour, info)
+    return info.codec == "mjpeg" or info.layout.model != "yuv" or (full and matrix == _MATRIX_NAMES[BT470BG])
+
+
+def _converted(raw: av.VideoFrame, info: ClipInfo, pix_fmt: str, tags: Colour) -> av.VideoFrame:
+    """Convert a frame to a pixel format and colour tags."""
     out = raw.reformat(
         format=pix_fmt,
         src_colorspace=_matrix_name(info.colour, info),
@@ -216,6 +242,8 @@ def can_write(spec: EncodeSpec, info: ClipInfo) -> bool:
 
     A container may hold a codec and not all of its pixel formats, such as raw video in Matroska.
     """
+    if spec.encoder == JPEG:
+        return max(info.width, info.height) <= LONGEST_SIDE
     rate = encoder_rate(info.times, spec.encoder)
     try:
         if spec.container == SEQUENCE:

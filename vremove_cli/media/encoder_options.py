@@ -3,12 +3,14 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from vremove_cli import threads
 from vremove_cli.errors import UsageError
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import LOSSLESS, sibling_layout
 from vremove_cli.media.frame_metadata import CHROMATICITY_STEPS, LUMINANCE_STEPS
+from vremove_cli.media.tiff_image import OTHERWISE, compression
 
 # SVT-AV1 writes a banner to stderr without this.
 os.environ.setdefault("SVT_LOG", "0")
@@ -163,6 +165,8 @@ def _own_options(info: ClipInfo, encoder: str, pix_fmt: str) -> dict[str, str]:
         return {"svtav1-params": ":".join(_svt_hdr(info.hdr))}
     if encoder in _FIXED_OPTIONS:
         return dict(_FIXED_OPTIONS[encoder])
+    if encoder == "tiff":
+        return {"compression_algo": compression(Path(info.files[0])) if info.codec == "tiff" else OTHERWISE}
     if encoder == "libwebp":
         return {"lossless": "1"} if sibling_layout(pix_fmt).model == "rgb" else {"quality": _WEBP_QUALITY}
     if encoder in _QUANTISER:

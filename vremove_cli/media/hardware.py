@@ -59,7 +59,7 @@ def on_hardware(spec: EncodeSpec, info: ClipInfo, choice: EncoderOptions, notes:
     kind = choice.encoder
     if kind not in _FAMILIES:
         return spec
-    family = av.Codec(spec.encoder, "w").canonical_name
+    family = spec.codec
     if spec.container == SEQUENCE or family not in _FAMILIES[kind]:
         notes.append(f"{kind} has no encoder for {family}: {spec} is used")
         return spec

@@ -14,11 +14,14 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
 from vremove_cli.media.container import open_alone, read_image
 from vremove_cli.media.frame_metadata import colour_of, display_matrix
-from vremove_cli.media.pixel_format import SIBLINGS, layout_of
+from vremove_cli.media.jpeg import refuse_jpeg
+from vremove_cli.media.pixel_format import PALETTE, SIBLINGS, layout_of, palette_model
 from vremove_cli.media.shots import CutDetector
+from vremove_cli.media.tiff_image import refuse_tiff
 from vremove_cli.media.timing import FrameTimes
 
 SEQUENCE_RATE = 24  # frames a second of an image sequence
+_OF_CAMERAS = (".jpg", ".jpeg")  # a folder of them may be photos, even if they are numbered and of one size
 _SEVERAL = ("PNG", "TIFF", "WEBP")  # Pillow's names of formats that may hold an animation, or pages
 _SUBFILE_TYPE, _REDUCED = 254, 1  # TIFF 6.0: a tag, and the bit of a picture's smaller copy
 
@@ -36,20 +39,27 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
     found = sequence.find(path)
     detector = CutDetector()
     first = None
+    models = set[str]()
     for i, file in enumerate(found.files):
         _refuse_several(file)
+        refuse_jpeg(file)
+        refuse_tiff(file)
         frame = read_image(file)
         first = first or frame
+        if frame.format.name == PALETTE:
+            models.add(palette_model(frame))
         if _shape_of(frame) != _shape_of(first):
             raise MediaError(
                 f"{file} differs from {found.files[0]} in size or pixel format",
-                "convert the files to one size and pixel format first",
+                "convert the files to one size and pixel format first; for photos, each of its own, give their names",
             )
         detector.add(frame)
         if progress:
             progress(i + 1, len(found.files))
     assert first is not None
     edit_fmt = SIBLINGS.get(first.format.name, first.format.name)
+    if models:
+        edit_fmt = next(iter(models)) if len(models) == 1 else edit_fmt
     layout_of(edit_fmt)  # raises for a format that cannot be edited
     count, codec = len(found.files), _image_codec(found.files[0])
     return ClipInfo(
@@ -80,8 +90,19 @@ def scan_sequence(path: str, progress: Callable[[int, int], None] | None) -> Cli
         repeated=(),
         files=tuple(str(f) for f in found.files),
         file_numbers=found.numbers,
-        notes=(f"the sequence skips {found.gaps} number(s); the files keep their numbers",) if found.gaps else (),
+        notes=_notes(path, found, len(detector.cuts)),
     )
+
+
+def _notes(path: str, found: sequence.Sequence, cuts: int) -> tuple[str, ...]:
+    """Return what is unusual about a sequence."""
+    notes = []
+    if found.gaps:
+        notes.append(f"the sequence skips {found.gaps} number(s); the files keep their numbers")
+    suffix = found.files[0].suffix
+    if Path(path).is_dir() and len(found.files) > 1 and (cuts or suffix.lower() in _OF_CAMERAS):
+        notes.append(f"taken as one sequence: for photos, each of its own, give '{Path(path) / f'*{suffix}'}'")
+    return tuple(notes)
 
 
 def _image_codec(path: Path) -> str:

@@ -54,7 +54,8 @@ def write_layers(output: str, pictures: Iterable[Array], info: ClipInfo) -> None
     """Write one picture for every frame of a clip, whole or not at all.
 
     Args:
-        output: `.mkv` for FFV1 at the clip's own times, any other name for a folder of PNG files named by frame number.
+        output: `.mkv` for FFV1 at the clip's own times, `.png` for a single picture's, any other name for a folder of
+            PNG files named by frame number.
         pictures: Displayed pictures (H, W, 3) or (H, W, 4), uint8 or uint16, all of one kind.
         info: The clip.
 
@@ -65,6 +66,9 @@ def write_layers(output: str, pictures: Iterable[Array], info: ClipInfo) -> None
     try:
         if target.suffix.lower() == ".mkv":
             _write_video(target, pictures, info)
+        elif target.suffix.lower() == ".png":
+            with replace_file(target) as hidden:
+                _write_png(hidden, next(iter(pictures)))
         else:
             write_folder(target, pictures, info, _write_png)
     except (OSError, av.error.FFmpegError) as error:

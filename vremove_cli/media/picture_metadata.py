@@ -5,15 +5,18 @@ segments of JPEG, tags of TIFF. A file of another kind gets its orientation.
 """
 
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
+from PIL import Image
 
 from vremove_cli.geometry import Orientation
+from vremove_cli.media import jpeg
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec, sibling_layout
+from vremove_cli.media.jpeg import APP0, APP1, APP14, APPS, COM
 from vremove_cli.media.tiff import EXIF, ICC, RESOLUTION, XMP, carry_tags, exif_of, tags_of, without_thumbnail
 from vremove_cli.media.xmp import clean_segments, without_small_copies
 
@@ -22,12 +25,10 @@ _PNG_CHUNKS = (
     b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI",
     b"pHYs", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt",
 )  # fmt: skip
-# JPEG markers (ITU-T T.81, table B.1).
-_SOI, _SOS, _COM, _APP1, _APPS = b"\xff\xd8", 0xDA, 0xFE, 0xE1, range(0xE0, 0xF0)
 _EXIF = b"Exif\0\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0"
 # Segments that describe the encoding (Adobe's colour transform) or small copies and further pictures.
-_NOT_CARRIED = ((0xEE, b"Adobe"), (0xE0, b"JFXX"), (0xE2, b"MPF"))
+_NOT_CARRIED = ((APP14, b"Adobe"), (APP0, b"JFXX"), (0xE2, b"MPF"))
 _PHOTOSHOP, _RESOURCE, _SMALL_COPIES = b"Photoshop 3.0\0", b"8BIM", (0x0409, 0x040C)
 _WEBP_FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # of VP8X (RFC 9649, section 2.7)
 _WEBP_ALPHA = 0x10
@@ -40,9 +41,9 @@ _WORDS: dict[bytes | int, str] = {
     b"iCCP": _PROFILE, b"ICCP": _PROFILE, b"ICC_PROFILE\0": _PROFILE, ICC: _PROFILE,
     b"eXIf": _TAGS, b"EXIF": _TAGS, b"Exif\0": _TAGS, EXIF: _TAGS,
     b"tEXt": _TEXTS, b"iTXt": _TEXTS, b"zTXt": _TEXTS, b"XMP ": "XMP", b"http://ns.adobe.com/xap/1.0/\0": "XMP",
-    XMP: "XMP", _COM: _TEXTS, b"pHYs": _RESOLUTION, RESOLUTION: _RESOLUTION,
+    XMP: "XMP", COM: _TEXTS, b"pHYs": _RESOLUTION, RESOLUTION: _RESOLUTION,
 }  # fmt: skip
-_KEPT_ANYWAY = {"png": (_PROFILE, _TAGS), "mjpeg": (_PROFILE,)}
+_KEPT_ANYWAY = {"png": (_PROFILE, _TAGS), "jpeg": (_PROFILE,)}
 
 _Carry = Callable[[bytes, bytes], bytes]
 
@@ -52,17 +53,16 @@ def carry(source: Path | None, written: bytes, encoder: str, orientation: Orient
 
     Args:
         source: The frame's own file, if it is of the same kind; else None.
-        written: The picture as FFmpeg encoded it.
-        encoder: FFmpeg's name of the encoder.
+        written: The picture as it was encoded.
+        encoder: Name of the encoder.
         orientation: How the picture is turned for display.
     """
     if source is not None and encoder in _CARRIERS:
         return _CARRIERS[encoder](source.read_bytes(), written)
     exif = b"" if orientation.identity else exif_of(orientation)
-    if encoder == "mjpeg":
-        own, scans = _segments(written)
-        turned = [(_APP1, _EXIF + exif)] if exif else []
-        return _jpeg([*turned, *((m, d) for m, d in own if m != _COM)], scans)
+    if encoder == "jpeg" and exif:
+        own, scans = jpeg.segments(written)
+        return jpeg.joined([(APP1, _EXIF + exif), *own], scans)
     if encoder == "png":
         head, *rest = ((k, _cleaned_chunk(k, d)) for k, d in _png_chunks(written))
         turned_png = [(b"eXIf", exif)] if exif and b"eXIf" not in dict(rest) else []
@@ -72,10 +72,21 @@ def carry(source: Path | None, written: bytes, encoder: str, orientation: Orient
     return written
 
 
+def profile_of(source: Path) -> bytes:
+    """Return the ICC profile of an image file; nothing where there is none, or the file is of a kind unknown here."""
+    try:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(source) as im,
+        ):
+            return bytes(im.info.get("icc_profile") or b"")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return b""
+
+
 def same_kind(info: ClipInfo, spec: EncodeSpec) -> bool:
     """Return whether pictures are written as the kind of file that they come from, so that its blocks stay true."""
-    kind = av.Codec(spec.encoder, "w").canonical_name
-    return info.is_sequence and kind == info.codec and info.layout.model == sibling_layout(spec.pix_fmt).model
+    return info.is_sequence and spec.codec == info.codec and info.layout.model == sibling_layout(spec.pix_fmt).model
 
 
 def lost_metadata(info: ClipInfo, spec: EncodeSpec) -> list[str]:
@@ -94,7 +105,7 @@ def lost_metadata(info: ClipInfo, spec: EncodeSpec) -> list[str]:
 def _has_small_copy(data: bytes, codec: str) -> bool:
     """Return whether EXIF, XMP or Photoshop's segment hold a picture."""
     if codec == "mjpeg":
-        before = [(m, d) for m, d in _segments(data)[0] if _describes(m)]
+        before = [(m, d) for m, d in jpeg.segments(data)[0] if _describes(m)]
         return before != _cleaned_segments(data)
     if codec == "tiff":
         return without_small_copies(data) != data
@@ -107,13 +118,13 @@ def _blocks(data: bytes, codec: str) -> set[bytes | int]:
     if codec == "tiff":
         return set(tags_of(data))
     if codec == "mjpeg":
-        return {_COM if m == _COM else d[: d.find(b"\0") + 1] for m, d in _segments(data)[0] if _describes(m)}
+        return {COM if m == COM else d[: d.find(b"\0") + 1] for m, d in jpeg.segments(data)[0] if _describes(m)}
     return {kind for kind, _ in (_png_chunks(data) if codec == "png" else _webp_chunks(data))}
 
 
 def holds_orientation(encoder: str) -> bool:
     """Return whether pictures of an encoder can say that they are turned for display."""
-    return encoder in ("png", "tiff", "mjpeg", "libwebp")
+    return encoder in ("png", "tiff", "jpeg", "libwebp")
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -156,39 +167,23 @@ def _cleaned_chunk(kind: bytes, content: bytes) -> bytes:
     return head + text[:2] + b"\0".join([*texts[:2], zlib.compress(clean) if compressed else clean])
 
 
-def _segments(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Return the marker and the content of a JPEG's segments before the first scan, and all the rest."""
-    found, at = [], len(_SOI)
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SOS:
-        if data[at + 1] == 0xFF:  # a fill byte
-            at += 1
-            continue
-        size = int.from_bytes(data[at + 2 : at + 4], "big")
-        found.append((data[at + 1], data[at + 4 : at + 2 + size]))
-        at += 2 + size
-    return found, data[at:]
-
-
-def _jpeg(segments: list[tuple[int, bytes]], scans: bytes) -> bytes:
-    parts = (struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content for marker, content in segments)
-    return _SOI + b"".join(parts) + scans
-
-
 def _describes(marker: int) -> bool:
-    return marker == _COM or marker in _APPS
+    return marker == COM or marker in APPS
 
 
 def _carry_jpeg(source: bytes, written: bytes) -> bytes:
     found = _cleaned_segments(source)
     kept = [(m, d) for m, d in found if not any(m == marker and d.startswith(s) for marker, s in _NOT_CARRIED)]
-    own, scans = _segments(written)
-    own = [(m, d) for m, d in own if not _describes(m)]
-    return _jpeg([*kept, *own], scans)
+    own, scans = jpeg.segments(written)
+    coding = [(m, d) for m, d in own if not _describes(m) or m == APP14]
+    if APP14 in dict(coding):  # of R'G'B', which a JFIF header would deny
+        kept = [(m, d) for m, d in kept if m != APP0]
+    return jpeg.joined([*kept, *coding], scans)
 
 
 def _cleaned_segments(source: bytes) -> list[tuple[int, bytes]]:
     """Return the segments that describe a picture, without small copies of it."""
-    found = [(m, d) for m, d in _segments(source)[0] if _describes(m)]
+    found = [(m, d) for m, d in jpeg.segments(source)[0] if _describes(m)]
     return [(m, _cleaned(d)) for (m, _), d in zip(found, clean_segments([d for _, d in found]), strict=True)]
 
 
@@ -255,7 +250,7 @@ def _carry_bmp(source: bytes, written: bytes) -> bytes:
 
 _CARRIERS: dict[str, _Carry] = {
     "png": _carry_png,
-    "mjpeg": _carry_jpeg,
+    "jpeg": _carry_jpeg,
     "tiff": carry_tags,
     "libwebp": _carry_webp,
     "bmp": _carry_bmp,

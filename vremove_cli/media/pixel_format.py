@@ -101,6 +101,8 @@ _PACKED = {
     "ya16be": "ya",
 }
 
+PALETTE = "pal8"  # pixels are indices into 256 colours
+_PALETTE_BYTES, _OPAQUE = 256 * 4, 255
 _SIZE = 64  # pixels; any multiple of the largest subsampling shows a format's plane sizes
 
 
@@ -220,6 +222,32 @@ def _lossless_name(name: str, model: str, bits: int) -> str:
     if model == "gray":
         return "gray" if bits == 8 else f"gray{bits}le"
     return name.replace("yuvj", "yuv").replace("yuva", "yuv").replace("be", "le")
+
+
+def palette_model(frame: av.VideoFrame) -> str:
+    """Return the least pixel format that holds all colours of a frame with a palette: gray, bgr24, or bgra."""
+    used = np.zeros(256, bool)
+    used[_indices(frame)] = True
+    blue, green, red, alpha = _palette(frame)[used].T
+    if (alpha < _OPAQUE).any():
+        return SIBLINGS[PALETTE]
+    return "gray" if (blue == green).all() and (green == red).all() else "bgr24"
+
+
+def gray_of(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return a frame with a gray palette as a gray one; swscale would round."""
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(_palette(frame)[:, 0])[_indices(frame)], "gray")
+
+
+def _indices(frame: av.VideoFrame) -> Array:
+    """Return the pixels (H, W) uint8 of a frame with a palette."""
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+
+
+def _palette(frame: av.VideoFrame) -> Array:
+    """Return the colours of a palette, (256, 4) uint8: blue, green, red, alpha."""
+    return np.frombuffer(frame.planes[1], np.uint8)[:_PALETTE_BYTES].reshape(-1, 4)
 
 
 def views(frame: av.VideoFrame, layout: Layout) -> tuple[Array, ...]:

@@ -18,7 +18,7 @@ from vremove_cli.media.captions import captions_of
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.container import STRICT, open_input, read_image, unreadable
 from vremove_cli.media.packet_times import Restart, VideoTimes
-from vremove_cli.media.pixel_format import Layout, views
+from vremove_cli.media.pixel_format import PALETTE, Layout, gray_of, views
 from vremove_cli.media.probe import Progress, scan
 from vremove_cli.media.shown_pictures import codec_of, delimits
 
@@ -198,6 +198,8 @@ class Clip:
     def _wrap(self, index: int, raw: av.VideoFrame) -> Frame:
         """Return a `Frame` in the edit format, top row first, at its own time."""
         captions = captions_of(raw, self.info.codec)
+        if raw.format.name == PALETTE and self.info.edit_fmt == "gray":
+            raw = gray_of(raw)
         if raw.format.name != self.info.edit_fmt:
             raw = _reformat(raw, self.info.edit_fmt)
         if any(p.line_size < 0 for p in raw.planes):  # bottom-up rows: two conversions by swscale turn them

@@ -1,14 +1,20 @@
 """Find and name numbered images: `shot.%04d.png`, `shot.####.png`, a folder of them, or one image."""
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from vremove_cli.errors import MediaError
 
 IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".tga", ".webp")
 _PLACEHOLDER = re.compile(r"%0?(\d*)d|#+")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+_LOOKED_AT = 16  # images of a folder whose sizes are compared: a scan compares all of them
+_SLIPS = 2  # sizes that the images of a sequence may have by mistake
+_UNKNOWN = (0, 0)
 _LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
@@ -42,6 +48,11 @@ def is_sequence(path: str) -> bool:
     return Path(path).is_dir() or Path(path).suffix.lower() in IMAGES
 
 
+def is_picture(path: str) -> bool:
+    """Return whether a path is one image file."""
+    return Path(path).is_file() and Path(path).suffix.lower() in IMAGES
+
+
 def find(path: str) -> Sequence:
     """Find the images of a sequence.
 
@@ -71,6 +82,36 @@ def _find(path: str, source: Path) -> Sequence:
     if not source.exists():
         raise missing(path)
     return Sequence((source,), (0,))
+
+
+def are_photos(paths: list[Path]) -> bool:
+    """Return whether the images of a folder are photos, each of its own, and no sequence.
+
+    They are if none of them may be frames of one sequence, which would be torn apart: of those that are named and
+    numbered alike, some must be in portrait and some in landscape format, or of many sizes. Two sizes may be a slip.
+    """
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for path in paths:
+        match = _LAST_NUMBER.match(path.stem)
+        alike.setdefault((match.group(1) if match else path.stem, path.suffix.lower()), []).append(path)
+    groups = [group for group in alike.values() if len(group) > 1]
+    return len(paths) > 1 and not any(_may_be_frames(group) for group in groups)
+
+
+def _may_be_frames(paths: list[Path]) -> bool:
+    """Return whether images may be of one sequence, by the sizes of some of them, evenly chosen."""
+    sizes = {_size_of(path) for path in paths[:: max(1, len(paths) // _LOOKED_AT)]} - {_UNKNOWN}
+    turned = any(width != height and (height, width) in sizes for width, height in sizes)
+    return not turned and len(sizes) <= _SLIPS
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Return the width and height that an image says it has; `_UNKNOWN` where Pillow cannot tell."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            return picture.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return _UNKNOWN
 
 
 def picture_name(index: int, suffix: str = ".png") -> str:
@@ -122,7 +163,9 @@ def _numbered(paths: list[Path], source: str) -> Sequence:
     names = {m.group(1) if (m := _LAST_NUMBER.match(p.stem)) else p.stem for p in paths}
     if len(set(numbers)) != len(numbers) or len(names) > 1:
         raise MediaError(
-            f"{source} holds more than one sequence", "name one of them with a pattern such as shot.%04d.png"
+            f"{source} holds more than one sequence",
+            "name one of them with a pattern such as shot.%04d.png, or, if they are photos, "
+            f"name them as '{source}/*{paths[0].suffix}'",
         )
     if len({p.suffix.lower() for _, p in found}) > 1:
         raise MediaError(f"{source} mixes kinds of images", "name one kind with a pattern such as shot.%04d.png")

@@ -58,6 +58,7 @@ _MIN_AREA = 0.02  # of the object's size; a smaller effect is not worth a senten
 FOUND = "a shadow or reflection was found and removed"
 NOTHING = "no shadow or reflection of the object was found"
 STILL = "the object hardly moves, so its shadow or reflection cannot be told from the picture and may remain"
+ALONE = "in one picture a shadow or reflection cannot be told from the ground: if one remains, mark it, too"
 COMPANY = "something goes along with the object that is neither a shadow nor a reflection: left alone"
 UNSTEADY = "the picture changes all over, so a shadow or reflection may remain"
 
@@ -120,7 +121,7 @@ def model_background(
         movers = _movers(shot, mosaic, compared, effects)
     told = _told(shot, effects, movers, place)
     verdict, clear = _judge(shot, effects, region, place, span)
-    if given is None and not clear and verdict in (STILL, UNSTEADY):
+    if given is None and not clear and verdict in (ALONE, STILL, UNSTEADY):
         effects = np.zeros_like(effects)
     hidden = masks | effects | np.stack([dilate_square(m, 1) for m in movers])
     hidden |= ~registration.aligned[:, None, None]
@@ -370,7 +371,7 @@ def _judge(
     if np.mean(shot.registration.aligned[shown]) < _MIN_ALIGNED:
         return UNSTEADY, False
     if place.travel < MIN_TRAVEL:
-        return STILL, False
+        return (ALONE if len(shot.registration.aligned) == 1 else STILL), False
     found = [t for t in shown if effects[t].sum() > _MIN_AREA * shot.size**2]
     if not found:
         return (COMPANY, False) if region.company else (NOTHING, True)

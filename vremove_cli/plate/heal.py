@@ -49,8 +49,7 @@ def heal(planes: tuple[Array, ...], layout: Layout, gray: Array, gaps: Array) ->
             _continue_rim(plane, gap, component)
     colours = _colours(filled, layout, gray)
     for gap in [gap for gap in groups if not _thin(gap.values)][:_MOST_COMPLETED]:
-        margin = max(_MIN_SEARCH, int(_SEARCH_MARGIN * np.count_nonzero(gap.values) ** 0.5))
-        box = gap.box.grow(margin).align(1 << max(layout.sub_x, layout.sub_y)).clip(width, height)
+        box = gap.box.grow(_margin(gap)).align(1 << max(layout.sub_x, layout.sub_y)).clip(width, height)
         offsets = complete(colours[box.slices], gap.on(box), gaps[box.slices])
         if offsets is None:
             continue
@@ -58,6 +57,27 @@ def heal(planes: tuple[Array, ...], layout: Layout, gray: Array, gaps: Array) ->
             part = plane[box.scale(component.sub_x, component.sub_y).slices]
             _fill(part, gap.on(box), offsets, component, _TOLERATED_JUMP * layout.peak / 255)
     return tuple(np.clip(np.rint(plane), 0, layout.peak).astype(layout.dtype) for plane in filled)
+
+
+def seen_by_heal(gaps: Placed, layout: Layout, size: tuple[int, int]) -> Box:
+    """Return the part of a frame that `heal` looks at.
+
+    Args:
+        gaps: The gaps, above 0.
+        layout: The frame's pixel format.
+        size: Its width and height.
+
+    Returns:
+        A box on whole chroma samples inside the frame. Healed alone, it becomes what it would be in the frame.
+    """
+    sub = max(layout.sub_x, layout.sub_y)
+    reach = max(_margin(gaps), _SOLVED_MARGIN << sub) + (1 << sub)
+    return gaps.box.grow(reach).align(1 << sub).clip(*size)
+
+
+def _margin(gap: Placed) -> int:
+    """Return the pixels round a gap in which its completion is searched."""
+    return max(_MIN_SEARCH, int(_SEARCH_MARGIN * np.count_nonzero(gap.values) ** 0.5))
 
 
 def _colours(planes: list[Array], layout: Layout, gray: Array) -> Array:

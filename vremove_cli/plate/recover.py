@@ -17,12 +17,12 @@ import numpy as np
 from vremove_cli import threads
 from vremove_cli.compose import subsample_mask
 from vremove_cli.frame_ranges import FrameRange
-from vremove_cli.geometry import Array, Placed, put
+from vremove_cli.geometry import Array, Placed, bounds, put
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.colour import gray8
 from vremove_cli.media.read import Clip
 from vremove_cli.plate.confidence import NEVER_SEEN
-from vremove_cli.plate.heal import heal
+from vremove_cli.plate.heal import heal, seen_by_heal
 from vremove_cli.plate.hole import Hole, RecoveredHole
 from vremove_cli.plate.motion_field import MotionField, camera_field, measure_motion, working_scale
 from vremove_cli.plate.sample_group import Planes, Sources
@@ -185,14 +185,24 @@ def _synthesise(
     _read(clip, sources, hole.source_frames(), [hole], Hole.observe)
     recovered = hole.solve(distrust_rim=False)
     (frame,) = clip.frames(key, key + 1)
-    layout = sources.info.layout
-    planes = tuple(np.array(plane) for plane in frame.planes())
+    layout, size = sources.info.layout, (sources.info.width, sources.info.height)
+    planes = frame.editable()
     for plane, component, values in zip(planes, layout.components, recovered.planes, strict=True):
         box = recovered.box.scale(component.sub_x, component.sub_y)
         inside = subsample_mask(recovered.confidence > 0, component.sub_x, component.sub_y)
         put(plane, box, np.where(inside, values, plane[box.slices]))
-    gaps = Placed(recovered.box, recovered.confidence == NEVER_SEEN).full(sources.info.width, sources.info.height)
-    return key, heal(planes, layout, gray8(planes, layout), gaps)
+    never = recovered.confidence == NEVER_SEEN
+    if not never.any():
+        return key, planes
+    tight = bounds(never)
+    gaps = Placed(tight.moved(recovered.box.x0, recovered.box.y0), never[tight.slices].astype(np.uint8))
+    near = seen_by_heal(gaps, layout, size)  # a picture of 100 megapixels must not be there in floating point
+    parts = tuple(
+        plane[near.scale(c.sub_x, c.sub_y).slices] for plane, c in zip(planes, layout.components, strict=True)
+    )
+    for part, healed in zip(parts, heal(parts, layout, gray8(parts, layout), gaps.on(near) > 0), strict=True):
+        part[...] = healed
+    return key, planes
 
 
 def _count_never_seen(t: int, sources: Sources) -> int:

@@ -98,10 +98,12 @@ class _Path:
         task = self._segment.task
         if remark == NO_OBJECT and not self._segment.prompts[frame].boxes:
             name = f" of {task.target}" if task.target else ""
+            where = "" if self._segment.plan.clip.frames == 1 else f" on frame {frame}"
             raise NothingError(
-                f"nothing stands out at the point{name} on frame {frame}", "give a box around the object, or a mask"
+                f"nothing stands out at the point{name}{where}", "give a box around the object, or a mask"
             )
-        if doubt := first_mask_note(task, frame, remark):
+        doubt = first_mask_note(self._segment.plan, task, frame, remark)
+        if doubt and self._segment.plan.clip.frames > 1:  # of one picture it is said in a moment anyway
             self._emit(doubt)
 
 
