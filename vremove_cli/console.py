@@ -30,6 +30,7 @@ VERBS = {
     "fill": "generating",
     "write": "writing",
     "fetch": "fetching",
+    "score": "measuring",
 }
 _JSON_EVERY = 0.5  # seconds between JSON progress lines of one stage
 _SILENCE = 10.0  # seconds after which a line tells people without a terminal, and the log, how far the work is
