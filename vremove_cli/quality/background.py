@@ -68,6 +68,14 @@ class Background:
         unknown = self.hidden[t] & ~known
         return View(laplace_fill(colour, unknown) if unknown.any() else colour, known)
 
+    def movers(self, t: int, frame: Array, view: View) -> Array:
+        """Return where frame t, the picture `frame` (h, w, 3) uint8, shows what moves before its background.
+
+        Returns:
+            (h, w) bool, outside the object.
+        """
+        return np.asarray(view.known & ~self.hidden[t] & ~right(frame, view.colour))
+
 
 def right(a: Array, b: Array) -> Array:
     """Return where two pictures (h, w, 3), 0 to 255, differ by `RIGHT` levels at most in every channel, (h, w) bool."""

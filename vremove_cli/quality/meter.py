@@ -58,7 +58,7 @@ class _Ratio:
         self._inside, self._around = np.zeros(1), 0.0
 
     def add(self, pair: tuple[Array | float, float], weight: float) -> None:
-        """Add a frame's means in the hole and round it, which count as much as the hole has pixels."""
+        """Add a frame's means in the hole and round it, and how much they count: by pixels."""
         self._inside, self._around = self._inside + weight * np.asarray(pair[0]), self._around + weight * pair[1]
         self._weight += weight
 
@@ -121,13 +121,11 @@ class Meter:
         for t, picture in enumerate(pictures):
             self._frames += 1
             self._add_outside(picture)
-            zones = zones_of(picture.mask)
-            if zones is not None:
-                self._add_hole(picture, zones)
             result = cv2.resize(picture.result, source.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             window.append(_Small(source[t], result, zones_of(mask[t])))
             if background is not None:
-                self._add_background(background, t, window[-1])
+                movers = self._add_background(background, t, window[-1])
+                self._add_hole(picture, movers)
                 if len(window) > 1:
                     self._add_changes(background, t - 1, list(window))
             yield
@@ -140,15 +138,20 @@ class Meter:
         self._means["equal"].add(error == 0)
         self._means["kept"].add(right(picture.source, picture.result)[outside])
 
-    def _add_hole(self, picture: Pictures, zones: Zones) -> None:
-        """Measure what needs one frame at full size."""
+    def _add_hole(self, picture: Pictures, movers: Array) -> None:
+        """Measure what needs one frame at full size; `movers` is (h, w) bool at any size."""
+        zones = zones_of(picture.mask)
+        if zones is None:
+            return
         part, area = zones.box.slices, float(np.count_nonzero(zones.hole))
         gray = _gray(picture.result[part])
         self._ratios["sharpness"].add(texture.sharpness(gray, zones), area)
         self._ratios["grain"].add(texture.grain(gray, zones), area)
-        steep = texture.seam(gray, zones)
+        size = picture.mask.shape[::-1]
+        near = cv2.resize(movers.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[part]
+        steep = texture.seam(gray, zones, dilate_disc(near > 0, 2 * zones.reach))
         if steep is not None:
-            self._ratios["seam"].add(steep, area)
+            self._ratios["seam"].add(*steep)
         if self._success is not None:
             self._successes.append(self._success(picture.source, picture.result, picture.mask))
         if picture.truth is not None:
@@ -160,10 +163,10 @@ class Meter:
         if self._distance is not None:
             self._means["lpips"].add(np.array(self._distance(result, truth)))
 
-    def _add_background(self, background: Background, t: int, frame: _Small) -> None:
-        """Compare a frame with the background that other frames show."""
+    def _add_background(self, background: Background, t: int, frame: _Small) -> Array:
+        """Compare a frame with the background that other frames show; return what moves before it, (h, w) bool."""
         if frame.zones is None:
-            return
+            return np.zeros(frame.source.shape[:2], bool)
         self._measured += 1
         view, hole = background.view(t, frame.source), np.zeros(frame.source.shape[:2], bool)
         hole[frame.zones.box.slices] = frame.zones.hole
@@ -171,6 +174,7 @@ class Meter:
         self._means["background"].add(right(frame.result, view.colour)[hole & view.known])
         left, own = presence(frame.source, frame.result, view, hole)
         self._left, self._own = self._left + left, self._own + own
+        return background.movers(t, frame.source, view)
 
     def _add_changes(self, background: Background, t: int, frames: list[_Small]) -> None:
         """Compare frame t, the last but one, with its neighbours."""

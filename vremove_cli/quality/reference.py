@@ -40,4 +40,5 @@ def structural_similarity(a: Array, b: Array) -> Array:
     spread = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
     common = mean(a * b) - mean_a * mean_b
     likeness = (2 * mean_a * mean_b + _C1) * (2 * common + _C2)
-    return np.asarray(likeness / ((mean_a**2 + mean_b**2 + _C1) * (spread + _C2)))
+    likeness /= (mean_a**2 + mean_b**2 + _C1) * (spread + _C2)
+    return np.asarray(np.minimum(likeness, 1))  # rounding may give a little more

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from vremove_cli.geometry import Array
-from vremove_cli.motion.pixelwise import gradient_magnitude
 from vremove_cli.quality.zones import Zones
 
 # Immerkaer, "Fast Noise Variance Estimation", 1996: a kernel without response to edges, whose response to noise of
@@ -18,6 +17,9 @@ _NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / (6 * 0.67
 # between the border, which is that of line 0, and the reach, where line 2 ends; a soft one blends one line on.
 _SEAM = range(-1, 4)
 _PARALLEL = (*range(-6, -3), *range(5, 8))
+_ASIDE = 99  # number of no line
+_LEAST_LINE = 20  # pixels of a line below which its mean is chance
+_AXES = ((1, 0), (0, 1))  # orders of the derivatives along x and along y
 
 
 def sharpness(gray: Array, zones: Zones) -> tuple[float, float]:
@@ -32,17 +34,26 @@ def grain(gray: Array, zones: Zones) -> tuple[float, float]:
     return float(np.median(noise[zones.hole])), float(np.median(noise[zones.ring]))
 
 
-def seam(gray: Array, zones: Zones) -> tuple[Array, float] | None:
-    """Return how steep a picture is along the border of the hole.
+def seam(gray: Array, zones: Zones, aside: Array) -> tuple[tuple[Array, float], float] | None:
+    """Return how steep a picture is across the border of the hole.
+
+    Args:
+        gray: The picture.
+        zones: Its zones.
+        aside: (h, w) bool, what does not count: edges that the picture has there are not the erasure's.
 
     Returns:
-        The mean gradient, in levels per pixel, of the lines (5,) along the border on which an erasure may end, and of
-        lines parallel to them, inside and outside; None where the frame's edge leaves one of the first without pixels.
+        The mean slopes across the border, in levels per pixel: of the lines (5,) along it on which an erasure may end,
+        and of lines parallel to them, inside and outside; and the number of pixels of the former. None where too little
+        of one of them is in the frame.
     """
-    steep = gradient_magnitude(cv2.GaussianBlur(gray, (0, 0), 1.0))
-    line = np.floor(zones.distance / (zones.reach / 3)).astype(int)
-    border = [steep[line == k] for k in _SEAM]
-    parallel = steep[np.isin(line, _PARALLEL)]
-    if not all(map(len, border)) or not len(parallel):
+    smooth = cv2.GaussianBlur(gray, (0, 0), 1.0)
+    across = [cv2.Sobel(zones.distance, cv2.CV_32F, *axis) for axis in _AXES]
+    along = [cv2.Sobel(smooth, cv2.CV_32F, *axis) / 8 for axis in _AXES]
+    steep = np.abs(across[0] * along[0] + across[1] * along[1]) / np.maximum(np.hypot(*across), 1)
+    line = np.where(aside, _ASIDE, np.floor(zones.distance / (zones.reach / 3)).astype(int))
+    border, parallel = [steep[line == k] for k in _SEAM], steep[np.isin(line, _PARALLEL)]
+    if min(map(len, (*border, parallel))) < _LEAST_LINE:
         return None
-    return np.array([values.mean() for values in border]), float(parallel.mean())
+    lines = np.array([values.mean() for values in border])
+    return (lines, float(parallel.mean())), float(sum(map(len, border)))
