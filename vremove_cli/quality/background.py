@@ -18,6 +18,7 @@ from vremove_cli.motion.registration import Registration, median_of_frames, regi
 RIGHT = 12  # 8-bit levels within which a pixel is right: that of the plate's confidence (docs/plate.md)
 
 _HIDDEN_MARGIN = 4  # pixels round the mask that may show the object's soft border: the least growth of a tracked mask
+_RIM = 2  # pixels round the mask in which the object's border still shows; a mover may be as thin as a leg
 _MIN_SIGHTINGS = 3  # frames that must show a pixel: of two, either may be wrong
 
 
@@ -47,6 +48,7 @@ class Background:
 
     def __init__(self, rgb: Array, mask: Array) -> None:
         self.hidden = np.stack([dilate_square(m, _HIDDEN_MARGIN) for m in mask])
+        self._rim = np.stack([dilate_square(m, _RIM) for m in mask])
         self._size = (rgb.shape[2], rgb.shape[1])
         self._found: tuple[Registration, Mosaic] | None = None
         if len(rgb) > _MIN_SIGHTINGS:  # else no hidden pixel can have so many
@@ -74,7 +76,7 @@ class Background:
         Returns:
             (h, w) bool, outside the object.
         """
-        return np.asarray(view.known & ~self.hidden[t] & ~right(frame, view.colour))
+        return np.asarray(view.known & ~self._rim[t] & ~right(frame, view.colour))
 
 
 def right(a: Array, b: Array) -> Array:
