@@ -32,7 +32,7 @@ def untouched() -> Score:
 
 @cache
 def filled() -> Score:
-    return scored(telea(), clean=truth())
+    return scored(telea(source()), clean=truth())
 
 
 def blurred(picture: np.ndarray, t: int) -> np.ndarray:
@@ -140,7 +140,7 @@ def test_results_are_ranked_as_they_look() -> None:
 
 
 def test_scores_do_not_depend_on_the_run() -> None:
-    assert asdict(scored(telea(), clean=truth())) == asdict(filled())
+    assert asdict(scored(telea(source()), clean=truth())) == asdict(filled())
 
 
 def test_a_picture_has_no_measures_in_time() -> None:

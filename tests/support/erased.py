@@ -16,9 +16,9 @@ GRAIN = 3.0  # 8-bit levels
 Defect = Callable[[np.ndarray, int], np.ndarray]  # (truth (H, W, 3) float32, frame) -> the result of that frame
 
 
-def _grained(picture: np.ndarray, t: int) -> np.ndarray:
-    """A picture with grain, as a camera shows it; the ground has texture finer than the disc's scenes have."""
-    rng = np.random.default_rng(100 + t)
+def grained(picture: np.ndarray, t: int, seed: int) -> np.ndarray:
+    """A picture (H, W, 3) with the fine texture that the ground has at frame t, and a camera's grain."""
+    rng = np.random.default_rng(100 + seed)
     fine = np.random.default_rng(5).uniform(-18, 18, (320, 640, 1)).astype(np.float32)
     texture = cv2.GaussianBlur(fine, (0, 0), 1.2)[..., None][60 : 60 + SIZE[1], 40 + 2 * t : 40 + 2 * t + SIZE[0]] * 4
     noisy = picture.astype(np.float32) + texture + rng.normal(0, GRAIN, (*picture.shape[:2], 1))
@@ -33,13 +33,13 @@ def mask(t: int) -> np.ndarray:
 @cache
 def truth() -> np.ndarray:
     """The scene without the disc, (T, H, W, 3) uint8."""
-    return np.stack([_grained(disc.view(t, *SIZE), t) for t in range(FRAMES)])
+    return np.stack([grained(disc.view(t, *SIZE), t, t) for t in range(FRAMES)])
 
 
 @cache
 def source() -> np.ndarray:
     """The scene with a red disc that crosses it."""
-    return np.stack([_grained(disc.red_disc(t, *SIZE), t) for t in range(FRAMES)])
+    return np.stack([grained(disc.red_disc(t, *SIZE), t, t) for t in range(FRAMES)])
 
 
 def masks() -> np.ndarray:
@@ -56,10 +56,10 @@ def with_defect(defect: Defect) -> np.ndarray:
     return out
 
 
-def telea() -> np.ndarray:
-    """The hole filled by Telea's inpainting, frame by frame."""
+def telea(clip: np.ndarray) -> np.ndarray:
+    """A clip (T, H, W, 3) whose hole is filled by Telea's inpainting, frame by frame."""
     holes = (cv2.dilate(m.astype(np.uint8), np.ones((5, 5), np.uint8)) for m in masks())
-    return np.stack([cv2.inpaint(f, hole, 5, cv2.INPAINT_TELEA) for f, hole in zip(source(), holes, strict=True)])
+    return np.stack([cv2.inpaint(f, hole, 5, cv2.INPAINT_TELEA) for f, hole in zip(clip, holes, strict=True)])
 
 
 def scored(
