@@ -185,7 +185,14 @@ def test_an_empty_mask_has_no_score() -> None:
 
 
 def test_the_overall_number_is_the_stated_rule() -> None:
-    assert overall_of(0, (1, None), (1, None)) == 100
-    assert overall_of(0.5, (), (2.0, 0.5)) == pytest.approx(25)
-    assert overall_of(0, (0.25,), (1.0,)) == pytest.approx(50)
-    assert overall_of(1, (1,), (1,)) == 0
+    ideal: dict[str, float | None] = {
+        "still_there": 0.0, "background": 1.0, "background_known": 1.0, "outside_kept": 1.0, **dict.fromkeys(RATIOS, 1.0)
+    }  # fmt: skip
+    assert overall_of(ideal) == 100
+    assert overall_of({**ideal, "still_there": 1.0}) == 0
+    assert overall_of({**ideal, "still_there": 0.5}) == 50
+    assert overall_of({**ideal, "seam": 2.0}) == pytest.approx(100 * 0.5 ** (1 / 5))
+    assert overall_of({**ideal, "seam": 0.5}) == pytest.approx(100 * 0.5 ** (1 / 5))
+    assert overall_of({**ideal, "flicker": 2.0}) == pytest.approx(100 * 0.5 ** (1 / 10)), "half of its aspect"
+    assert overall_of({**ideal, "background": 0.5, "background_known": 0.5}) == pytest.approx(100 * 0.5 ** (1 / 9))
+    assert overall_of({**ideal, "background": None, "warp_error": None, "flicker": None}) == 100

@@ -204,10 +204,11 @@ class Meter:
         if known is None or sharpness is None or grain is None:
             return None
         still_there = float(np.clip(self._left / self._own, 0, 1)) if self._own else 1.0
+        shares = {"background": means["background"], "background_known": known, "outside_kept": means["kept"]}
         success = np.percentile(self._successes, [50, 10]) if self._successes else None
         error, outside = means["error"], means["outside"]
         return Score(
-            overall=overall_of(still_there, (means["background"], means["kept"]), ratios.values()),
+            overall=overall_of({"still_there": still_there, **shares, **ratios}),
             still_there=still_there,
             background=means["background"],
             background_known=known,

@@ -1,10 +1,12 @@
 """The score of a result: its measures, and one number made of them."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+_ASPECTS = (("background",), ("warp_error", "flicker"), ("sharpness", "grain"), ("seam",), ("outside_kept",))
+_SHARES = ("background", "outside_kept")
 _LEAST = 0.01  # of a factor: one measure alone, as far from its optimum as it may be, does not make all others vain
 
 
@@ -59,21 +61,30 @@ class Score:
     measured: int
 
 
-def overall_of(still_there: float, shares: Iterable[float | None], ratios: Iterable[float | None]) -> float:
+def overall_of(measures: Mapping[str, float | None]) -> float:
     """Return the overall number of a result.
 
-    It is 100, times the share of the object that is gone, times the geometric mean of the other measures' factors. A
-    share is its own factor; a ratio r counts as the smaller of r and 1 / r. A measure that is None does not count.
+    It is 100, times the share of the object that is gone, times the geometric mean of one factor for each aspect:
+    background, time, texture, border, outside. The factor of an aspect is the geometric mean of its measures'. A share
+    is its own factor; a ratio r counts as the smaller of r and 1 / r. What is None does not count, and the background
+    counts as much as other frames show of it.
 
     Args:
-        still_there: Share of the object that is left, 0 to 1.
-        shares: Measures from 0 to 1, of which 1 is best.
-        ratios: Measures from 0 on, of which 1 is best.
+        measures: The measures by the names of `Score`'s fields.
 
     Returns:
         0 to 100.
     """
-    factors = [share for share in shares if share is not None]
-    factors += [min(ratio, 1 / ratio) if ratio > 0 else 0.0 for ratio in ratios if ratio is not None]
-    mean = float(np.exp(np.mean(np.log(np.maximum(factors, _LEAST))))) if factors else 1.0
-    return 100 * (1 - still_there) * mean
+    logs, weights = [], []
+    for aspect in _ASPECTS:
+        known = [_factor(name, value) for name in aspect if (value := measures[name]) is not None]
+        if known:
+            logs.append(float(np.mean(np.log(known))))
+            weights.append(measures["background_known"] if aspect == ("background",) else 1.0)
+    return 100 * (1 - (measures["still_there"] or 0.0)) * float(np.exp(np.average(logs, weights=weights)))
+
+
+def _factor(name: str, value: float) -> float:
+    """Return the factor, 0.01 to 1, of a measure."""
+    factor = value if name in _SHARES else min(value, 1 / max(value, _LEAST))
+    return max(factor, _LEAST)
