@@ -186,7 +186,8 @@ def test_an_empty_mask_has_no_score() -> None:
 
 def test_the_overall_number_is_the_stated_rule() -> None:
     ideal: dict[str, float | None] = {
-        "still_there": 0.0, "background": 1.0, "background_known": 1.0, "outside_kept": 1.0, **dict.fromkeys(RATIOS, 1.0)
+        "still_there": 0.0, "background": 1.0, "background_known": 1.0, "outside_kept": 1.0,
+        **dict.fromkeys(RATIOS, 1.0),
     }  # fmt: skip
     assert overall_of(ideal) == 100
     assert overall_of({**ideal, "still_there": 1.0}) == 0
