@@ -27,7 +27,7 @@ from vremove_cli.quality.perceptual import lpips_distance
 from vremove_cli.quality.score import Score
 
 _SEGMENT = 120  # frames whose background is modelled at once: 80 MB at 640x360
-_FRAMES_PER_SECOND = 25.0  # of a 640x360 clip on one core: `python tests/benchmarks/score.py`
+_FRAMES_PER_SECOND = 12.0  # of a 640x360 clip on one core (docs/score.md)
 
 
 @dataclass(frozen=True)
