@@ -143,7 +143,10 @@ def main() -> None:
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     wanted = {"all": (0, 1), "even": (0,), "odd": (1,)}[given.seeds]
-    names = [p.parent for p in sorted(given.folder.glob("*/meta.json")) if int(p.parent.name[1:]) % 2 in wanted]
+    given.results = given.results and given.results.resolve()
+    names = [
+        p.parent for p in sorted(given.folder.resolve().glob("*/meta.json")) if int(p.parent.name[1:]) % 2 in wanted
+    ]
     if not names:
         sys.exit(f"no scenes in {given.folder}")
     scores: Scores = {}
