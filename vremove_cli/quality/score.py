@@ -75,13 +75,18 @@ def overall_of(measures: Mapping[str, float | None]) -> float:
     Returns:
         0 to 100.
     """
-    logs, weights = [], []
+    logs: list[float] = []
+    weights: list[float] = []
     for aspect in _ASPECTS:
         known = [_factor(name, value) for name in aspect if (value := measures[name]) is not None]
         if known:
             logs.append(float(np.mean(np.log(known))))
-            weights.append(measures["background_known"] if aspect == ("background",) else 1.0)
-    return 100 * (1 - (measures["still_there"] or 0.0)) * float(np.exp(np.average(logs, weights=weights)))
+            weights.append(measures["background_known"] or 0.0 if aspect == ("background",) else 1.0)
+    return (
+        100
+        * (1 - (measures["still_there"] or 0.0))
+        * float(np.exp(np.average(np.array(logs), weights=np.array(weights))))
+    )
 
 
 def _factor(name: str, value: float) -> float:
