@@ -82,11 +82,8 @@ def overall_of(measures: Mapping[str, float | None]) -> float:
         if known:
             logs.append(float(np.mean(np.log(known))))
             weights.append(measures["background_known"] or 0.0 if aspect == ("background",) else 1.0)
-    return (
-        100
-        * (1 - (measures["still_there"] or 0.0))
-        * float(np.exp(np.average(np.array(logs), weights=np.array(weights))))
-    )
+    mean = np.average(np.array(logs), weights=np.array(weights))
+    return 100 * (1 - (measures["still_there"] or 0.0)) * float(np.exp(mean))
 
 
 def _factor(name: str, value: float) -> float:
