@@ -39,6 +39,7 @@ from vremove_cli import (
     mask,
     open_clip,
     plan,
+    score,
     work,
 )
 from vremove_cli.job.file_options import FileOptions
@@ -83,7 +84,7 @@ def test_what_is_public_is_listed_importable_and_described() -> None:
 
 
 def test_functions_say_what_they_take_return_and_raise() -> None:
-    for function in (erase, mask, plan, work, finish, estimate, open_clip):
+    for function in (erase, mask, plan, work, finish, estimate, score, open_clip):
         documented = inspect.getdoc(function) or ""
         assert "Args:" in documented
         assert "Raises:" in documented

@@ -21,7 +21,7 @@ ORDER = (
     ("media", "motion", "weights"),
     ("compose", "networks", "preview", "prompts"),
     ("masks",),
-    ("plate", "removers", "tracking"),
+    ("plate", "quality", "removers", "tracking"),
     ("detection",),
     ("job",),
     (PACKAGE,),  # the package's own `__init__`: the public functions
@@ -184,6 +184,7 @@ def test_the_help_loads_no_heavy_library_and_no_heavy_room(capsys: pytest.Captur
         "networks",
         "masks",
         "plate",
+        "quality",
         "removers",
         "tracking",
         "detection",

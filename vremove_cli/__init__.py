@@ -24,6 +24,7 @@ __all__ = [
     "Output",
     "Plan",
     "Progress",
+    "Score",
     "Summary",
     "Tally",
     "TaskDone",
@@ -35,6 +36,7 @@ __all__ = [
     "mask",
     "open_clip",
     "plan",
+    "score",
     "work",
 ]
 
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from vremove_cli.job.working import Tally
     from vremove_cli.media.read import Clip
     from vremove_cli.option_types import EraseOptions, ExportOptions, MaskOptions, RequestOptions
+    from vremove_cli.quality.score import Score
 
     File = str | PathLike[str]
 
@@ -66,6 +69,7 @@ _CLASSES = {
     "vremove_cli.job.render": ("Output", "Summary"),
     "vremove_cli.job.working": ("Tally",),
     "vremove_cli.media.read": ("Clip",),
+    "vremove_cli.quality.score": ("Score",),
 }
 
 
@@ -296,6 +300,39 @@ def estimate(input: "File", output: "File | None" = None, **options: "Unpack[Req
 
     with stored_masks(dict(options)) as stored:
         return estimate_plan(make_plan(make_request(_text(input), _text(output), stored), silent, fetch=False))
+
+
+def score(
+    result: "File",
+    *,
+    source: "File | None" = None,
+    mask: "Any" = None,
+    truth: "File | None" = None,
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Score":
+    """Say how good a result is: what is left of the object, seams, flicker, grain.
+
+    Args:
+        result: Erased video, image sequence or picture.
+        source: The clip that it was made of; default what the report beside the result names.
+        mask: Mask of what was erased: a path, an array (T, H, W), or an iterable of arrays (H, W), bool or uint8;
+            default the one that the report names.
+        truth: The clip without the object, where there is one.
+        on_event: Gets `Expected` and `Progress`.
+
+    Returns:
+        The measures, and one number made of them.
+
+    Raises:
+        VremoveError: The source or the mask is not known, or the clips do not fit each other.
+    """
+    from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.events import silent
+    from vremove_cli.job.scoring import find_material, score_result
+
+    with stored_masks({"mask": mask}) as stored:
+        material = find_material(_text(result), _text(source), _text(stored["mask"]), _text(truth))
+        return score_result(material, on_event or silent)
 
 
 def open_clip(path: "File") -> "Clip":

@@ -19,6 +19,7 @@ from vremove_cli.commands.models import models
 from vremove_cli.commands.pick import pick
 from vremove_cli.commands.plan import finish, plan, work
 from vremove_cli.commands.review import review
+from vremove_cli.commands.score import score
 from vremove_cli.commands.signature import PlainGroup, PlainHelp, options_of_commands
 from vremove_cli.console import Console
 from vremove_cli.errors import UsageError, VremoveError
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (erase, pick, review, mask, frame, info, plan, work, finish, doctor):
+for command in (erase, pick, review, score, mask, frame, info, plan, work, finish, doctor):
     app.command(cls=PlainHelp)(command)
 app.add_typer(models, name="models")
 

@@ -30,6 +30,7 @@ VERBS = {
     "fill": "generating",
     "write": "writing",
     "fetch": "fetching",
+    "score": "measuring",
 }
 _PICTURE_VERBS = {**VERBS, "track": "finding the object", "background": "", "plate": "filling"}  # of one picture
 _JSON_EVERY = 0.5  # seconds between JSON progress lines of one stage

@@ -19,7 +19,7 @@ from vremove_cli.options import Panel, options_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "erase", "mask", "frame", "info", "plan", "work", "finish", "doctor", "models",
+    "erase", "score", "mask", "frame", "info", "plan", "work", "finish", "doctor", "models",
     *(f"models {name}" for name in ("list", "show", "pull", "verify", "rm", "lock")),
 )  # fmt: skip
 FIELDS = {

@@ -144,3 +144,21 @@ def test_what_is_no_report_is_refused(tmp_path: Path, vremove: Vremove, name: st
     outcome = vremove("review", tmp_path / name, "--no-browser")
     assert outcome.status == 2
     assert said in outcome.stderr
+
+
+def test_a_saved_score_is_shown(browser: Browser, done: Path, tmp_path: Path) -> None:
+    saved = done / "a.clean.score.json"
+    measures = {"still_there": 0.02, "background": None, "flicker": 1.1, "sharpness": 0.9, "seam": 1.25}
+    saved.write_text(json.dumps({"overall": 86.6, **measures}))
+    with serving(done, "-o", tmp_path / "verdicts.jsonl", command="review") as address:
+        shown = browser.new_page(viewport={"width": 1280, "height": 720})
+        shown.goto(address)
+        shown.wait_for_selector("body[data-ready]", timeout=PATIENCE)
+        assert [card.inner_text().count("score 87") for card in shown.locator(".card").all()] == [1, 0]
+        shown.click(".card >> nth=0")
+        shown.wait_for_selector('body[data-opened="0"]', timeout=PATIENCE)
+        expected = "Score 87 of 100: still there 0.02, flicker 1.10, sharpness 0.90, seam 1.25"
+        assert shown.locator("#score").inner_text() == expected
+        shown.screenshot(path=str(tmp_path / "page.png"))
+        shown.close()
+    saved.unlink()

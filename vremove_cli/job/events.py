@@ -31,7 +31,7 @@ class Progress:
     """How far a stage is.
 
     Attributes:
-        stage: `scan`, `track`, `background`, `plate`, `fill`, `write` or `fetch`.
+        stage: `scan`, `track`, `background`, `plate`, `fill`, `write`, `fetch` or `score`.
         done: Frames done (bytes for fetch).
         total: All frames (bytes for fetch); 0 if unknown.
     """

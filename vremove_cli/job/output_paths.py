@@ -51,6 +51,12 @@ def report_path(output: Path) -> Path:
     return output.with_name(f"{stem}.vremove.json")
 
 
+def score_path(output: Path) -> Path:
+    """Return the path of the score beside an output: `clip.clean.score.json` for `clip.clean.mp4`."""
+    report = report_path(output)
+    return report.with_name(f"{report.name.removesuffix('.vremove.json')}.score.json")
+
+
 def planned_folder(source: str) -> Path:
     """Return `clip.vremove` beside `clip.mp4`, and `take.01.vremove` beside the folder `take.01`."""
     path = Path(source)

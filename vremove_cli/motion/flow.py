@@ -68,13 +68,29 @@ def hole_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, homography: Arra
     if hole_box.empty:
         return _homography_only(homography)
     box = hole_box.grow(MARGIN).clip(a.shape[1], a.shape[0])
+    return _store(homography, hole_box, box, residual_flow(a, b, hole_a, hole_b, homography, box), a.shape)
+
+
+def residual_flow(a: Array, b: Array, hole_a: Array, hole_b: Array, homography: Array, box: Box) -> Array:
+    """Measure by how much the background's flow differs from the camera's motion, as `hole_flow` does.
+
+    Args:
+        a: Gray frame (H, W) uint8.
+        b: Gray frame (H, W) uint8.
+        hole_a: (H, W) bool or uint8, non-zero where `a` hides the background.
+        hole_b: (H, W) uint8, the same for `b`.
+        homography: The camera's motion from a to b, (3, 3).
+        box: Pixels of `a` where the flow is wanted.
+
+    Returns:
+        r, (h, w, 2) float32: a point x of `a` is at H(x + r(x)) in `b`. It is zero where all of the box is hidden.
+    """
     aligned_b = warp_back_crop(b, homography, box)
     hidden_b = warp_back_crop(hole_b, homography, box, nearest=True) > 0
     hidden_a = hole_a[box.slices] > 0
     flow = dense_flow(*_neutralise(a[box.slices], aligned_b, hidden_a, hidden_b))
     unknown = dilate_disc(hidden_a | hidden_b, _INVALID_MARGIN)
-    flow = laplace_fill(flow, unknown) if not unknown.all() else np.zeros_like(flow)
-    return _store(homography, hole_box, box, flow, a.shape)
+    return laplace_fill(flow, unknown) if not unknown.all() else np.zeros_like(flow)
 
 
 def filled_flow(a: Array, b: Array, hole_box: Box, homography: Array) -> HoleFlow:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vremove_cli.errors import UsageError
+from vremove_cli.job.output_paths import score_path
 from vremove_cli.job.request import request_from
 from vremove_cli.media.probe import scan
 from vremove_cli.media.read import Clip
@@ -20,6 +21,7 @@ from vremove_cli.page.pick import Pick, open_pick
 SUFFIX = ".vremove.json"  # of reports
 VERDICTS = ("accept", "reject", "")
 _OPEN = 2  # results whose pictures are kept
+_MEASURES = ("overall", "still_there", "background", "flicker", "sharpness", "seam")  # that the page shows
 _CLICKS = ("point", "not_point", "box", "key_mask")
 
 
@@ -68,6 +70,21 @@ def read_report(path: Path) -> Result:
         if not Path(clip).exists():
             raise UsageError(f"{clip}, which {path.name} names, does not exist", "put it back, or leave the report out")
     return found
+
+
+def read_score(output: Path) -> dict[str, float | None] | None:
+    """Return the measures that `vremove score --save` wrote beside a result.
+
+    None where there are none, or they are older than the result.
+    """
+    path = score_path(output)
+    try:
+        if path.stat().st_mtime_ns < output.stat().st_mtime_ns:
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {name: None if data[name] is None else float(data[name]) for name in _MEASURES}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def reports_in(paths: Iterable[str]) -> list[Path]:
@@ -120,6 +137,7 @@ class Review:
             recovered, doubtful, unseen = result.shares
             name, warnings = Path(result.output).name, list(result.warnings)
             facts = {"recovered": recovered, "doubtful": doubtful, "unseen": unseen, "warnings": warnings}
+            facts["score"] = read_score(Path(result.output))
             out.append({"name": name, "report": result.report, "output": result.output, **facts, **said})
         return out
 

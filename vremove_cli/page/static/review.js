@@ -30,7 +30,8 @@ function sheet() {
     image.alt = "";
     image.src = `api/${k}/result/${doubted(result)}?width=${THUMBNAIL}`;
     name.textContent = result.name;
-    verdict.textContent = WORDS[result.verdict] + (result.note ? `: ${result.note}` : "");
+    const grade = result.score ? `, score ${Math.round(result.score.overall)}` : "";
+    verdict.textContent = WORDS[result.verdict] + grade + (result.note ? `: ${result.note}` : "");
     card.append(image, name, verdict);
     card.onclick = () => open(k);
     return card;
@@ -86,10 +87,17 @@ async function open(k) {
   } catch (error) { say(error); }
 }
 
+function scored(score) {
+  const named = Object.entries(score).filter(([name, value]) => name !== "overall" && value !== null);
+  const rest = named.map(([name, value]) => `${name.replace("_", " ")} ${value.toFixed(2)}`).join(", ");
+  return `Score ${Math.round(score.overall)} of 100: ${rest}`;
+}
+
 function facts() {
   const result = results[number], share = (x) => `${Math.round(100 * x)} %`;
   $("name").textContent = result.name;
   $("shares").textContent = `${share(result.recovered)} from other frames, ${share(result.doubtful)} doubtful, ${share(result.unseen)} made up`;
+  $("score").textContent = result.score ? scored(result.score) : "";
   $("note").value = result.note;
   for (const verdict of ["accept", "reject"]) $(verdict).setAttribute("aria-pressed", result.verdict === verdict);
   $("warnings").replaceChildren(...result.warnings.map((warning) => {
