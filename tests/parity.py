@@ -16,10 +16,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support import parity_void, parity_wan
+from support import parity_rorem, parity_void, parity_wan
 from vremove_cli.weights.load import read_state
 
-ITEMS = {**parity_void.ITEMS, **parity_wan.ITEMS}
+ITEMS = {**parity_void.ITEMS, **parity_wan.ITEMS, **parity_rorem.ITEMS}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """LoRA: low-rank changes to a transformer's weights, merged into them by their original names.
 
 Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021. A file may hold pairs (X.lora_down and X.lora_up,
-or X.lora_A and X.lora_B, with or without X.alpha) and plain differences (X.diff of a weight, X.diff_b of a bias,
-X.diff_m of a block's modulation). X is a module's path, with or without the prefix `diffusion_model.`, or `lora_unet__`
-and the path with underscores for dots.
+X.lora.down and X.lora.up, or X.lora_A and X.lora_B, with or without X.alpha) and plain differences (X.diff of a weight,
+X.diff_b of a bias, X.diff_m of a block's modulation). X is a module's path, with or without the prefix
+`diffusion_model.` or `unet.`, or `lora_unet_` and the path with underscores for dots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     State = Mapping[str, torch.Tensor]
 
-_PAIRS = {"lora_down.weight": "down", "lora_A.weight": "down", "lora_up.weight": "up", "lora_B.weight": "up"}
+_PAIRS = {
+    "lora_down.weight": "down", "lora.down.weight": "down", "lora_A.weight": "down", "lora_A.default.weight": "down",
+    "lora_up.weight": "up", "lora.up.weight": "up", "lora_B.weight": "up", "lora_B.default.weight": "up",
+}  # fmt: skip
 _DIFFERENCES = {"diff": "weight", "diff_b": "bias", "diff_m": "modulation"}
-_PREFIX, _FLAT_PREFIX = "diffusion_model.", "lora_unet__"
+_PREFIXES, _FLAT_PREFIX = ("diffusion_model.", "unet."), "lora_unet_"
 _MAX_LISTED = 5  # faults in an error
 
 
@@ -31,6 +34,7 @@ def merge_lora(
     *,
     scaled: bool = True,
     device: str | None = None,
+    modules: Collection[str] = (),
 ) -> "dict[str, torch.Tensor]":
     """Add a file's changes to a transformer's tensors in place: there may be no room for two transformers.
 
@@ -43,14 +47,16 @@ def merge_lora(
         path: File to name in an error.
         scaled: Whether a pair's alpha / rank scales it.
         device: Where the sums are computed; each then goes back to where its weight was. None: where that is.
+        modules: Modules that the file must change: a file that lacks one is not whole.
 
     Returns:
         `state`.
 
     Raises:
-        ModelError: A change is of an unknown module or of another shape. Then nothing is changed.
+        ModelError: A change is missing, of an unknown module, or of another shape. Then nothing is changed.
     """
     changes, faults = _by_module(lora, {k.rpartition(".")[0] for k in state})
+    faults += [f"{module} has no change" for module in modules if module not in changes]
     work: list[tuple[str, State, str]] = []
     for module, parts in changes.items():
         pair = "up" in parts and "down" in parts
@@ -99,8 +105,9 @@ def _by_module(lora: "State", modules: set[str]) -> "tuple[dict[str, dict[str, t
     for key, value in lora.items():
         name, part = _split_key(key)
         if name.startswith(_FLAT_PREFIX):
-            name = by_flat_name.get(name.removeprefix(_FLAT_PREFIX), "")
-        name = name.removeprefix(_PREFIX)
+            name = by_flat_name.get(name.removeprefix(_FLAT_PREFIX).removeprefix("_"), "")
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
         if not part or name not in modules:
             faults.append(f"{key} is unknown")
         else:

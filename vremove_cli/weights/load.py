@@ -68,13 +68,14 @@ def load_strict(model: "torch.nn.Module", state: "State", path: str) -> None:
     model.load_state_dict(state, assign=True)
 
 
-def from_folder(model_class: Any, folder: str, dtype: "torch.dtype") -> Any:
+def from_folder(model_class: Any, folder: str, dtype: "torch.dtype", variant: str | None = None) -> Any:
     """Return a transformers model from a folder with config.json and safetensors, on the CPU.
 
     Args:
         model_class: A class of transformers with `from_pretrained`.
         folder: Folder with the layout of the Hub.
         dtype: Type of the weights.
+        variant: Word in the names of the files with weights, such as "fp16".
 
     Raises:
         ModelError: A file cannot be read, or a tensor is missing, unknown or misshapen.
@@ -83,6 +84,7 @@ def from_folder(model_class: Any, folder: str, dtype: "torch.dtype") -> Any:
         model, info = model_class.from_pretrained(
             folder,
             dtype=dtype,
+            variant=variant,
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
