@@ -18,6 +18,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 import torch
 
+from support import counted_sdxl
 from support import counted_vram as counted
 from support.metered import metered
 from vremove_cli.networks import cogvideox, wan
@@ -25,6 +26,7 @@ from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
 from vremove_cli.removers.common.initial_latents import latents_of, padded_length
 from vremove_cli.removers.common.vram_estimate import vram_bytes
+from vremove_cli.removers.rorem.remover import STEPS
 from vremove_cli.removers.void import remover as void
 from vremove_cli.removers.void.latent_windows import WINDOW, latent_windows
 from vremove_cli.removers.void.model import TEXT_TOKENS
@@ -93,6 +95,21 @@ def floors(rate: float) -> None:
         )
 
 
+def stills(rate: float) -> None:
+    """RORem: a picture is encoded twice, with its hole filled and without."""
+    print("\n| rorem | encode | a step | steps | decode | whole | floor |\n" + "|---" * 7 + "|")
+    for side in counted_sdxl.SIDES:
+        encode, decode = (meter.flops / 1e12 for meter in counted_sdxl.coding(side))
+        step = counted_sdxl.step(side).flops / 1e12
+        for quality, steps in STEPS.items():
+            whole = 2 * encode + steps * step + decode
+            print(
+                f"| {quality}, {side}x{side} | {2 * encode:.1f} TFLOP | {step:.2f} | {steps} | {decode:.1f} "
+                f"| {whole:.1f} | {whole / rate:.2f} s |",
+                flush=True,
+            )
+
+
 def memory() -> None:
     print("| remover | mode | size | computed GB | counted GB | ratio |\n" + "|---" * 6 + "|")
     for name in counted.REMOVERS:
@@ -105,6 +122,11 @@ def memory() -> None:
                     f"| {' | '.join(row)} | {size[0]}x{size[1]} | {said:.2f} | {found:.2f} | {said / found:.3f} |",
                     flush=True,
                 )
+    for mode in counted.MODES:
+        for side in counted_sdxl.SIDES:
+            said, found = (count(mode, side) / 1e9 for count in (counted_sdxl.computed, counted_sdxl.counted))
+            kind = f"{mode.weights}, {f'tiles of {8 * mode.tile}' if mode.tile else 'whole'}"
+            print(f"| rorem | {kind} | {side}x{side} | {said:.2f} | {found:.2f} | {said / found:.3f} |", flush=True)
 
 
 def main() -> None:
@@ -117,6 +139,7 @@ def main() -> None:
         memory()
     else:
         floors(args.rate)
+        stills(args.rate)
 
 
 if __name__ == "__main__":

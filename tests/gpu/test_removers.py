@@ -17,8 +17,9 @@ LIMIT, LIMIT_FP8 = 0.15, 0.35
 LIMIT_SECOND_PASS = 0.5  # which starts from noise that moves as the first pass's picture does: differences grow
 MANY_FRAMES = 4 * FRAMES - 3  # with the padding, twice as many latents or more
 LORA = "networks/lora.py"
-# Of a step, by remover: diffusers' UniPC solves a system of two equations and brings over six coefficients.
-SOLVER_SYNCS, SOLVER_COPIES = {"minimax": 1}, {"minimax": 6}
+# Of a step, by remover: diffusers' UniPC solves a system of two equations and brings over six coefficients; a step of
+# latent consistency takes noise, which is drawn on the CPU.
+SOLVER_SYNCS, SOLVER_COPIES = {"minimax": 1}, {"minimax": 6, "rorem": 1}
 # Of a frame, while the second pass's noise is warped: how many pixels go where decides the shapes.
 WARP, WARP_SYNCS = "motion/noise_warp.py", 8
 PROMPTS = 2  # of a run, at most: their text states are copied to the host to be stored

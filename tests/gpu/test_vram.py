@@ -5,6 +5,7 @@
 
 import pytest
 
+from support import counted_sdxl
 from support.counted_vram import (
     MODES,
     REMOVERS,
@@ -47,3 +48,15 @@ def test_guidance_doubles_what_a_step_takes() -> None:
     found = [stepping("void", size, False, batch) for batch in (1, 2)]
     assert found[1] > 1.9 * found[0]
     assert said[1] - said[0] == pytest.approx(found[1] - found[0], rel=LIMIT)
+
+
+@pytest.mark.parametrize("mode", MODES[::3], ids=lambda mode: f"{mode.weights}-{mode.tile}")
+def test_computed_gpu_memory_of_rorem_is_that_of_its_networks(mode: MemoryMode) -> None:
+    found = counted_sdxl.counted(mode, 512)
+    assert counted_sdxl.computed(mode, 512) == pytest.approx(found, rel=LIMIT)
+
+
+def test_guidance_doubles_what_a_step_of_rorem_takes() -> None:
+    steps = [counted_sdxl.step(512, batch).peak for batch in (1, 2)]
+    own = counted_sdxl.weights("resident")
+    assert steps[1] - own == pytest.approx(2 * (steps[0] - own), rel=0.01)

@@ -138,7 +138,10 @@ def test_a_broken_package_is_one_sentence_and_only_when_its_remover_is_chosen(sh
     assert "the remover 'broken' of the package broken-package does not load (ModuleNotFoundError" in said
     shell(*args, "plate")
     listed = shell(*args, "nothing", status=2)
-    assert "there is no remover 'nothing': choose one of: auto, broken, minimax, plate, rose, telea, under" in listed
+    assert (
+        "there is no remover 'nothing': choose one of: auto, broken, minimax, plate, rorem, rose, telea, under"
+        in listed
+    )
     shell("models", "list")
     assert "or --remover" not in shell(*args, "telea", "--lora", "clip.mkv", status=2)
 

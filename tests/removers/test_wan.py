@@ -24,6 +24,7 @@ from vremove_cli.job.output_paths import make_request
 from vremove_cli.job.request import Request
 from vremove_cli.networks import devices, lora, minimax, wan, wan_keys
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
+from vremove_cli.removers.common import text_cache
 from vremove_cli.removers.common.placement import runtime_on
 from vremove_cli.removers.common.wan import conditioning, model
 from vremove_cli.removers.minimax.remover import MiniMaxRemover
@@ -144,7 +145,7 @@ def test_a_text_is_encoded_once_on_a_machine(tmp_path: Path, monkeypatch: pytest
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(settings, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(text_cache, "cache_folder", lambda: tmp_path / "cache")
     base = checkpoints({"wan-fun-1b": tmp_path})["wan-fun-1b"]
     first = model.prompt_embeds(base, "", CPU)
     assert first.shape[:2] == (1, 512)
@@ -157,7 +158,7 @@ def test_a_text_is_encoded_once_on_a_machine(tmp_path: Path, monkeypatch: pytest
     for kept in (tmp_path / "cache" / "text").iterdir():
         kept.write_bytes(b"damaged")
     monkeypatch.undo()
-    monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(text_cache, "cache_folder", lambda: tmp_path / "cache")
     assert torch.equal(model.prompt_embeds(base, "", CPU), first)
 
 
@@ -300,7 +301,7 @@ def places(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 @pytest.fixture
 def make(places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a remover makes of five frames, in two steps."""
-    monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(text_cache, "cache_folder", lambda: tmp_path / "cache")
     source = np.stack([cv2.resize(scene(t, 96, 64), (48, 32)) for t in range(5)]).astype(np.float32) / 255
     mask = np.zeros((5, 32, 48), bool)
     mask[:, 8:20, 10:30] = True
@@ -353,7 +354,7 @@ def test_quality_is_a_number_of_steps(make: Any) -> None:
 @pytest.mark.slow
 def test_keyframes_lead_a_long_clip(places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """290 frames: what the windows know of the keyframes changes what they make, and no seam is wider than without."""
-    monkeypatch.setattr(model, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(text_cache, "cache_folder", lambda: tmp_path / "cache")
     remover = UnderEraserRemover(Settings(steps=2, checkpoints=checkpoints(places)))
     seams = measured(remover, 290, (48, 32))
     assert seams.keyframes == 73
@@ -397,8 +398,8 @@ def test_half_the_digits_give_nearly_the_same(
 @pytest.mark.parametrize(
     ("remover", "option", "can"),
     [
-        ("minimax", ("--lora", "x"), "rose or undereraser"), ("rose", ("--second-pass", "on"), "void"),
-        ("plate", ("--quality", "best"), "minimax or rose or undereraser or void"),
+        ("minimax", ("--lora", "x"), "rorem or rose or undereraser"), ("rose", ("--second-pass", "on"), "void"),
+        ("plate", ("--quality", "best"), "minimax or rorem or rose or undereraser or void"),
         ("void", ("--conditioning", "paper"), "undereraser"),
     ],
 )  # fmt: skip

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from support.pretended_gpu import GIB, PretendedGpu, pretended_gpu
+from support.sdxl_twin import rorem_repos, write_drive_files
 from support.twins import checkpoints, minimax_repos, rose_repos, undereraser_repos, void_repos
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
-from vremove_cli.removers.common import placement
+from vremove_cli.removers.common import placement, text_cache
 from vremove_cli.removers.common.vram_estimate import MemoryMode
-from vremove_cli.removers.common.wan import model as wan_model
 from vremove_cli.removers.undereraser import remover as undereraser
 from vremove_cli.removers.void import remover as void
 from vremove_cli.weights.store import Checkpoint
@@ -49,7 +49,8 @@ class Case:
 
 CASES = (
     Case("minimax"), Case("rose"), Case("rose", {"prompt": "the red ball"}), Case("undereraser"), Case("void"),
-    Case("void", {"prompt": "the red ball", "second_pass": "on"}),
+    Case("void", {"prompt": "the red ball", "second_pass": "on"}), Case("rorem"),
+    Case("rorem", {"quality": "draft"}),
 )  # fmt: skip
 RESIDENT, RESIDENT_TILED = MemoryMode(), MemoryMode(tile=_TILE)
 FP8_TILED, OFFLOAD_TILED = MemoryMode("fp8", _TILE), MemoryMode("offload", _TILE)
@@ -88,10 +89,12 @@ def tiny_checkpoints(folder: Path) -> dict[str, Checkpoint]:
     rose, small = write_repos(folder, rose_repos())
     (large,) = write_repos(folder, undereraser_repos(folder))
     (minimax,) = write_repos(folder, minimax_repos())
+    rorem, _ = write_repos(folder, rorem_repos())
     return checkpoints({
         void.BASE: base, **dict.fromkeys(void.PASSES, passes), "rose": rose, "wan-fun-1b": small,
         undereraser.BASE: large, undereraser.FAST: folder / "lightx2v.safetensors",
         undereraser.OWN: folder / "checkpoint.safetensors", "minimax-remover": minimax,
+        "rorem": rorem, "rorem-lora": write_drive_files(folder)["rorem-lora"],
     })  # fmt: skip
 
 
@@ -130,12 +133,13 @@ def run(
     patch.setattr(placement, "mode_here", lambda planned, *_: planned)  # it knows the memory of full-size networks
     given: dict[str, Any] = {"steps": steps, "checkpoints": models, "device": device, **case.settings}
     remover = registry.make(case.remover, Settings(memory=mode, **given))
+    frames = 1 if remover.spec.paints else frames  # each of them would be painted alike
     span = FrameRange(0, frames)
     (stage,) = remover.stages(ShotInfo((span,), (span,), *SIZE))
     pool.release_all()
     try:
         with tempfile.TemporaryDirectory() as cache:
-            patch.setattr(wan_model, "cache_folder", lambda: Path(cache))
+            patch.setattr(text_cache, "cache_folder", lambda: Path(cache))
             return remover.run(stage, drawn_shot(frames), {}).frames
     finally:
         pool.release_all()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 # A remover holds a transformer ("remove"), perhaps that of a second pass ("refine"), a VAE ("vae"), an image or text
-# encoder ("encode") and the text encoder's small output ("embeds").
-Kind = Literal["track", "detect", "reason", "remove", "refine", "vae", "encode", "embeds"]
+# encoder ("encode") and the text encoder's small output ("embeds"). A judge scores what it made.
+Kind = Literal["track", "detect", "reason", "remove", "refine", "vae", "encode", "embeds", "judge"]
 Loaded = TypeVar("Loaded")
 
 

@@ -17,6 +17,7 @@ class Settings:
 
     Attributes:
         prompt: The scene after removal, in words.
+        negative_prompt: What the result must not show, in words; takes effect with guidance.
         second_pass: "off", "on" or "reference".
         quality: "draft", "standard" or "best".
         steps: Number of denoising steps; None: by quality.
@@ -33,6 +34,7 @@ class Settings:
     """
 
     prompt: str = ""
+    negative_prompt: str = ""
     second_pass: str = "off"
     quality: str = "standard"
     steps: int | None = None
@@ -60,46 +62,59 @@ class RemoverSpec:
     Attributes:
         name: The value of `--remover`.
         licence: Licence of its weights, or of its code where it has none.
-        region: The part of a frame that it gets: "crop", a box around the hole, or "frame".
+        region: The part of a frame that it gets: "crop", a box around the hole, "square", a square around it that the
+            network knows from its training (see `masks.square_crop`), or "frame".
         multiple: Height and width of a crop are multiples of this number of pixels.
         context: Width in pixels of the margin around the hole in a crop.
         input: "plate": the frames with all recovered pixels in place; "source": the frames with the object.
         models: Models that it always runs, by their names in the catalogue.
-        optional_models: Models that it also runs where a field of `Settings` differs from the default, by that field.
+        optional_models: Models that it also runs where a field of `Settings` differs from the default, by that field;
+            or where it has a value, by "field=value".
+        extra_models: Models that it also runs where the user gives them.
         accepts: Fields of `Settings` that it reads. All get `seed`, `device`, `memory`, `deep` and `checkpoints`.
         physics: True if it uses `Shot.affected_mask`.
+        paints: True if it paints single pictures: the job chooses keyframes, and carries them to the other frames.
         network: The bytes of its networks, for the estimate of GPU memory.
         guided_by: Field of `Settings`: where it differs from the default, inputs of the transformer run in pairs.
     """
 
     name: str
     licence: str
-    region: Literal["crop", "frame"]
+    region: Literal["crop", "square", "frame"]
     multiple: int = 8
     context: int = 64
     input: Literal["plate", "source"] = "plate"
     models: tuple[str, ...] = ()
     optional_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    extra_models: tuple[str, ...] = ()
     accepts: tuple[str, ...] = ()
     physics: bool = False
+    paints: bool = False
     network: Network | None = None
     guided_by: str = ""
 
     @property
     def all_models(self) -> tuple[str, ...]:
         """All models that it can run."""
-        return self.models + tuple(name for names in self.optional_models.values() for name in names)
+        optional = tuple(name for names in self.optional_models.values() for name in names)
+        return self.models + optional + self.extra_models
 
     def models_for(self, settings: Settings) -> tuple[str, ...]:
         """Return the models that a job with these settings runs."""
-        default = Settings()
-        chosen = (names for f, names in self.optional_models.items() if getattr(settings, f) != getattr(default, f))
+        chosen = (names for when, names in self.optional_models.items() if _applies(when, settings))
         return self.models + tuple(name for names in chosen for name in names)
 
     def demand(self, settings: Settings, size: tuple[int, int]) -> Demand:
         """Return what a job with these settings asks of the networks, for frames of a (width, height) in pixels."""
         guided = self.guided_by and getattr(settings, self.guided_by) != getattr(Settings(), self.guided_by)
         return Demand(self.network, size, 2 if guided else 1, settings.deep)
+
+
+def _applies(when: str, settings: Settings) -> bool:
+    """Return whether settings have a value, "field=value", or differ from the default in a field."""
+    name, stated, value = when.partition("=")
+    found = getattr(settings, name)
+    return str(found) == value if stated else found != getattr(Settings(), name)
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,8 @@ class Shot:
         x: Left edge of the region in the clip's stored orientation, in pixels.
         y: Top edge of the region.
         tick: Reports progress: (steps done, steps in all).
+        agree: Pixels to generate that show what an earlier keyframe shows, and should go on to do so (T, H, W) bool;
+            None unless `RemoverSpec.paints`.
     """
 
     frames: Array
@@ -174,6 +191,7 @@ class Shot:
     x: int
     y: int
     tick: Callable[[int, int], None]
+    agree: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.removers.base import Remover, RemoverSpec, Settings
 from vremove_cli.removers.minimax.remover import MiniMaxRemover
 from vremove_cli.removers.plate import PlateRemover
+from vremove_cli.removers.rorem.remover import RoremRemover
 from vremove_cli.removers.rose.remover import RoseRemover
 from vremove_cli.removers.undereraser.remover import UnderEraserRemover
 from vremove_cli.removers.void.remover import VoidRemover
 
-_BUILT_IN: tuple[type[Remover], ...] = (PlateRemover, VoidRemover, RoseRemover, UnderEraserRemover, MiniMaxRemover)
+_BUILT_IN: tuple[type[Remover], ...] = (
+    PlateRemover, VoidRemover, RoseRemover, UnderEraserRemover, MiniMaxRemover, RoremRemover,
+)  # fmt: skip
 _REGISTERED: dict[str, type[Remover]] = {remover.spec.name: remover for remover in _BUILT_IN}
 
 _FOR_ALL = ("seed", "device", "memory", "deep", "checkpoints")  # fields of `Settings` that every remover gets

@@ -14,7 +14,7 @@ from vremove_cli.settings import config_folder, readable
 
 FILE = "models.toml"
 DETECTOR = "grounding-dino-tiny"  # the model behind --text
-TASKS = ("track", "detect", "reason", "remove", "base")
+TASKS = ("track", "detect", "reason", "remove", "judge", "base")
 ARCHITECTURES = ("sam2", "edgetam", "grounding-dino")
 # Names that the Hub gives to repositories: at most 96 characters a part, no "--", "..", or ".git" at the end.
 _REPO = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}(?<![.-])(/\w[\w.-]{0,95}(?<![.-]))?", re.ASCII)

@@ -43,17 +43,25 @@ def harmonise(generated: Array, source: Array, hole: Array, reach: int, rng: np.
         The generated picture (H, W, 3) float32 in [0, 1]; in and around the hole without its drift and with the clip's
         grain.
     """
-    height, width = hole.shape
+    out = match_colours(generated, source, hole, reach)
     around = ring(hole, reach)
     if not around.any():
-        return np.clip(generated, 0, 1)
-    out = np.array(generated, np.float32)
-    inside = bounds(around | hole).grow(reach).clip(width, height).slices
-    part, known, clip = out[inside], around[inside], source[inside]
-    part += _extrapolate(np.where(known[..., None], clip - part, 0), known, reach)
-    grain = _grain(clip, part, known)
+        return out
+    inside = bounds(around | hole).grow(reach).clip(*hole.shape[::-1]).slices
+    grain = _grain(source[inside], out[inside], around[inside])
     if grain > _LEAST:
-        part += rng.normal(0, grain, (*known.shape, 1))
+        out[inside] += rng.normal(0, grain, (*around[inside].shape, 1))
+    return np.clip(out, 0, 1, out=out)
+
+
+def match_colours(generated: Array, source: Array, hole: Array, reach: int) -> Array:
+    """Return a network's picture without its drift in colour, in and around the hole; parameters as `harmonise`."""
+    out = np.array(generated, np.float32)
+    around = ring(hole, reach)
+    if around.any():
+        inside = bounds(around | hole).grow(reach).clip(*hole.shape[::-1]).slices
+        known = around[inside]
+        out[inside] += _extrapolate(np.where(known[..., None], source[inside] - out[inside], 0), known, reach)
     return np.clip(out, 0, 1, out=out)
 
 

@@ -29,6 +29,7 @@ _ENCODER = 1.1  # memory of an encoder that runs, in memories of its weights; ch
 # What is left free: kernels' workspaces and fragments, which no count of tensors shows. Chosen, not measured.
 _MARGIN_SHARE, _MARGIN_BYTES = 0.03, 400_000_000
 _COMPILER = ("torch._dynamo", "torch._inductor", "triton")  # modules whose exceptions come from compiling
+_HALF_DEVICES = ("cuda", "xpu")
 _EXACT = "time_embedding"  # modules of CogVideoX that diffusers would store in 8 bits; Wan's are kept by its own list
 
 
@@ -51,7 +52,9 @@ class Runtime:
     compiled: bool = False
 
 
-def runtime_on(device: str, mode: MemoryMode = RESIDENT, *, deep: bool = False, compiled: bool = False) -> Runtime:
+def runtime_on(
+    device: str, mode: MemoryMode = RESIDENT, *, deep: bool = False, compiled: bool = False, half: bool = False
+) -> Runtime:
     """Return how networks run on a device.
 
     In bfloat16 a VAE is wrong by half a level of 8 bits: for a deeper clip it runs in float32.
@@ -61,11 +64,12 @@ def runtime_on(device: str, mode: MemoryMode = RESIDENT, *, deep: bool = False, 
         mode: Where the transformer's weights are.
         deep: Whether the clip has more than 8 bits a component.
         compiled: Whether blocks are to be compiled, which is done only where all weights stay on the device.
+        half: Whether the transformer's type on a GPU is float16, and the VAE's float32.
     """
     import torch
 
-    dtype = devices.network_dtype(device)
-    vae_dtype = torch.float32 if deep else dtype
+    dtype = torch.float16 if half and device in _HALF_DEVICES else devices.network_dtype(device)
+    vae_dtype = torch.float32 if deep or half else dtype
     return Runtime(device, dtype, vae_dtype, mode, compiled and mode.weights == "resident")
 
 
@@ -89,8 +93,9 @@ class Demand:
         """Return the bytes of a device's memory that a mode takes; for a CPU, what it would take of a GPU."""
         if self.network is None:
             return 0
-        float32 = device != "cpu" and devices.network_dtype(device).itemsize > 2
-        return vram_bytes(self.network, mode, self.size, batch=self.batch, float32=float32, float32_vae=self.deep)
+        half, deep = self.network.half, self.deep or self.network.half
+        float32 = device != "cpu" and runtime_on(device, half=half).dtype.itemsize > 2
+        return vram_bytes(self.network, mode, self.size, batch=self.batch, float32=float32, float32_vae=deep)
 
 
 def choose_mode(demand: Demand, device: str, asked: Asked = "auto") -> MemoryMode:
@@ -166,8 +171,10 @@ def run_networks(run: Callable[[Runtime], Result], settings: "Settings", demand:
 
     device, _ = devices.choose_device(settings.device)
 
+    half = demand.network is not None and demand.network.half
+
     def in_mode(mode: MemoryMode) -> Result:
-        return run(runtime_on(device, mode, deep=settings.deep, compiled=settings.compile))
+        return run(runtime_on(device, mode, deep=settings.deep, compiled=settings.compile, half=half))
 
     with torch.inference_mode(), fast_attention(device, head_channels):
         return run_within_memory(in_mode, mode_here(settings.memory, demand, device))
@@ -263,8 +270,8 @@ def place(transformer: "ModelMixin", runtime: Runtime) -> "ModelMixin":
         transformer.enable_group_offload(
             torch.device(device),
             torch.device("cpu"),
-            offload_type="block_level",
-            num_blocks_per_group=1,
+            offload_type="block_level" if _own_blocks(transformer) else "leaf_level",
+            num_blocks_per_group=1 if _own_blocks(transformer) else None,
             use_stream=overlaps,
             # Pinning all weights at once takes twice their size and minutes: blocks are pinned when they are copied.
             record_stream=overlaps,
@@ -278,10 +285,14 @@ def place(transformer: "ModelMixin", runtime: Runtime) -> "ModelMixin":
     return transformer
 
 
-def blocks_of(transformer: "ModelMixin") -> "Iterable[torch.nn.Module]":
-    """Return a transformer's blocks: compiled one by one, they share one compilation."""
-    found: Iterable[torch.nn.Module] = getattr(transformer, "blocks", None) or transformer.transformer_blocks
-    return found
+def blocks_of(network: "ModelMixin") -> "Iterable[torch.nn.Module]":
+    """Return a transformer's blocks: compiled one by one, they share one compilation; or the few blocks of a UNet."""
+    return _own_blocks(network) or [*network.down_blocks, network.mid_block, *network.up_blocks]
+
+
+def _own_blocks(network: "ModelMixin") -> "Iterable[torch.nn.Module] | None":
+    """Return a transformer's blocks; None for a UNet, whose blocks are few and large: layers are moved one by one."""
+    return getattr(network, "blocks", None) or getattr(network, "transformer_blocks", None)
 
 
 def store_in_fp8(transformer: "ModelMixin") -> "ModelMixin":

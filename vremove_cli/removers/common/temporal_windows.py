@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
 from vremove_cli.removers.base import Fill, Stage
 from vremove_cli.removers.common.initial_latents import FRAMES_PER_LATENT
@@ -41,6 +42,16 @@ def overlapping_windows(count: int, longest: int, overlap: int, grid: int = 1) -
         if step + overlap <= longest:
             return [(k * step, min(k * step + longest, count)) for k in range(pieces) if k * step + overlap < count]
         pieces += 1
+
+
+def chained_stages(name: str, spans: Sequence[FrameRange], shots: Sequence[FrameRange]) -> list[Stage]:
+    """Return a stage for each span, which needs the one before it in the same shot."""
+    out: list[Stage] = []
+    for span in spans:
+        first = any(span.start == shot.start for shot in shots)
+        needs = () if first or not out else (out[-1].id,)
+        out.append(Stage(f"{name}-{span.start:06d}", span.start, span.stop, needs))
+    return out
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ class Network:
         vae: The VAE.
         beside: Of other networks that stay on the device.
         largest: Of the largest layer's weights: in fp8 mode they are cast when it runs.
+        half: Whether the transformer runs in float16 on a GPU, and the VAE in float32: SDXL's weights are float16, and
+            its VAE overflows in it.
     """
 
     resident: int
@@ -85,6 +87,7 @@ class Network:
     vae: Vae
     beside: int = 0
     largest: int = 0
+    half: bool = False
 
 
 def vram_bytes(

@@ -1,21 +1,17 @@
 """Loading the networks of removers on Wan 2.1: transformer, VAE, text encoder and image encoder."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vremove_cli import atomic
 from vremove_cli.errors import ModelError
 from vremove_cli.networks import lora, wan
 from vremove_cli.networks.convolutions import laid_out
 from vremove_cli.networks.model_pool import pool
-from vremove_cli.networks.phases import clock
 from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.step_cache import cached_as
-from vremove_cli.settings import cache_folder
+from vremove_cli.removers.common.text_cache import cached_states
 from vremove_cli.weights.load import read_state
 from vremove_cli.weights.store import Checkpoint
 
@@ -121,28 +117,18 @@ def prompt_embeds(base: Checkpoint, prompt: str, runtime: placement.Runtime) -> 
     Raises:
         ModelError: The weights do not fit.
     """
-    from safetensors.torch import load_file, save_file
-
-    file, device, dtype = base.part("text_encoder").resolve(), runtime.device, runtime.dtype
-    facts = file.stat()
-    known = f"{file} {facts.st_size} {facts.st_mtime_ns} {dtype} {prompt}"
-    stored = cache_folder() / "text" / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.safetensors"
-    if stored.is_file():
-        with suppress(Exception):  # a damaged file is replaced
-            return wan.pad_text(load_file(stored)["states"].to(device, dtype))
-    with clock.phase("text", device):
-        states = _encode_prompt(base, str(file), prompt, device, dtype)
-    with suppress(OSError):  # a read-only cache only costs time
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.replace_file(stored) as hidden:
-            save_file({"states": states.cpu()}, hidden)
-    return wan.pad_text(states.to(device))
+    file, device, dtype = base.part("text_encoder"), runtime.device, runtime.dtype
+    kept = cached_states(
+        [file], [prompt], dtype, device, lambda: {"states": _encode_prompt(base, str(file.resolve()), prompt, runtime)}
+    )
+    return wan.pad_text(kept["states"].to(device, dtype))
 
 
-def _encode_prompt(base: Checkpoint, file: str, prompt: str, device: str, dtype: "torch.dtype") -> "torch.Tensor":
+def _encode_prompt(base: Checkpoint, file: str, prompt: str, runtime: placement.Runtime) -> "torch.Tensor":
     """The encoder's states of a prompt (N, D); the encoder is released afterwards."""
     import torch
 
+    device, dtype = runtime.device, runtime.dtype
     ids = [_END]
     if prompt:
         from transformers import AutoTokenizer

@@ -1,0 +1,1 @@
+"""RORem: still pictures and keyframes, and a score of success."""
