@@ -53,6 +53,24 @@ def test_the_result_is_the_truth(tmp_path: Path, install: Install, name: str, re
     assert all(c <= 2 << depth for c in chroma)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_keyframes_that_are_carried_are_the_truth(tmp_path: Path, install: Install, name: str) -> None:
+    """The camera stands still, so that nothing but rounding comes between a keyframe and the other frames."""
+    how = dict(FORMATS[name])
+    clip, truth = pair(tmp_path, **how)
+    install(Oracle(truth, "square", 8, paints=True))
+    size = how.get("size", (96, 64))
+    masks = write_masks(tmp_path / "masks", size=size, frames=FRAMES)
+    if how.get("rotation"):
+        for file in masks.iterdir():
+            cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file), 0), cv2.ROTATE_90_COUNTERCLOCKWISE))
+    summary = erase(str(clip), mask=str(masks), remover="oracle", recover="off", grow=3)
+    depth = open_clip(str(clip)).info.layout.bits - 8
+    luma, *chroma = closest(summary.output, truth)
+    assert luma <= 2 << depth
+    assert all(c <= 3 << depth for c in chroma)
+
+
 @pytest.mark.parametrize(
     ("suffix", "pix_fmt"), [(".png", "rgb24"), (".png", "rgb48be"), (".tif", "rgb48le"), (".png", "gray16be")]
 )

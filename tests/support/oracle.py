@@ -18,9 +18,11 @@ FRAMES = 10
 class Oracle:
     """Paints the truth clip, exactly where it is asked to."""
 
-    def __init__(self, truth: Path, region: Literal["crop", "frame"], multiple: int) -> None:
+    def __init__(
+        self, truth: Path, region: Literal["crop", "square", "frame"], multiple: int, *, paints: bool = False
+    ) -> None:
         self.truth = open_clip(str(truth))
-        self.spec = RemoverSpec("oracle", "Apache-2.0", region, multiple, context=8)
+        self.spec = RemoverSpec("oracle", "Apache-2.0", region, multiple, context=8, paints=paints)
 
     def stages(self, shot: ShotInfo) -> list[Stage]:
         return [Stage(f"{a:04d}", a, b) for a, b in shot.spans]
@@ -33,7 +35,7 @@ class Oracle:
         width, height = turn.size(*shot.frames.shape[2:0:-1])  # of the region as it is stored
         box = Box(shot.x, shot.y, shot.x + width, shot.y + height)
         painted = shot.frames.copy()
-        for i, frame in enumerate(self.truth.frames(stage.start, stage.stop)):
+        for i, frame in enumerate(self.truth.frames(shot.first, shot.first + len(painted))):
             painted[i][shot.inpaint_mask[i]] = turn.display(frame.rgb(box))[shot.inpaint_mask[i]]
         return Fill(painted)
 

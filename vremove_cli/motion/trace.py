@@ -76,5 +76,7 @@ def trace(
 
 def sample_mask(mask: Placed, points: Array) -> Array:
     """Sample a mask bilinearly at points (N, 2) of the frame: (N,) of its dtype, 0 outside its box."""
+    if mask.box.empty:
+        return np.zeros(len(points), mask.values.dtype)
     local = points - np.array([mask.box.x0, mask.box.y0], np.float32)
     return sample(mask.values, local, outside=0.0)

@@ -21,6 +21,8 @@ def sample(image: Array, points: Array, *, cubic: bool = False, outside: float |
         (N,) or (N, C), of the image's dtype.
     """
     count = len(points)
+    if not count:
+        return np.zeros((0, *image.shape[2:]), image.dtype)
     rows = -(-count // _REMAP_WIDTH)
     padded = np.zeros((rows * _REMAP_WIDTH, 2), np.float32)
     padded[:count] = points

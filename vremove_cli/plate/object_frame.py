@@ -1,7 +1,7 @@
 """The object's own coordinates: what goes along with the object holds still there, and everything else smears out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -13,6 +13,8 @@ from vremove_cli.motion.warp import project
 
 _HALF = 127  # half the level of a mask's pixels while it is interpolated
 _MAX_GAP = 24  # frames in which a hidden object is taken to go on evenly
+# A frame shows the object whole, if its mask has this share of the largest area among frames at most this far away.
+_WHOLE, _NEAR = 0.95, 40
 REACH = 1.8  # longer sides of the object that its coordinates reach from its centre
 
 
@@ -84,6 +86,36 @@ class ObjectFrame:
         for t in self.shown:
             total += self.lay_mask(masks[t], t)
         return np.asarray(total > 0.5 * len(self.shown))
+
+
+def covered_part(masks: Array, canvas: Canvas) -> Array:
+    """Return where the object is and something in front of it covers it, (T, H, W) bool.
+
+    What a frame shows there is not the background. In a frame that shows much less of the object than others near it,
+    its usual shape is laid where it is on its way between frames that show it whole.
+
+    Args:
+        masks: The object (T, H, W) bool.
+        canvas: The camera's motion.
+    """
+    areas = masks.sum(axis=(1, 2)).astype(np.float32)
+    largest = np.array([areas[max(0, t - _NEAR) : t + _NEAR + 1].max() for t in range(len(areas))])
+    whole = (areas > 0) & (areas >= _WHOLE * largest)
+    covered = np.zeros_like(masks)
+    place = ObjectFrame.around(np.where(whole[:, None, None], masks, False), canvas)
+    if place is None:
+        return covered
+    shape, shown = place.usual_shape(masks), np.flatnonzero(whole).tolist()
+    shifts = np.stack([(place.poses[t] @ np.linalg.inv(canvas.poses[t]))[:2, 2] for t in shown])
+    poses = {}
+    for t in np.flatnonzero((areas > 0) & ~whole).tolist():
+        shift = np.eye(3)
+        shift[:2, 2] = [np.interp(t, shown, along) for along in shifts.T]
+        poses[t] = shift @ canvas.poses[t]
+    on_its_way = replace(place, poses=poses)
+    for t in poses:
+        covered[t] = on_its_way.view_mask(shape, t) & ~masks[t]
+    return covered
 
 
 def _without_gaps(centres: Mapping[int, Array]) -> dict[int, Array]:

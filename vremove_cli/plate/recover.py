@@ -89,7 +89,7 @@ def recover(
     Yields:
         Each frame of `span`, in order, and its filled hole; None where the frame has no mask.
     """
-    motion = _motion(clip, span, reach, masks, model, tick)
+    motion = background_motion(clip, span, reach, masks, model, tick)
     sources = Sources(clip.info, motion, masks, reach, clean or {})
     sources = replace(sources, synthesised=_synthesise(clip, span, sources, feather, model))
     with threads.pool() as pool:
@@ -105,15 +105,19 @@ def recover(
                 tick()
 
 
-def _motion(
+def background_motion(
     clip: Clip,
     span: FrameRange,
     reach: FrameRange,
     masks: Mapping[int, Placed],
     model: SceneModel,
-    tick: Callable[[], None],
+    tick: Callable[[], None] = lambda: None,
 ) -> MotionField:
-    """The background's motion: the camera's where the model tells the holes, optical flow in and near other frames."""
+    """Return the motion of the background behind the holes.
+
+    It is the camera's where the model tells the holes, and optical flow in and near other frames. Parameters as those
+    of `recover`.
+    """
     needing = [t for t in range(*span) if t in masks and model.told[t - model.reach.start].any()]
     camera = camera_field(reach, model)
     if not needing:

@@ -1,6 +1,6 @@
 """What is known of a shot when its holes are filled: the camera, the exposure, and where frames show no background."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -8,7 +8,9 @@ import numpy as np
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import Array, Box
 from vremove_cli.media.clip import ClipInfo
+from vremove_cli.motion.mosaic import Canvas
 from vremove_cli.motion.registration import Registration
+from vremove_cli.plate.object_frame import covered_part
 
 SOURCES = 20  # frames that a hole is looked for in
 FREE, NEAR, HIDDEN = 0, 1, 2  # what a frame shows: background, the object's surroundings, the object or a mover
@@ -73,6 +75,26 @@ class SceneModel:
     def hidden_on(self, t: int, box: Box) -> Array:
         """Return where a frame shows the object, its effects or a mover, (h, w) bool on a box of full pixels."""
         return self._on(self.blocked[t - self.reach.start] == HIDDEN, box)
+
+    def shown_on(self, t: int, box: Box) -> Array:
+        """Return which background of frame t other frames show by the camera's motion, (h, w) bool on a box."""
+        size = (box.width, box.height)
+        corner = np.array([[1, 0, box.x0], [0, 1, box.y0], [0, 0, 1]], np.float64)
+        out = np.zeros(size[::-1], bool)
+        for s in self.sources(t):
+            out |= self.blocked_at(s, self.homography(t, s) @ corner, size) < HIDDEN
+        return out
+
+    def without_covered(self, masks: Array) -> "SceneModel":
+        """Return this model without what frames show in front of the object: see `covered_part`.
+
+        Args:
+            masks: The object (T, h, w) bool at the size of the model.
+        """
+        height, width = masks.shape[1:]
+        registration = self.registration.scaled(width / self.info.width)
+        covered = covered_part(masks, Canvas.around(registration.homographies, (width, height)))
+        return replace(self, blocked=np.where(covered, np.uint8(HIDDEN), self.blocked))
 
     def _on(self, small: Array, box: Box) -> Array:
         """A picture (h, w) of the model's size on a box of full pixels, of its dtype."""

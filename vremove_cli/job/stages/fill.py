@@ -9,8 +9,9 @@ import numpy as np
 
 from vremove_cli.compose import blend, paint, place, subsample_mask
 from vremove_cli.errors import VremoveError
-from vremove_cli.frame_ranges import FrameRange
+from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
+from vremove_cli.job.attempts import Attempts, as_levels, best_attempt, make_judge
 from vremove_cli.job.composite import FillResult, PlateResult, plate_patches
 from vremove_cli.job.erase_mask import affected_masks
 from vremove_cli.job.events import Emit, Note, Progress, Waiting
@@ -19,6 +20,7 @@ from vremove_cli.job.model_fetch import progress_if_allowed
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.recovery import leaves_much
 from vremove_cli.job.stages.base import Rest, StageKind
+from vremove_cli.job.stages.paint import run_paint
 from vremove_cli.job.stages.plate import pixels_to_fill
 from vremove_cli.job.task_graph import Task, connected_groups, shot_info
 from vremove_cli.job.workdir.artifacts import Patch, PatchWriter
@@ -35,12 +37,14 @@ from vremove_cli.removers import registry
 from vremove_cli.removers.base import Fill, Remover, RemoverSpec, Settings, Shot, Stage
 from vremove_cli.removers.common.harmonise import changed_box, harmonise, ring_width
 from vremove_cli.removers.common.resize import resize
+from vremove_cli.removers.common.temporal_windows import is_join
 from vremove_cli.weights import store
 
 # Shares of a pixel, from the limits by which VOID's released code reads a resized quadmask (0 erase, 127 affected, 255
 # keep): a level of at most 95 is erased, (255 - 95) / 255; at most 191 is affected, halfway from 255 to 127.
 _ERASED, _AFFECTED = 160 / 255, 0.5
 _CHROMA_REACH = 8  # chroma samples around a pixel that its R'G'B' depends on, at most
+_SCORED = 5  # frames of a stage that are scored
 _GLOBAL = 0.5  # share of the picture beside the object beyond which a change is no effect of the object
 
 
@@ -89,33 +93,66 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
     Restoring the fill to the clip is left for a thread beside the next stage's network.
     """
     pool.release("track", "detect", "reason")  # nothing is tracked any more: the remover gets their memory
-    remover = registry.make(plan.remover, _settings(plan, emit))
+    settings = _settings(plan, emit)
+    remover = registry.make(plan.remover, settings)
     stages = remover.stages(shot_info(plan.clip, plan.span, plan.segments))
     stage = next(s for s in stages if f"fill-{s.id}" == task.id)
     group = connected_groups(stages)[stage.id]
     if plan.conditional and not leaves_much(plan, folder, group):
         return FillResult(None, generated=False)
+    if remover.spec.paints:
+        return run_paint(plan, task, folder, settings, stage, emit)
     work = _work(plan, folder, task, stage, remover.spec, group)
+    clock.take()  # what an interrupted task has left
     masks = (*work.to_fill.values(), *work.affected.values())
     if work.region.empty or not any(m.values.any() for m in masks):
         return FillResult(None, generated=False)
     shown = plan.clip.orientation.size(work.region.width, work.region.height)
     work = replace(work, size=remover.size(*shown))
-    fill = _generate(work, remover, stages, emit)
+    fill, attempts = _best_fill(work, settings, stages, emit)
     _keep_fill(folder, stage, fill, stages)
     emit(work.progress(1.0))
     phases = clock.take() if remover.spec.network else {}
+    left = FillResult(None, True, phases, (attempts,) if attempts else ())
     if stage.step > 1:
-        return FillResult(None, generated=True, phases=phases)
-    return Rest(partial(_restore, work, _credible(work, fill, emit), phases))
+        return left
+    return Rest(partial(_restore, work, _credible(work, fill, emit), left))
 
 
-def _generate(work: _Work, remover: Remover, stages: list[Stage], emit: Emit) -> Fill:
-    """Run the remover on a stage."""
-    plan, folder, stage = work.plan, work.folder, work.stage
-    clock.take()  # what an interrupted task has left
+def _best_fill(work: _Work, settings: Settings, stages: list[Stage], emit: Emit) -> tuple[Fill, Attempts | None]:
+    """Run the remover on a stage, again with other seeds while its score is too low; keep the best fill."""
     with clock.phase("read"):
         shot = _shot(work, emit)
+
+    def make(settings: Settings) -> Fill:
+        return _generate(work, shot, registry.make(work.plan.remover, settings), stages, emit)
+
+    if is_join(work.stage):  # no noise has a part in a crossfade
+        return make(settings), None
+    return best_attempt(work.plan.request, settings, work.stage.start, make, partial(_score, work, shot))
+
+
+def _score(work: _Work, shot: Shot, fill: Fill) -> float:
+    """Return the median score of some frames of a fill."""
+    holes = [i for i, mask in enumerate(shot.inpaint_mask) if mask.any()]
+    judge, upright = make_judge(work.plan), work.plan.clip.orientation.upright
+    scores = []
+    for k in spread_evenly(0, len(holes), _SCORED):
+        i = holes[k]
+        t = work.stage.frames[i]
+        (frame,) = Clip(work.plan.clip).frames(t, t + 1)
+        source = upright(_rgb(work.plan, tuple(np.array(p) for p in frame.crop(work.region))))
+        source = source if work.size is None else resize(source, work.size)
+        hole = shot.inpaint_mask[i] | shot.erase_mask[i]
+        shown = np.where(hole[..., None], fill.frames[i], source)
+        scores.append(judge(as_levels(source), as_levels(shown), hole))
+    return float(np.median(scores))
+
+
+def _generate(work: _Work, shot: Shot, remover: Remover, stages: list[Stage], emit: Emit) -> Fill:
+    """Run the remover on a stage."""
+    plan, folder, stage = work.plan, work.folder, work.stage
+    with clock.phase("read"):
         inputs = {s: _load_fill(folder, s) for s in stages if s.id in stage.needs and _generated(folder, s)}
     device = devices.choose_device(plan.request.device)[0] if remover.spec.network else "cpu"
     with only_user(device, Waiting(emit, "uses the GPU").wait), clock.phase("steps"):
@@ -125,11 +162,12 @@ def _generate(work: _Work, remover: Remover, stages: list[Stage], emit: Emit) ->
     return fill
 
 
-def _restore(work: _Work, fill: Fill, phases: dict[str, float]) -> FillResult:
-    """Store a fill as patches of the clip; `phases` are the seconds that it took until now."""
+def _restore(work: _Work, fill: Fill, left: FillResult) -> FillResult:
+    """Store a fill as patches of the clip; `left` is what is known of it until now."""
     started = time.perf_counter()
     table = _write_fill(work, fill).table
-    return FillResult(table, True, {**phases, "restore": time.perf_counter() - started} if phases else {})
+    phases = {**left.phases, "restore": time.perf_counter() - started} if left.phases else {}
+    return replace(left, patches=table, phases=phases)
 
 
 def _settings(plan: Plan, emit: Emit) -> Settings:
@@ -416,9 +454,9 @@ STAGE = StageKind(
     FillResult,
     run_fill,
     depends_on=(
-        "affected_mask", "compile", "conditioning", "effects", "feather",
-        "guidance", "lora", "prompt", "quadmask", "quality", "recover", "second_pass", "seed", "size", "skip_errors",
-        "steps",
+        "affected_mask", "candidates", "compile", "conditioning", "effects", "feather", "guidance", "lora", "min_score",
+        "negative_prompt", "prompt", "quadmask", "quality", "recover", "retry", "second_pass", "seed", "size",
+        "skip_errors", "steps",
     ),
     reads=("clip", "affected"),
     remover=True,
