@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from os import PathLike
     from pathlib import Path
     from typing import Unpack
@@ -308,6 +308,9 @@ def score(
     source: "File | None" = None,
     mask: "Any" = None,
     truth: "File | None" = None,
+    weights: "Sequence[str]" = (),
+    accept_license: "Sequence[str]" = (),
+    device: str = "auto",
     on_event: "Callable[[Event], None] | None" = None,
 ) -> "Score":
     """Say how good a result is: what is left of the object, seams, flicker, grain.
@@ -318,6 +321,9 @@ def score(
         mask: Mask of what was erased: a path, an array (T, H, W), or an iterable of arrays (H, W), bool or uint8;
             default the one that the report names.
         truth: The clip without the object, where there is one.
+        weights: "rorem-score=FOLDER" for the learnt score of success; its base is fetched if it is not here.
+        accept_license: Names of models and licences whose terms are accepted.
+        device: auto, cuda, xpu, mps or cpu, where the learnt score is computed.
         on_event: Gets `Expected` and `Progress`.
 
     Returns:
@@ -327,12 +333,16 @@ def score(
         VremoveError: The source or the mask is not known, or the clips do not fit each other.
     """
     from vremove_cli.job.array_masks import stored_masks
+    from vremove_cli.job.attempts import find_judge
     from vremove_cli.job.events import silent
+    from vremove_cli.job.request import request_from
     from vremove_cli.job.scoring import find_material, score_result
 
+    options = {"weights": list(weights), "accept_license": list(accept_license), "device": device}
+    judge = find_judge(request_from("", "", options), on_event or silent)
     with stored_masks({"mask": mask}) as stored:
         material = find_material(_text(result), _text(source), _text(stored["mask"]), _text(truth))
-        return score_result(material, on_event or silent)
+        return score_result(material, on_event or silent, judge)
 
 
 def open_clip(path: "File") -> "Clip":

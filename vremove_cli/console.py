@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from vremove_cli.errors import ExitCode, Interrupted, VremoveError, explain
 
 if TYPE_CHECKING:
+    from vremove_cli.job.attempts import Attempts
     from vremove_cli.job.events import Event
     from vremove_cli.job.progress import CommandProgress, Line
     from vremove_cli.job.render import Summary
@@ -402,10 +403,21 @@ def summary_text(summary: "Summary") -> str:
     lines = [
         f"{frames_text(summary.frames)}, {summary.width}x{summary.height}, {summary.encoder}{streams}",
         *shares,
+        *_attempts_text(summary.attempts),
         f"{summary.seconds:.1f} s{reused}",
         *(f"better: {way}" for way in summary.better),
     ]
     return "\n".join(lines)
+
+
+def _attempts_text(attempts: "tuple[Attempts, ...]") -> list[str]:
+    """Return a line about fills that were made more than once."""
+    if not attempts:
+        return []
+    count = sum(len(a.scores) for a in attempts)
+    kept = [a.scores[a.kept] for a in attempts]
+    span = f"{min(kept):.2f}" if len(kept) == 1 else f"{min(kept):.2f} to {max(kept):.2f}"
+    return [f"{count} attempts, the best kept: score {span}"]
 
 
 def mask_text(summary: "Summary") -> str:

@@ -51,6 +51,7 @@ class RequestOptions(TrackingOptions, total=False):
     effects: Masks
     remover: str
     prompt: str
+    negative_prompt: str
     quality: Literal["draft", "standard", "best"]
     steps: int | None
     size: str | tuple[int, int] | None
@@ -65,6 +66,9 @@ class RequestOptions(TrackingOptions, total=False):
     quadmask: Masks | None
     recover: Literal["on", "off"] | bool
     seed: int
+    candidates: int
+    min_score: float | None
+    retry: int
     codec: str | None
     crf: int | None
     bitrate: str | int | None

@@ -216,8 +216,8 @@ def commands_with(name: str) -> dict[str, list[str]]:
 def test_variables_for_all_commands() -> None:
     models, accepted = commands_with("models"), commands_with("accept_license")
     subcommands = {f"models_{name}" for name in ("list", "show", "pull", "verify", "rm", "lock")}
-    assert set(models) == {"erase", "mask", "pick", "plan", *subcommands}
-    assert set(accepted) == {"erase", "mask", "pick", "plan", "models_pull", "models_lock"}
+    assert set(models) == {"erase", "mask", "pick", "plan", "score", *subcommands}
+    assert set(accepted) == {"erase", "mask", "pick", "plan", "score", "models_pull", "models_lock"}
     assert all("VREMOVE_MODELS" in names for names in models.values())
     assert all("VREMOVE_ACCEPT_LICENSE" in names for names in accepted.values())
     assert commands_with("crf") == {"erase": ["VREMOVE_ERASE_CRF"], "plan": ["VREMOVE_PLAN_CRF", "VREMOVE_ERASE_CRF"]}

@@ -29,7 +29,8 @@ from vremove_cli.removers.common.vram_estimate import Network, Vae
 OPTIONS = options_of(Request)
 POINT = "12,32"  # on the square of frame 0
 NETWORK_SETTINGS = (
-    "prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning", "compile",
+    "prompt", "negative_prompt", "second_pass", "quality", "steps", "size", "guidance", "loras", "conditioning",
+    "compile",
 )  # fmt: skip
 
 
@@ -63,11 +64,18 @@ class Painter:
         return Fill(np.full_like(shot.frames, 0.5))
 
 
+class StillPainter(Painter):
+    """The same for keyframes."""
+
+    spec: ClassVar[RemoverSpec] = replace(Painter.spec, name="still-painter", paints=True)
+
+
 @pytest.fixture(autouse=True)
 def _painter() -> Iterator[None]:
-    undo = registry.register("painter", Painter)
+    undo = [registry.register(kind.spec.name, kind) for kind in (Painter, StillPainter)]
     yield
-    undo()
+    for one in undo:
+        one()
 
 
 @pytest.fixture
@@ -103,8 +111,13 @@ OTHER: dict[str, Callable[[dict[str, str]], Any]] = {
     "track_every": lambda f: 1, "threads": lambda f: 3, "skip_errors": lambda f: True,
     "memory": lambda f: "offload", "compile": lambda f: True, "download": lambda f: "never", "frozen": lambda f: True,
     "sam2_engine": lambda f: "transformers",  # the other one is in tracking/test_sam2_package.py
+    "negative_prompt": lambda f: "blurry", "candidates": lambda f: 3, "min_score": lambda f: 0.4, "retry": lambda f: 2,
 }  # fmt: skip
-NEEDS_H264 = ("crf", "preset", "bitrate")  # the clip's own encoder, ffv1, has no such option
+H264 = {"codec": "h264"}  # the clip's own encoder, ffv1, has no such option
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "crf": H264, "preset": H264, "bitrate": H264, "candidates": {"remover": "still-painter"},
+    "min_score": {"retry": 1, "min_score": 0.5}, "retry": {"retry": 1, "min_score": 0.5},
+}  # fmt: skip
 
 # Options that decide which tasks there are, or which frames and pixels they are about.
 GRAPH = (
@@ -135,8 +148,8 @@ def test_every_option_is_in_one_of_the_lists() -> None:
 
 @pytest.mark.parametrize("name", OTHER)
 def test_an_option_redoes_the_stages_that_list_it(files: dict[str, str], name: str) -> None:
-    codec = {"codec": "h264"} if name in NEEDS_H264 else {}
-    before, after = planned(files, **codec), planned(files, **codec, **{name: OTHER[name](files)})
+    beside = COMPANIONS.get(name, {})
+    before, after = planned(files, **beside), planned(files, **{**beside, name: OTHER[name](files)})
     assert before.request != after.request or name in ("track_every", "sam2_engine")
     assert [t.id for t in before.tasks] == [t.id for t in after.tasks]
     assert {t.kind for t in before.tasks} == {"track", "background", "plate", "fill"}
@@ -154,7 +167,7 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     assert {name for name, kinds in found.items() if kinds == {"plate", "fill"}} == {"feather", "recover", "reference"}
     assert {name for name, kinds in found.items() if kinds == {"fill"}} == {
         "affected_mask", "conditioning", "guidance", "lora", "prompt", "quality", "second_pass", "seed", "size",
-        "steps", "compile",
+        "steps", "compile", "negative_prompt", "candidates", "min_score", "retry",
     }  # fmt: skip
     assert {name for name, kinds in found.items() if not kinds} == {
         "tracker", "device", "accept_license", "weights", "models", "codec", "crf", "preset", "pix_fmt", "drop_streams",

@@ -9,6 +9,7 @@ from vremove_cli.job.choices import (
     FILL_SHARE,
     MOVERS,
     REMOVERS,
+    STILLS,
     Candidate,
     Facts,
     Question,
@@ -82,6 +83,17 @@ def test_the_remover_of_auto(case: Case) -> None:
     assert (choice.left_out[0][1] if choice.left_out else "") == case.against
     assert choice.better.startswith(case.better)
     assert bool(choice.better) == bool(case.better)
+
+
+@pytest.mark.parametrize(
+    ("facts", "remover"),
+    [
+        (replace(GPU, here=ALL, allowed=ALL), "rorem"), (replace(GPU, here=ALL, allowed=FREE), "rose"),
+        (replace(GPU, device="cpu", here=ALL, allowed=ALL), "plate"),
+    ],
+)  # fmt: skip
+def test_the_remover_of_a_picture(facts: Facts, remover: str) -> None:
+    assert choose_remover(facts, candidates(*STILLS), moves=False, frames=1)[0] == remover
 
 
 def test_a_remover_that_does_not_read_a_setting_is_left_out() -> None:

@@ -248,7 +248,7 @@ def test_every_field_is_an_option_except_input_and_output() -> None:
 
 
 def test_an_option_names_the_removers_that_use_it() -> None:
-    built_in = ("plate", "void", "rose", "undereraser", "minimax")
+    built_in = ("plate", "void", "rose", "undereraser", "minimax", "rorem")
     accepts = {name: {f.replace("loras", "lora") for f in registry.spec_of(name).accepts} for name in built_in}
     assert set().union(*accepts.values()) <= set(OPTIONS)
     for name, opt in OPTIONS.items():

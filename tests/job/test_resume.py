@@ -94,9 +94,9 @@ def test_kill_at_random_moments_loses_nothing(job: tuple[Path, Path, Frames], tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["exports", "steps"])
-def test_a_kill_at_any_file_operation_loses_nothing(name: str, tmp_path: Path) -> None:
-    matrix = [sys.executable, str(KILLS), name, str(tmp_path / "kills")]
+def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
+    """Of one command; the script does the same for others, such as plan, work and finish."""
+    matrix = [sys.executable, str(KILLS), "exports", str(tmp_path / "kills")]
     found = subprocess.run(matrix, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     assert json.loads(found.stdout)["kills"] > 30

@@ -260,8 +260,11 @@ def _facts(model: "Model") -> dict[str, Any]:
 def _used_by(model: "Model") -> str:
     """The option that runs a model; empty for one that no command runs."""
     from vremove_cli.removers import registry
+    from vremove_cli.removers.rorem.success import BASE, JUDGE
     from vremove_cli.weights.catalogue import DETECTOR
 
+    if model.name in (JUDGE, BASE):
+        return "score, --candidates"
     for name, spec in registry.specs().items():
         if model.name in spec.all_models:
             return f"--remover {name}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vremove_cli.commands.signature import Given, command, reporting
+from vremove_cli.job.request import Request
 
 if TYPE_CHECKING:
     from vremove_cli.job.scoring import Material
@@ -17,7 +18,11 @@ _BEST = {
 }  # fmt: skip
 
 
-@command(name="score")
+_LEARNT = ("weights", "accept_license", "models", "download", "device")  # of the learnt score of success
+_PRINT = ("json", "progress", "quiet", "debug", "log")
+
+
+@command(Request, name="score", only=lambda o: o.name in (*_LEARNT, *_PRINT))
 def score(
     results: Annotated[list[str], typer.Argument(metavar="RESULT", help="Erased videos or pictures.")],
     given: Given,
@@ -38,21 +43,25 @@ def score(
     vremove score a.mp4 b.mp4 --source clip.mp4 --mask mask.mkv
 
     Several results are ranked, the best first. `vremove review` shows what
-    --save writes.
+    --save writes. With `--weights rorem-score=FOLDER` the learnt score of
+    success is measured, too.
     """
     with reporting(given) as console:
         from dataclasses import asdict
 
+        from vremove_cli.job.attempts import find_judge
         from vremove_cli.job.report import enveloped
+        from vremove_cli.job.request import request_from
         from vremove_cli.job.scoring import find_material, save_score, score_result
 
         found = []
         materials = [find_material(result, source, mask, truth) for result in results]
         console.expect_jobs(len(materials), 1)
+        request = request_from("", "", given.of(Request))
         for material in materials:
             console.input = material.result
             with console.watching(material.result) as event:
-                found.append((material, score_result(material, event)))
+                found.append((material, score_result(material, event, find_judge(request, event))))
         found.sort(key=lambda pair: -pair[1].overall)
         for rank, (material, numbers) in enumerate(found, 1):
             facts = {"rank": rank, "input": material.source, "output": material.result, "mask": material.mask}

@@ -14,6 +14,7 @@ from vremove_cli.weights.catalogue import Model
 FILL_SHARE = 0.02  # share of the erased pixels that are doubtful or never seen, from which a network fills them
 _LARGE_BYTES = 8e9  # free GPU memory from which the large tracker is fetched; it takes 2.8 GB
 REMOVERS = ("rose", "undereraser", "minimax")  # for a hole, best first; only ROSE's weights are free for every use
+STILLS = ("rorem", *REMOVERS)  # for a picture
 MOVERS = ("void",)  # for what will move once the object is gone
 _RATE = 10e6  # bytes a second that a download is expected to take
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 
 from vremove_cli.errors import UsageError
+from vremove_cli.job.attempts import judge_models
 from vremove_cli.job.choices import (
     MOVERS,
     REMOVERS,
+    STILLS,
     Ask,
     Candidate,
     Choice,
@@ -119,7 +121,10 @@ def settle(
         proposal = propose(request, clip, moves=moves, fetches=False)
     models, name = catalogue(request.models), proposal.remover
     tracker = _tracker(request, models, proposal.tracker, emit, fetch=fetch)
-    needed = registry.spec_of(name).models_for(request.settings({}))
+    spec = registry.spec_of(name)
+    given = [model for model in spec.extra_models if model in request.own_weights]
+    judging = judge_models(request, spec, lambda model: model in request.own_weights)
+    needed = (*spec.models_for(request.settings({})), *given, *judging)
     checkpoints = tuple(_checkpoint(request, find(n, models), emit, fetch=fetch) for n in needed)
     conditional = request.remover == "auto" and name != "plate" and not moves
     choices = (Choice("tracker", tracker.name, tracker.why, better=proposal.better), proposal.choice)
@@ -132,7 +137,8 @@ def _remover(
     """Return the remover, and the choice for the user."""
     if request.remover != "auto":
         return registry.check_name(request.remover), Choice("remover", request.remover, "by --remover")
-    candidates = (_candidate(name, request, clip, models, facts) for name in (MOVERS if moves else REMOVERS))
+    names = MOVERS if moves else STILLS if clip.frames == 1 else REMOVERS
+    candidates = (_candidate(name, request, clip, models, facts) for name in names)
     return choose_remover(facts, candidates, moves=moves, frames=clip.frames)
 
 

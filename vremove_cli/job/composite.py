@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from vremove_cli.geometry import Array, Placed
+from vremove_cli.job.attempts import Attempts
 from vremove_cli.job.erase_mask import effect_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.task_graph import Task
@@ -39,11 +40,13 @@ class FillResult:
         patches: Where the patches lie; None for keyframes, and for a task without pixels to fill.
         generated: Whether the remover made anything.
         phases: Seconds by phase: read, load, text, encode, warm-up, steps, decode, restore.
+        attempts: What was filled more than once, with all scores.
     """
 
     patches: CropTable | None
     generated: bool
     phases: dict[str, float] = field(default_factory=dict)
+    attempts: tuple[Attempts, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,8 @@ def _tasks(
     tasks += tasks_with_reach("background", tasks, pieces, clip, span)
     plates = tasks_with_reach("plate", tasks, pieces, clip, span)
     stages = remover.stages(shot_info(clip, span, pieces))
-    alone = remover.spec.region == "frame" and not conditional  # a condition is one for the whole connected group
+    # A condition is one for the whole connected group; one that paints chooses a region for each keyframe.
+    alone = (remover.spec.region == "frame" and not conditional) or remover.spec.paints
     return (*tasks, *plates, *fill_tasks(stages, plates, whole_frame=alone))
 
 
@@ -249,6 +250,11 @@ def _check_remover(request: Request, chosen: Proposal | Chosen, *, moves: bool) 
     name = chosen.remover
     if name == "plate" and request.recover == "off":
         raise UsageError("plate does nothing but recover", "leave out --recover off, or choose another --remover")
+    if request.candidates > 1 and not registry.spec_of(name).paints:
+        painters = " or ".join(n for n, spec in registry.specs().items() if spec.paints)
+        raise UsageError(f"{name} paints no candidates", f"add --remover {painters}, or use --retry and --min-score")
+    if request.retry and name == "plate":
+        raise UsageError("plate makes the same fill each time", "leave out --retry, or choose another --remover")
     moves = moves or (bool(request.quadmask) and not is_void_folder(Path(request.input).parent))
     if moves and not registry.spec_of(name).physics:
         raise UsageError(f"{name} does not know what will move", "add --remover void, or leave that out")

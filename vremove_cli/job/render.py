@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vremove_cli.compose import blend
+from vremove_cli.job.attempts import Attempts
 from vremove_cli.job.composite import FillResult, PlateResult, by_frame, patches
 from vremove_cli.job.doubts import doubts
 from vremove_cli.job.erase_mask import effect_notes, unused_reference_notes
@@ -62,6 +63,7 @@ class Summary:
         phases: Seconds of the remover by phase, of all runs together: read, load, text, encode, warm-up (the first
             step), steps, decode, restore; and write, of this one. Empty for a remover without networks.
         better: What would give a better result and what it needs, such as weights that are not here.
+        attempts: What was filled more than once, with the score of each attempt.
         doubts: Why the result is doubtful, as --strict sees it; empty when nothing speaks against it.
     """
 
@@ -84,6 +86,7 @@ class Summary:
     doubts: tuple[Note, ...] = ()
     phases: dict[str, float] = field(default_factory=dict)
     better: tuple[str, ...] = ()
+    attempts: tuple[Attempts, ...] = ()
 
 
 def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool, emit: Emit) -> Summary:
@@ -130,16 +133,22 @@ def render(plan: Plan, folder: WorkFolder, exports: Exports, *, overwrite: bool,
         doubts=doubts(plan, folder),
         phases=_phases(plan, folder, time.monotonic() - started),
         better=better_ways(plan, folder),
+        attempts=tuple(attempt for result in _fills(plan, folder) for attempt in result.attempts),
     )
 
 
 def _phases(plan: Plan, folder: WorkFolder, writing: float) -> dict[str, float]:
     """Return the seconds of a remover's phases, and of writing; nothing for a remover without networks."""
     total: dict[str, float] = {}
-    for result in filter(None, (folder.result(t.id, FillResult) for t in plan.tasks_of("fill"))):
+    for result in _fills(plan, folder):
         for phase, seconds in result.phases.items():
             total[phase] = total.get(phase, 0.0) + seconds
     return {**total, "write": writing} if total else {}
+
+
+def _fills(plan: Plan, folder: WorkFolder) -> list[FillResult]:
+    """Return what the remover's tasks left."""
+    return [r for r in (folder.result(t.id, FillResult) for t in plan.tasks_of("fill")) if r is not None]
 
 
 def written(kind: str, path: str, exports: Exports) -> tuple[Output, ...]:

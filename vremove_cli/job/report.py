@@ -24,7 +24,7 @@ def result_of(summary: "Summary", kind: str = "result") -> dict[str, Any]:
     """Return what a run did; masks alone have no shares of recovered pixels."""
     facts = asdict(summary)
     if kind == "mask":
-        for name in ("recovered", "doubtful", "unseen", "streams", "phases"):
+        for name in ("recovered", "doubtful", "unseen", "streams", "phases", "attempts"):
             facts.pop(name)
     return enveloped(kind, facts)
 

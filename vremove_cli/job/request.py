@@ -133,29 +133,32 @@ class Request:
         "The scene without the object.",
         panel=Panel.NETWORKS,
         metavar="TEXT",
-        removers=("rose", "undereraser", "void"),
+        removers=("rorem", "rose", "undereraser", "void"),
+    )
+    negative_prompt: str = option(
+        "", "What must not appear.", panel=Panel.NETWORKS, metavar="TEXT", removers=("rorem",)
     )
     quality: Literal["draft", "standard", "best"] = option(
         "standard",
         "How many denoising steps.",
         panel=Panel.NETWORKS,
-        removers=("minimax", "rose", "undereraser", "void"),
+        removers=("minimax", "rorem", "rose", "undereraser", "void"),
     )
     steps: int | None = option(
         None, "Denoising steps (overrides --quality).", panel=Panel.NETWORKS, metavar="N", minimum=1,
-        maximum=1000, removers=("minimax", "rose", "undereraser", "void"),
+        maximum=1000, removers=("minimax", "rorem", "rose", "undereraser", "void"),
     )  # fmt: skip
     size: str | None = option(
         None, "Size the network works at.", panel=Panel.NETWORKS, metavar="WIDTHxHEIGHT", convert=_size,
-        removers=("minimax", "rose", "undereraser", "void"),
+        removers=("minimax", "rorem", "rose", "undereraser", "void"),
     )  # fmt: skip
     guidance: float | None = option(
         None, "Guidance scale of --prompt.", panel=Panel.NETWORKS, metavar="X", minimum=0, maximum=50,
-        removers=("rose", "void"),
+        removers=("rorem", "rose", "void"),
     )  # fmt: skip
     lora: tuple[str, ...] = option(
         (), "Extra LoRA file, with its strength.", panel=Panel.NETWORKS, metavar="FILE[@0.55]", path=True,
-        removers=("rose", "undereraser"),
+        removers=("rorem", "rose", "undereraser"),
     )  # fmt: skip
     conditioning: Literal["released", "paper"] = option(
         "released", "Follow the released code or the paper.", panel=Panel.NETWORKS, removers=("undereraser",)
@@ -180,6 +183,13 @@ class Request:
     )
     recover: Literal["on", "off"] = option("on", "Use pixels of other frames first.", panel=Panel.NETWORKS)
     seed: int = option(0, "Seed of the noise.", panel=Panel.NETWORKS, metavar="N", minimum=0)
+    candidates: int = option(
+        1, "Paint so many, keep the best.", panel=Panel.NETWORKS, metavar="N", minimum=1, maximum=64
+    )
+    min_score: float | None = option(
+        None, "Score to reach, 0 to 1.", panel=Panel.NETWORKS, metavar="X", minimum=0, maximum=1
+    )
+    retry: int = option(0, "Further seeds to reach it.", panel=Panel.NETWORKS, metavar="N", minimum=0, maximum=64)
     device: Literal["auto", "cuda", "xpu", "mps", "cpu"] = option(
         "auto", "Where networks run.", panel=Panel.NETWORKS, metavar="auto|cuda|cpu|...", tracking=True
     )
@@ -226,7 +236,7 @@ class Request:
     )
     memory: Literal["auto", "resident", "fp8", "offload"] = option("auto", "resident, fp8 or offload.", metavar="MODE")
     compile: bool = option(
-        False, "Compile the network, for long jobs.", removers=("minimax", "rose", "undereraser", "void")
+        False, "Compile the network, for long jobs.", removers=("minimax", "rorem", "rose", "undereraser", "void")
     )
     frozen: bool = option(False, "Refuse other models than last time.", tracking=True)
     threads: int | None = option(
@@ -255,6 +265,10 @@ class Request:
             check_installed()
         if self.frozen and self.download == "auto":
             raise UsageError("--frozen and --download auto were given", "fetch with `vremove models pull` first")
+        if self.retry and self.min_score is None:
+            raise UsageError("--retry needs a score to reach", "add --min-score 0.5, or use --candidates")
+        if self.min_score is not None and not (self.retry or self.candidates > 1):
+            raise UsageError("--min-score alone changes nothing", "add --retry 2, or --candidates 4")
         if self.crf is not None and self.bitrate:
             raise UsageError("--crf and --bitrate were given", "give a quality, or a size")
         self.own_weights, self.own_loras, self.work_size, self.encoder_options  # noqa: B018  each raises for what is wrong
@@ -353,6 +367,7 @@ class Request:
 
         return Settings(
             prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
             second_pass=self.second_pass,
             quality=self.quality,
             steps=self.steps,
