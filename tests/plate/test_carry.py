@@ -141,6 +141,74 @@ def test_who_walks_past_leaves_no_stain(tmp_path: Path) -> None:
         assert psnr(found[t], passing(t), inside) > 30, t
 
 
+def test_what_recovery_got_right_stays_when_the_object_leaves(tmp_path: Path) -> None:
+    """An object that goes out over the edge is smaller there, and nothing covers it."""
+
+    def leaving(t: int) -> np.ndarray:
+        return hole(0, 0) if t == 0 else shifted(t)
+
+    def shifted(t: int) -> np.ndarray:
+        out = np.zeros(SIZE[::-1], np.uint8)
+        out[HOLE.moved(9 * t, 0).clip(*SIZE).slices] = 255
+        return out
+
+    found, keys = carried(tmp_path, empty, leaving)
+    assert keys == []
+    assert min(psnr(found[t], empty(t), leaving(t) > 0) for t in range(FRAMES) if leaving(t).any()) > 40
+
+
+def test_a_clean_picture_of_the_users_is_not_painted_over(tmp_path: Path) -> None:
+    clip, _, masks = clips(tmp_path, empty, hole)
+    cv2.imwrite(str(tmp_path / "clean.png"), empty(5)[..., ::-1])
+    undo = registry.register("colours", Colours)
+    try:
+        erase(str(clip), output=str(tmp_path / "out.mkv"), mask=str(masks), remover="colours", effects="off",
+              reference=f"{tmp_path / 'clean.png'}@5")  # fmt: skip
+    finally:
+        undo()
+    found = pictures(tmp_path / "out.mkv")
+    assert min(psnr(found[t], empty(t), hole(t) > 0) for t in range(FRAMES)) > 35
+
+
+def test_grain_does_not_grow_from_segment_to_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vremove_cli.job import planner
+
+    def grainy(t: int) -> np.ndarray:
+        noise = np.random.default_rng(t).normal(0, 6, (*SIZE[::-1], 3))
+        return np.clip(np.rint(empty(t) + noise), 0, 255).astype(np.uint8)
+
+    monkeypatch.setattr(planner, "PLATE_SEGMENT", 3)
+    found, _ = carried(tmp_path, grainy, hole)
+    noise = (found.astype(np.float32) - empty(0))[:, hole(0) > 0]
+    assert noise[-3:].std() < 1.15 * noise[:3].std()
+
+
+def test_a_segment_that_ends_behind_something_is_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On its last frame somebody covers the object fully."""
+    from vremove_cli.job import planner
+
+    def passing(t: int) -> np.ndarray:
+        out = empty(t)
+        if t == 5:
+            out[:, 40:120] = (250, 20, 200)
+        return out
+
+    monkeypatch.setattr(planner, "PLATE_SEGMENT", 6)
+    found, keys = carried(tmp_path, passing, lambda t: hole(t) * np.uint8(t != 5))
+    assert len(keys) == 1
+    assert psnr(found[8], found[4], hole(0) > 0) > 40
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_flash_is_no_keyframe(tmp_path: Path, level: int) -> None:
+    def flashing(t: int) -> np.ndarray:
+        return np.full_like(empty(t), level) if t == 4 else empty(t)
+
+    found, keys = carried(tmp_path, flashing, hole)
+    assert 4 not in keys
+    assert min(psnr(found[t], empty(t), hole(t) > 0) for t in range(FRAMES) if t != 4) > 35
+
+
 class Colours:
     """Paints each keyframe in a colour of its own."""
 
@@ -203,7 +271,7 @@ def test_there_are_as_many_keyframes_as_are_needed(tmp_path: Path, reach: int, c
     info = open_clip(str(write(tmp_path, "clip.mkv", empty))).info
     gaps = {t: Placed(HOLE, np.full((HOLE.height, HOLE.width), 255, np.uint8)) for t in range(FRAMES)}
     coverage, keys = Coverage(Keyframes(info, Still(reach)), gaps), list[int]()
-    while (key := coverage.next_keyframe()) is not None:
+    while (key := coverage.next_keyframe(gaps)) is not None:
         keys.append(key)
         coverage.add(key, gaps[key])
     assert len(keys) >= count

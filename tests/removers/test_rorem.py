@@ -217,7 +217,12 @@ def test_a_text_is_encoded_once_on_a_machine(own: Checkpoint, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("settings", "told"),
-    [({"negative_prompt": "blurry"}, "does nothing without guidance"), ({"size": (768, 512)}, "paints squares")],
+    [
+        ({"negative_prompt": "blurry"}, "does nothing without guidance"),
+        ({"size": (768, 512)}, "paints squares"),
+        ({"steps": 50, "quality": "draft"}, "takes 49 steps at most"),
+        ({"steps": 300}, "takes 250 steps at most"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.job.events import Emit
 from vremove_cli.job.model_fetch import progress_if_allowed
@@ -64,6 +65,9 @@ def find_judge(request: Request, emit: Emit) -> Judge | None:
     Raises:
         ModelError: The base cannot be had, or the weights do not fit.
     """
+    for name in request.own_weights:
+        if name not in (JUDGE, BASE):
+            raise UsageError(f"no score is measured with {name}", f"give --weights {JUDGE}=FOLDER, or leave it out")
     if JUDGE not in request.own_weights:
         return None
     models = catalogue(request.models)

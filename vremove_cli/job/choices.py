@@ -148,7 +148,8 @@ def _against(facts: Facts, one: Candidate) -> str:
         return "there is no GPU"
     if one.need > facts.free:
         return f"it takes {one.need / 1e9:.1f} GB of GPU memory and {facts.free / 1e9:.1f} GB are free"
-    if missing(facts, one.models) and not facts.fetches:
+    absent = missing(facts, one.models)
+    if absent and not (facts.fetches and all(m.repo for m in absent)):
         return "its weights are not here"
     return ""
 

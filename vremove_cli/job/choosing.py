@@ -95,7 +95,7 @@ def propose(request: Request, clip: ClipInfo, *, moves: bool, fetches: bool) -> 
     tracker = tracker if fetches else ""
     wanted = [models[tracker]] if tracker else []
     if request.remover == "auto":
-        wanted += [models[name] for name in registry.spec_of(remover).models]
+        wanted += [models[name] for name in registry.spec_of(remover).models_for(request.settings({}))]
     return Proposal(tracker, remover, choice, better, missing(facts, wanted))
 
 
@@ -165,7 +165,7 @@ def _facts(request: Request, models: dict[str, Model], *, fetches: bool) -> Fact
 def _candidate(name: str, request: Request, clip: ClipInfo, models: dict[str, Model], facts: Facts) -> Candidate:
     """Return what speaks for and against a remover on this machine."""
     spec = registry.spec_of(name)
-    own = tuple(models[model] for model in spec.models if model in models)
+    own = tuple(models[model] for model in spec.models_for(request.settings({})) if model in models)
     try:
         made = registry.make(name, request.settings({}))
         demand = demand_of(made, request, clip)

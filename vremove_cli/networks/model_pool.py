@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A remover holds a transformer ("remove"), perhaps that of a second pass ("refine"), a VAE ("vae"), an image or text
 # encoder ("encode") and the text encoder's small output ("embeds"). A judge scores what it made.
-Kind = Literal["track", "detect", "reason", "remove", "refine", "vae", "encode", "embeds", "judge"]
+Kind = Literal["track", "detect", "reason", "remove", "refine", "vae", "encode", "embeds", "judge", "judge_vae"]
 Loaded = TypeVar("Loaded")
 
 

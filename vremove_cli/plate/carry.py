@@ -7,7 +7,7 @@ it moves as the background does, and holds still where that does. A smooth corre
 background there since, such as a person who walks past.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -29,6 +29,7 @@ _INSIDE = 0.5  # of what was painted at a point, from which the point is painted
 _LEAST = 0.02  # of the largest gap, in points, below which no keyframe is made: the surroundings continue there
 _RIM = 12  # pixels round a gap in which it is compared with the frame
 _SMOOTH = 3.0  # samples (standard deviation of a Gaussian) over which differences on the rim are averaged
+_ALIKE = 0.1  # of the rim, below which a keyframe shows another scene, such as a flash, and is left out if it can be
 _FOREIGN = 16.0  # 8-bit levels by which a frame differs from a keyframe where something else is in front
 
 
@@ -54,6 +55,9 @@ class CameraMotion:
 
     def locate(self, points: Array, t: int, key: int) -> tuple[Array, Array]:
         """See `Mover`."""
+        start, aligned = self.model.reach.start, self.model.registration.aligned
+        if not (aligned[t - start] and aligned[key - start]):
+            return points, np.zeros(len(points), bool)
         there = project(self.model.homography(t, key), points).astype(np.float32)
         info = self.model.info
         return there, np.asarray(((there >= 0) & (there <= [info.width - 1, info.height - 1])).all(axis=1))
@@ -76,6 +80,8 @@ class FlowMotion:
 
     def locate(self, points: Array, t: int, key: int) -> tuple[Array, Array]:
         """See `Mover`."""
+        if not (self.sources.reach.holds(t) and self.sources.reach.holds(key)):
+            return points, np.zeros(len(points), bool)
         found = self.sources.trace_to(points, t, key)
         return found.points, found.frame == key
 
@@ -138,9 +144,9 @@ class Coverage:
         for key, painted in keyframes.painted.items():
             self.add(key, painted)
 
-    def next_keyframe(self) -> int | None:
-        """Return the frame with the most points that no keyframe reaches; None if these are few."""
-        key = max(self._left, key=lambda t: len(self._left[t]), default=None)
+    def next_keyframe(self, usable: Collection[int]) -> int | None:
+        """Return the frame, of some, with the most points that no keyframe reaches; None if these are few."""
+        key = max((t for t in self._left if t in usable), key=lambda t: len(self._left[t]), default=None)
         return None if key is None or len(self._left[key]) <= self._least else key
 
     def add(self, key: int, painted: Placed) -> None:
@@ -229,7 +235,11 @@ def _sampled(keyframes: Keyframes, group: SampleGroup, own: Array) -> tuple[Arra
             )
             for c in group.components
         ])  # fmt: skip
-        used = core[wanted] | (np.abs(values - known[:, wanted]).max(axis=0) < foreign)
+        alike = np.abs(values - known[:, wanted]).max(axis=0) < foreign
+        rim = ~core[wanted]
+        if len(keyframes.pictures) > 1 and rim.any() and alike[rim].mean() < _ALIKE:
+            continue
+        used = core[wanted] | alike
         share = np.float32(1 / max(abs(key - group.index), 1) ** 2)
         weight[wanted[used]] += share
         total[:, wanted[used]] += share * values[:, used]

@@ -92,7 +92,8 @@ def covered_part(masks: Array, canvas: Canvas) -> Array:
     """Return where the object is and something in front of it covers it, (T, H, W) bool.
 
     What a frame shows there is not the background. In a frame that shows much less of the object than others near it,
-    its usual shape is laid where it is on its way between frames that show it whole.
+    its usual shape is laid where it is on its way between frames that show it whole. An object that reaches the edge
+    of the picture is leaving or coming, and one without a whole frame before and after may be growing.
 
     Args:
         masks: The object (T, H, W) bool.
@@ -109,6 +110,9 @@ def covered_part(masks: Array, canvas: Canvas) -> Array:
     shifts = np.stack([(place.poses[t] @ np.linalg.inv(canvas.poses[t]))[:2, 2] for t in shown])
     poses = {}
     for t in np.flatnonzero((areas > 0) & ~whole).tolist():
+        edges = (masks[t, 0], masks[t, -1], masks[t, :, 0], masks[t, :, -1])
+        if not shown[0] < t < shown[-1] or any(edge.any() for edge in edges):
+            continue
         shift = np.eye(3)
         shift[:2, 2] = [np.interp(t, shown, along) for along in shifts.T]
         poses[t] = shift @ canvas.poses[t]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ from vremove_cli.plate.carry import CameraMotion, Carried, Coverage, FlowMotion,
 from vremove_cli.plate.recover import affordable_reach, background_motion
 from vremove_cli.plate.regrain import measure_grain, with_grain, without_grain
 from vremove_cli.plate.sample_group import Planes, Sources
-from vremove_cli.plate.scene_model import SceneModel
+from vremove_cli.plate.scene_model import FREE, SceneModel
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings, Shot, Stage
 from vremove_cli.removers.common.harmonise import match_colours, ring_width
@@ -40,6 +41,7 @@ from vremove_cli.removers.common.resize import resize
 
 _MOST_KEYFRAMES = 8  # of a segment: beyond, what no keyframe reaches continues its surroundings
 _JOINED = 16  # pixels between two parts of a gap that are painted together
+_EXPOSURE = 3.0  # times the usual exposure, or a third of it, from which a frame is a flash or black: no keyframe
 _AGREEMENT = 25.0  # dB between two keyframes where both show the same, below which the earlier one counts
 
 
@@ -99,6 +101,7 @@ class _Segment:
                 if pixels.any():
                     tight = bounds(pixels)
                     self.gaps[t] = Placed(tight.moved(box.x0, box.y0), pixels[tight.slices] * np.uint8(255))
+        self._gains = model.registration.gains
         aligned = all(model.registration.aligned[t - model.reach.start] for t in self.gaps)
         self.motion = CameraMotion(model) if aligned else self._flow(model)
 
@@ -112,7 +115,11 @@ class _Segment:
         for t, mask in hidden.items():
             full = mask.full(self.plan.clip.width, self.plan.clip.height)
             masks[t - self.reach.start] = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA) > 127
-        return model.without_covered(masks)
+        model = model.without_covered(masks)
+        for t in self.plan.references:  # all of a clean picture is background
+            if self.reach.holds(t):
+                model.blocked[t - self.reach.start] = FREE
+        return model
 
     @property
     def reach(self) -> FrameRange:
@@ -127,7 +134,7 @@ class _Segment:
         """
         matte, recovers = plate.patch.matte, self.plan.request.recover == "on"
         pixels = pixels_to_fill(matte, plate.confidence, recovers=recovers)
-        if recovers and model.registration.aligned[t - model.reach.start]:
+        if recovers and t not in self.plan.references and model.registration.aligned[t - model.reach.start]:
             pixels |= (matte > 0) & ~model.shown_on(t, plate.patch.box)
         return pixels
 
@@ -135,7 +142,8 @@ class _Segment:
         """Return the background's motion by optical flow."""
         plan, span = self.plan, self.task.span
         masks = erase_masks(plan, self.folder, *self.reach)
-        near = affordable_reach(plan.clip, span, self.reach, masks)
+        wide = FrameRange(max(span.start - 1, self.reach.start), min(span.stop + 1, self.reach.stop))
+        near = affordable_reach(plan.clip, wide, self.reach, masks)
         return FlowMotion(Sources(plan.clip, background_motion(self.clip, span, near, masks, model), masks, near, {}))
 
     def planes(self, t: int) -> Planes:
@@ -147,29 +155,37 @@ class _Segment:
         return tuple(np.array(plane) for plane in frame.planes())
 
     def keyframes(self) -> Keyframes:
-        """Return the keyframes to begin with: the last frame of the segment before, if it is of the same shot."""
-        before, keyframes = self.task.span.start - 1, Keyframes(self.plan.clip, self.motion)
-        chained = any(name.startswith("fill-") for name in self.task.needs)
-        if not (chained and self.reach.holds(before)):
+        """Return the keyframes to begin with: what the segment before left of its last gap, if it reaches this one."""
+        keyframes = Keyframes(self.plan.clip, self.motion)
+        before = next((name for name in self.task.needs if name.startswith("fill-")), None)
+        left = _load_last(self.folder, before) if before else None
+        if left is None or not self.reach.holds(left.frame) or left.frame not in self._steady([left.frame]):
             return keyframes
-        ((_, patch),) = patches(self.plan, self.folder, before, before + 1)
-        if patch is None:
-            return keyframes
-        return keyframes.plus(before, self.planes(before), Placed(patch.box, (patch.matte > 0) * np.uint8(255)))
+        planes = self.planes(left.frame)
+        replace_in(planes, left.box, left.planes, left.gap, self.plan.clip.layout)
+        return keyframes.plus(left.frame, planes, left.gap)
 
     def choose_keyframes(self, keyframes: Keyframes) -> list[int]:
         """Return the frames to paint, in order: each shows the most of what those before it do not reach."""
-        coverage, out = Coverage(keyframes, self.gaps), list[int]()
-        while (found := coverage.next_keyframe()) is not None and len(out) < _MOST_KEYFRAMES:
+        coverage, out, usable = Coverage(keyframes, self.gaps), list[int](), self._steady(list(self.gaps))
+        while (found := coverage.next_keyframe(usable)) is not None and len(out) < _MOST_KEYFRAMES:
             coverage.add(found, self.gaps[found])
             out.append(found)
         return out
 
+    def _steady(self, frames: list[int]) -> list[int]:
+        """Return the frames that are not black and no flash, of some; of several all, if none is."""
+        gains = self._gains
+        usual = float(np.median([gains[t - self.reach.start] for t in self.gaps]))
+        near = [t for t in frames if usual / _EXPOSURE < gains[t - self.reach.start] < usual * _EXPOSURE]
+        return near if near or len(frames) == 1 else frames
+
     def grain(self, keyframes: Keyframes) -> tuple[float, ...]:
         """Return the standard deviation of the grain of each component; 0 in a still picture."""
         clip = self.plan.clip
-        widest = max(self.gaps, key=lambda t: self.gaps[t].area)
-        other = next((t for t in (widest + 1, widest - 1) if self.reach.holds(t)), None)
+        widest = max(self._steady(list(self.gaps)), key=lambda t: self.gaps[t].area)
+        near = [t for t in (widest + 1, widest - 1) if self.reach.holds(t) and t in self._steady([t])]
+        other = next(iter(near), None)
         if other is None:
             return (0.0,) * len(clip.layout.components)
         first, second = (self.read(t) for t in (widest, other))
@@ -308,9 +324,44 @@ def _cut(planes: Planes, box: Box, layout: Layout) -> Planes:
     return tuple(take(plane, box.scale(c.sub_x, c.sub_y)) for plane, c in parts)
 
 
+@dataclass(frozen=True)
+class _Last:
+    """What the next segment goes on from: the last gap of a segment, filled, without the grain of its own frame.
+
+    Attributes:
+        frame: Its frame.
+        box: Where the components lie.
+        gap: The gap (uint8, 0 or 255).
+        planes: Components (h', w').
+    """
+
+    frame: int
+    box: Box
+    gap: Placed
+    planes: Planes
+
+
+def _save_last(folder: WorkFolder, task: str, last: _Last) -> None:
+    boxes = np.array([[b.x0, b.y0, b.x1, b.y1] for b in (last.box, last.gap.box)])
+    planes: dict[str, Any] = {f"plane{n}": plane for n, plane in enumerate(last.planes)}
+    np.savez(folder.file("fill", f"{task}.last.npz"), frame=last.frame, boxes=boxes, gap=last.gap.values, **planes)
+
+
+def _load_last(folder: WorkFolder, task: str) -> _Last | None:
+    """Return what a task left for the next segment; None if it filled nothing."""
+    result = folder.result(task, FillResult)
+    if result is None or not result.generated:
+        return None
+    with np.load(folder.existing("fill", f"{task}.last.npz")) as kept:
+        box, gap = (Box(*map(int, numbers)) for numbers in kept["boxes"])
+        count = sum(name.startswith("plane") for name in kept.files)
+        planes = tuple(kept[f"plane{n}"] for n in range(count))
+        return _Last(int(kept["frame"]), box, Placed(gap, kept["gap"]), planes)
+
+
 def _write(segment: _Segment, keyframes: Keyframes, grain: tuple[float, ...]) -> CropTable:
-    """Store the segment's patches with their gaps filled."""
-    task, layout = segment.task, segment.plan.clip.layout
+    """Store the segment's patches with their gaps filled, and the last one for the next segment."""
+    task, layout, seed = segment.task, segment.plan.clip.layout, segment.plan.request.seed
     boxes = [patch.box if patch else NOWHERE for patch in _plates(segment)]
     path = segment.folder.file("fill", f"{task.id}.mkv")
     with PatchWriter(path, layout, boxes, ("matte", "changed")) as writer:
@@ -322,7 +373,11 @@ def _write(segment: _Segment, keyframes: Keyframes, grain: tuple[float, ...]) ->
             planes = patch.planes
             if t in segment.gaps:
                 blend(frame.editable(), layout, patch.box, patch.planes, patch.matte)
-                planes = _filled(segment, keyframes, t, frame.planes(), patch, grain)
+                box, values = _filled(segment, keyframes, t, frame.planes())
+                if t == max(segment.gaps):
+                    _save_last(segment.folder, task.id, _Last(t, box, segment.gaps[t], values))
+                grained = with_grain(values, grain, layout.peak, np.random.default_rng((seed, t)))
+                planes = _over(patch, place(grained, layout, box, patch.box), segment.gaps[t], layout)
             writer.write(planes, patch.matte, np.zeros_like(patch.matte))
     return writer.table
 
@@ -332,20 +387,19 @@ def _plates(segment: _Segment) -> Iterator[Patch | None]:
         yield None if plate is None else plate.patch
 
 
-def _filled(
-    segment: _Segment, keyframes: Keyframes, t: int, planes: Planes, patch: Patch, grain: tuple[float, ...]
-) -> Planes:
-    """Return a frame's patch with its gap as the keyframes show it, and with grain of the frame's own."""
+def _filled(segment: _Segment, keyframes: Keyframes, t: int, planes: Planes) -> tuple[Box, Planes]:
+    """Return a frame's gap as the keyframes show it: a box, and components on it."""
     layout, gap = segment.plan.clip.layout, segment.gaps[t]
-    if t in keyframes.pictures:
-        box = gap.box.align(1 << max(layout.sub_x, layout.sub_y))
-        values = _cut(keyframes.pictures[t], box, layout)
-    else:
+    if t not in keyframes.pictures:
         carried = carry(keyframes, t, planes, gap)
-        box, values = carried.box, carried.planes
-    rng = np.random.default_rng((segment.plan.request.seed, t))
-    grained = place(with_grain(values, grain, layout.peak, rng), layout, box, patch.box)
+        return carried.box, carried.planes
+    box = gap.box.align(1 << max(layout.sub_x, layout.sub_y))
+    return box, _cut(keyframes.pictures[t], box, layout)
+
+
+def _over(patch: Patch, filled: Planes, gap: Placed, layout: Layout) -> Planes:
+    """Return a patch's components with a gap filled."""
     return tuple(
         np.where(subsample_mask(gap.on(patch.box), c.sub_x, c.sub_y), new, old)
-        for old, new, c in zip(patch.planes, grained, layout.components, strict=True)
+        for old, new, c in zip(patch.planes, filled, layout.components, strict=True)
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from vremove_cli.networks import sdxl
 from vremove_cli.networks.convolutions import laid_out
-from vremove_cli.networks.model_pool import pool
+from vremove_cli.networks.model_pool import Kind, pool
 from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.text_cache import cached_states
 from vremove_cli.weights.load import read_state
@@ -42,8 +42,8 @@ def load_unet(
     return pool.get("remove", (file, tuple(loras), runtime), load, runtime.device)
 
 
-def load_vae(checkpoint: Checkpoint, runtime: placement.Runtime) -> "AutoencoderKL":
-    """Return the VAE of a model with the part `vae`; the pool keeps it.
+def load_vae(checkpoint: Checkpoint, runtime: placement.Runtime, kind: Kind = "vae") -> "AutoencoderKL":
+    """Return the VAE of a model with the part `vae`; the pool keeps it as a network of a kind.
 
     Raises:
         ModelError: The weights do not fit.
@@ -54,7 +54,7 @@ def load_vae(checkpoint: Checkpoint, runtime: placement.Runtime) -> "Autoencoder
         vae = sdxl.load_vae(sdxl.config_beside(file), read_state(str(file)), str(file), dtype)
         return laid_out(vae, runtime.device)
 
-    return pool.get("vae", (file, dtype), load, runtime.device)
+    return pool.get(kind, (file, dtype), load, runtime.device)
 
 
 def encode_prompt(checkpoint: Checkpoint, prompt: str, runtime: placement.Runtime) -> sdxl.Text:

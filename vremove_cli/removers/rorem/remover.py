@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OWN, LARGE, FAST = "rorem", "rorem-mixed", "rorem-lora"
 SIDE, LARGE_SIDE = 512, 1024  # pixels of a picture: in training, and in that of the mixed UNet
 STEPS = {"draft": 4, "standard": 25, "best": 50}  # "draft": with the LoRA for four steps
+# Steps at most: latent consistency has a grid of 50, and the other schedule begins far below the noise beyond 250.
+MOST_DISTILLED, MOST = 49, 250
 AGREEING = 0.7  # strength where a part of the hole shows what an earlier keyframe shows: .6 to .8 keep its layout
 HEAD_CHANNELS = 64  # of an attention head
 _DILATION = 20 / 512  # of the picture's side, by which the network's mask is larger than the hole (released code)
@@ -68,6 +70,9 @@ class RoremRemover:
             raise UsageError(
                 "--negative-prompt does nothing without guidance", "add --guidance 5, or another number above 1"
             )
+        most = MOST_DISTILLED if settings.quality == "draft" else MOST
+        if settings.steps is not None and settings.steps > most:
+            raise UsageError(f"rorem takes {most} steps at most with this --quality", f"give --steps {most}, or fewer")
         if settings.size is not None and settings.size[0] != settings.size[1]:
             width, height = settings.size
             raise UsageError(f"rorem paints squares, and not {width}x{height}", f"give --size {width}x{width}")

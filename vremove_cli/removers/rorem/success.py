@@ -6,6 +6,7 @@ always the same, so that a picture has one score. The released network judges RO
 other methods less so: scores are comparable within one method.
 """
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 from vremove_cli.geometry import Array, bounds, take
 from vremove_cli.masks.square_crop import square_crop
 from vremove_cli.networks import devices, rorem_discriminator, sdxl
+from vremove_cli.networks.gpu_lock import only_user
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.rorem_discriminator import SIDE, Discriminator
 from vremove_cli.removers.common.placement import Runtime, runtime_on
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 JUDGE, BASE = "rorem-score", "sdxl-inpainting"  # the models' names in the catalogue
+_WAIT = 0.5  # seconds between two looks whether the GPU is free
 _SEED = 0  # of the noise: it must be the same for all pictures
 
 
@@ -61,9 +64,14 @@ class SuccessJudge:
         region = square_crop(hole, int(np.count_nonzero(mask)), mask.shape[::-1], SIDE, 1)
         before, after = (_picture(take(picture, region)) for picture in (source, result))
         inside = cv2.resize(take(mask, region).astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-        with torch.inference_mode():
-            score = self._score(before, after, torch.from_numpy(inside)[None, None])
-        return float(np.clip(score, 0, 1))
+        given = (before, after, torch.from_numpy(inside)[None, None])
+        with only_user(self._runtime.device, partial(time.sleep, _WAIT)), torch.inference_mode():
+            try:
+                return float(np.clip(self._score(*given), 0, 1))
+            except torch.OutOfMemoryError:
+                pass
+            pool.release("remove", "refine")  # the remover's network comes back for the next attempt
+            return float(np.clip(self._score(*given), 0, 1))
 
     def _score(self, source: "torch.Tensor", result: "torch.Tensor", mask: "torch.Tensor") -> float:
         """Return the network's score of pictures (1, 3, H, W) in [-1, 1] and a hole (1, 1, H, W), 0 or more."""
@@ -71,7 +79,7 @@ class SuccessJudge:
 
         runtime = self._runtime
         device, dtype = runtime.device, runtime.dtype
-        vae, network = model.load_vae(self._base, runtime), self._network(runtime)
+        vae, network = model.load_vae(self._base, runtime, "judge_vae"), self._network(runtime)
         edited, before = (_latents(vae, picture.to(device)) for picture in (result, source))
         noise = torch.randn(edited.shape, generator=torch.Generator("cpu").manual_seed(_SEED)).to(device)
         alpha = float(model.load_scheduler(self._base, distilled=False).alphas_cumprod[0])
