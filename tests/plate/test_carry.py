@@ -157,6 +157,20 @@ def test_what_recovery_got_right_stays_when_the_object_leaves(tmp_path: Path) ->
     assert min(psnr(found[t], empty(t), leaving(t) > 0) for t in range(FRAMES) if leaving(t).any()) > 40
 
 
+def test_what_recovery_got_right_stays_when_the_object_grows(tmp_path: Path) -> None:
+    """It stands free in the last frames, before which it was smaller all round."""
+
+    def growing(t: int) -> np.ndarray:
+        out = np.zeros(SIZE[::-1], np.uint8)
+        side = 8 + 3 * t
+        out[48 - side // 2 : 48 + side // 2, 70 - side // 2 : 70 + side // 2] = 255
+        return out
+
+    found, _ = carried(tmp_path, empty, growing)
+    ring = [(growing(t) > 0) & (growing(0) == 0) for t in range(FRAMES)]
+    assert min(psnr(found[t], empty(t), ring[t]) for t in range(2, FRAMES)) > 40
+
+
 def test_a_clean_picture_of_the_users_is_not_painted_over(tmp_path: Path) -> None:
     clip, _, masks = clips(tmp_path, empty, hole)
     cv2.imwrite(str(tmp_path / "clean.png"), empty(5)[..., ::-1])

@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from vremove_cli.arrays import dilate_square
 from vremove_cli.geometry import Array
 from vremove_cli.motion.mosaic import Canvas
 from vremove_cli.motion.warp import project
@@ -15,6 +16,7 @@ _HALF = 127  # half the level of a mask's pixels while it is interpolated
 _MAX_GAP = 24  # frames in which a hidden object is taken to go on evenly
 # A frame shows the object whole, if its mask has this share of the largest area among frames at most this far away.
 _WHOLE, _NEAR = 0.95, 40
+_OUTLINE, _OWN_OUTLINE = 3, 0.2  # pixels inside the outline, and their share in the mask, from which a shape fits
 REACH = 1.8  # longer sides of the object that its coordinates reach from its centre
 
 
@@ -93,7 +95,8 @@ def covered_part(masks: Array, canvas: Canvas) -> Array:
 
     What a frame shows there is not the background. In a frame that shows much less of the object than others near it,
     its usual shape is laid where it is on its way between frames that show it whole. An object that reaches the edge
-    of the picture is leaving or coming, and one without a whole frame before and after may be growing.
+    of the picture is leaving or coming. Before the first whole frame and after the last one the shape must fit: an
+    object that is smaller all round is growing or shrinking, and one that is elsewhere moves.
 
     Args:
         masks: The object (T, H, W) bool.
@@ -110,16 +113,22 @@ def covered_part(masks: Array, canvas: Canvas) -> Array:
     shifts = np.stack([(place.poses[t] @ np.linalg.inv(canvas.poses[t]))[:2, 2] for t in shown])
     poses = {}
     for t in np.flatnonzero((areas > 0) & ~whole).tolist():
-        edges = (masks[t, 0], masks[t, -1], masks[t, :, 0], masks[t, :, -1])
-        if not shown[0] < t < shown[-1] or any(edge.any() for edge in edges):
-            continue
         shift = np.eye(3)
         shift[:2, 2] = [np.interp(t, shown, along) for along in shifts.T]
         poses[t] = shift @ canvas.poses[t]
     on_its_way = replace(place, poses=poses)
     for t in poses:
-        covered[t] = on_its_way.view_mask(shape, t) & ~masks[t]
+        edges = (masks[t, 0], masks[t, -1], masks[t, :, 0], masks[t, :, -1])
+        body = on_its_way.view_mask(shape, t)
+        if not any(edge.any() for edge in edges) and (shown[0] < t < shown[-1] or _fits(body, masks[t])):
+            covered[t] = body & ~masks[t]
     return covered
+
+
+def _fits(body: Array, mask: Array) -> bool:
+    """Return whether a mask (H, W) bool is a shape with a part cut off: a part of the shape's outline is its own."""
+    outline = body & dilate_square(~body, _OUTLINE)
+    return bool(np.count_nonzero(outline & mask) >= _OWN_OUTLINE * np.count_nonzero(outline))
 
 
 def _without_gaps(centres: Mapping[int, Array]) -> dict[int, Array]:
