@@ -75,7 +75,7 @@ def test_kill_at_random_moments_loses_nothing(job: tuple[Path, Path, Frames], tm
     output, workdir = tmp_path / "out.mkv", tmp_path / "out.mkv.vremove"
     chance = random.Random(4)
     finished_before = 0
-    for _ in range(20):
+    for _ in range(12):
         process = run(clip, masks, output)
         time.sleep(chance.uniform(0.2, 2.0))
         if process.poll() is None:

@@ -49,8 +49,7 @@ class Case:
 
 CASES = (
     Case("minimax"), Case("rose"), Case("rose", {"prompt": "the red ball"}), Case("undereraser"), Case("void"),
-    Case("void", {"prompt": "the red ball", "second_pass": "on"}), Case("rorem"),
-    Case("rorem", {"quality": "draft"}),
+    Case("void", {"prompt": "the red ball", "second_pass": "on"}), Case("rorem", {"quality": "draft"}),
 )  # fmt: skip
 RESIDENT, RESIDENT_TILED = MemoryMode(), MemoryMode(tile=_TILE)
 FP8_TILED, OFFLOAD_TILED = MemoryMode("fp8", _TILE), MemoryMode("offload", _TILE)
