@@ -35,20 +35,33 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("region", ["crop", "frame"])
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_result_is_the_truth(tmp_path: Path, install: Install, name: str, region: Literal["crop", "frame"]) -> None:
+def differences(
+    folder: Path,
+    install: Install,
+    name: str,
+    region: Literal["crop", "square", "frame"],
+    multiple: int,
+    *,
+    paints: bool = False,
+) -> tuple[int, list[int], int]:
+    """The largest difference of luma and of chroma from the truth in a format, and its bits beyond 8."""
     how = dict(FORMATS[name])
-    clip, truth = pair(tmp_path, **how)
-    install(Oracle(truth, region, 16))
+    clip, truth = pair(folder, **how)
+    install(Oracle(truth, region, multiple, paints=paints))
     size = how.get("size", (96, 64))
-    masks = write_masks(tmp_path / "masks", size=size, frames=FRAMES)
+    masks = write_masks(folder / "masks", size=size, frames=FRAMES)
     if how.get("rotation"):
         for file in masks.iterdir():
             cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file), 0), cv2.ROTATE_90_COUNTERCLOCKWISE))
     summary = erase(str(clip), mask=str(masks), remover="oracle", recover="off", grow=3)
-    depth = open_clip(str(clip)).info.layout.bits - 8
     luma, *chroma = closest(summary.output, truth)
+    return luma, chroma, open_clip(str(clip)).info.layout.bits - 8
+
+
+@pytest.mark.parametrize("region", ["crop", "frame"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_result_is_the_truth(tmp_path: Path, install: Install, name: str, region: Literal["crop", "frame"]) -> None:
+    luma, chroma, depth = differences(tmp_path, install, name, region, 16)
     assert luma <= 1 << depth
     assert all(c <= 2 << depth for c in chroma)
 
@@ -56,17 +69,7 @@ def test_the_result_is_the_truth(tmp_path: Path, install: Install, name: str, re
 @pytest.mark.parametrize("name", FORMATS)
 def test_keyframes_that_are_carried_are_the_truth(tmp_path: Path, install: Install, name: str) -> None:
     """The camera stands still, so that nothing but rounding comes between a keyframe and the other frames."""
-    how = dict(FORMATS[name])
-    clip, truth = pair(tmp_path, **how)
-    install(Oracle(truth, "square", 8, paints=True))
-    size = how.get("size", (96, 64))
-    masks = write_masks(tmp_path / "masks", size=size, frames=FRAMES)
-    if how.get("rotation"):
-        for file in masks.iterdir():
-            cv2.imwrite(str(file), cv2.rotate(cv2.imread(str(file), 0), cv2.ROTATE_90_COUNTERCLOCKWISE))
-    summary = erase(str(clip), mask=str(masks), remover="oracle", recover="off", grow=3)
-    depth = open_clip(str(clip)).info.layout.bits - 8
-    luma, *chroma = closest(summary.output, truth)
+    luma, chroma, depth = differences(tmp_path, install, name, "square", 8, paints=True)
     assert luma <= 2 << depth
     assert all(c <= 3 << depth for c in chroma)
 

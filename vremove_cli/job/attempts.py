@@ -9,12 +9,11 @@ import numpy as np
 from vremove_cli.errors import UsageError
 from vremove_cli.geometry import Array
 from vremove_cli.job.events import Emit
-from vremove_cli.job.model_fetch import progress_if_allowed
+from vremove_cli.job.model_fetch import checkpoint_of
 from vremove_cli.job.request import Request
 from vremove_cli.removers.base import RemoverSpec, Settings
 from vremove_cli.removers.common.initial_latents import derive_seed
 from vremove_cli.removers.rorem.success import BASE, JUDGE, SuccessJudge
-from vremove_cli.weights import store
 from vremove_cli.weights.catalogue import catalogue, find
 
 if TYPE_CHECKING:
@@ -71,15 +70,7 @@ def find_judge(request: Request, emit: Emit) -> Judge | None:
     if JUDGE not in request.own_weights:
         return None
     models = catalogue(request.models)
-    progress = progress_if_allowed(request, emit)
-    found = [
-        store.checkpoint_for(find(name, models), request.own_weights, request.accept_license, progress)
-        for name in (JUDGE, BASE)
-    ]
-    for checkpoint in found:
-        if not checkpoint.path:
-            raise store.absent(checkpoint.model)
-    judge, base = found
+    judge, base = (checkpoint_of(request, find(name, models), emit, fetch=True) for name in (JUDGE, BASE))
     return SuccessJudge(judge, base, request.device)
 
 

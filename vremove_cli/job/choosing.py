@@ -20,7 +20,7 @@ from vremove_cli.job.choices import (
 )
 from vremove_cli.job.events import Emit
 from vremove_cli.job.gpu_memory import demand_of
-from vremove_cli.job.model_fetch import progress_if_allowed
+from vremove_cli.job.model_fetch import checkpoint_of, progress_if_allowed
 from vremove_cli.job.request import Request
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.networks import devices
@@ -125,7 +125,7 @@ def settle(
     given = [model for model in spec.extra_models if model in request.own_weights]
     judging = judge_models(request, spec, lambda model: model in request.own_weights)
     needed = (*spec.models_for(request.settings({})), *given, *judging)
-    checkpoints = tuple(_checkpoint(request, find(n, models), emit, fetch=fetch) for n in needed)
+    checkpoints = tuple(checkpoint_of(request, find(n, models), emit, fetch=fetch) for n in needed)
     conditional = request.remover == "auto" and name != "plate" and not moves
     choices = (Choice("tracker", tracker.name, tracker.why, better=proposal.better), proposal.choice)
     return Chosen(tracker, name, checkpoints, conditional, choices)
@@ -206,12 +206,3 @@ def _tracker(
     if wanted:
         choice = replace(choice, why=choice.why.replace("as asked", "fetched for this job", 1))
     return trackers.with_engine(choice, request.sam2_engine)
-
-
-def _checkpoint(request: Request, model: Model, emit: Emit, *, fetch: bool) -> Checkpoint:
-    """Return a model of the remover; it is fetched if it may be."""
-    progress = progress_if_allowed(request, emit) if fetch else None
-    found = store.checkpoint_for(model, request.own_weights, request.accept_license, progress)
-    if fetch and not found.path:
-        raise store.absent(model)
-    return found

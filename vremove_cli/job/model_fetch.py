@@ -6,7 +6,8 @@ from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.request import Request
 from vremove_cli.networks import devices
 from vremove_cli.weights import store
-from vremove_cli.weights.catalogue import catalogue, find
+from vremove_cli.weights.catalogue import Model, catalogue, find
+from vremove_cli.weights.store import Checkpoint
 
 
 def fetch_progress(emit: Emit) -> Callable[[int, int], None]:
@@ -17,6 +18,19 @@ def fetch_progress(emit: Emit) -> Callable[[int, int], None]:
 def progress_if_allowed(request: Request, emit: Emit) -> Callable[[int, int], None] | None:
     """Return a callback that reports what is fetched; None where the request forbids to fetch."""
     return fetch_progress(emit) if request.fetches else None
+
+
+def checkpoint_of(request: Request, model: Model, emit: Emit, *, fetch: bool) -> Checkpoint:
+    """Return a model of a job; it is fetched if it may be.
+
+    Raises:
+        ModelError: It is to be fetched and cannot be had.
+    """
+    progress = progress_if_allowed(request, emit) if fetch else None
+    found = store.checkpoint_for(model, request.own_weights, request.accept_license, progress)
+    if fetch and not found.path:
+        raise store.absent(model)
+    return found
 
 
 def helper_is_here(name: str, request: Request) -> bool:

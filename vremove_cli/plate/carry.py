@@ -33,7 +33,7 @@ _ALIKE = 0.1  # of the rim, below which a keyframe shows another scene, such as 
 _FOREIGN = 16.0  # 8-bit levels by which a frame differs from a keyframe where something else is in front
 
 
-class Mover(Protocol):
+class BackgroundMotion(Protocol):
     """The motion of the background between two frames."""
 
     def locate(self, points: Array, t: int, key: int) -> tuple[Array, Array]:
@@ -54,7 +54,7 @@ class CameraMotion:
     model: SceneModel
 
     def locate(self, points: Array, t: int, key: int) -> tuple[Array, Array]:
-        """See `Mover`."""
+        """See `BackgroundMotion`."""
         start, aligned = self.model.reach.start, self.model.registration.aligned
         if not (aligned[t - start] and aligned[key - start]):
             return points, np.zeros(len(points), bool)
@@ -63,7 +63,7 @@ class CameraMotion:
         return there, np.asarray(((there >= 0) & (there <= [info.width - 1, info.height - 1])).all(axis=1))
 
     def exposed(self, values: Array, t: int, key: int, group: SampleGroup, component: int) -> Array:
-        """See `Mover`."""
+        """See `BackgroundMotion`."""
         black = np.float32(group.zero_levels[component])
         return (values - black) * np.float32(self.model.gain(t, key)) + black
 
@@ -79,14 +79,14 @@ class FlowMotion:
     sources: Sources
 
     def locate(self, points: Array, t: int, key: int) -> tuple[Array, Array]:
-        """See `Mover`."""
+        """See `BackgroundMotion`."""
         if not (self.sources.reach.holds(t) and self.sources.reach.holds(key)):
             return points, np.zeros(len(points), bool)
         found = self.sources.trace_to(points, t, key)
         return found.points, found.frame == key
 
     def exposed(self, values: Array, t: int, key: int, group: SampleGroup, component: int) -> Array:
-        """See `Mover`."""
+        """See `BackgroundMotion`."""
         brightness = self.sources.motion.brightness
         change = 0.0 if component and group.luma_only else (brightness[t] - brightness[key]) * group.peak / 255
         return values + np.float32(change)
@@ -106,7 +106,7 @@ class Keyframes:
     """
 
     info: ClipInfo
-    motion: Mover
+    motion: BackgroundMotion
     pictures: Mapping[int, Planes] = field(default_factory=dict)
     painted: Mapping[int, Placed] = field(default_factory=dict)
 
@@ -123,7 +123,7 @@ class Keyframes:
 
     def was_painted(self, points: Array, key: int) -> Array:
         """Return which points (N, 2) of a keyframe were painted, (N,) bool."""
-        return np.asarray(sample_mask(self.painted[key], points) >= 255 * _INSIDE)
+        return _lie_in(self.painted[key], points)
 
 
 class Coverage:
@@ -136,7 +136,7 @@ class Coverage:
             keyframes: The keyframes and the motion.
             gaps: What no frame shows (uint8, 0 or 255), by frame.
         """
-        self._motion = keyframes
+        self._motion = keyframes.motion
         largest = max((gap.area for gap in gaps.values()), default=0)
         step = max(1, round((largest / _POINTS) ** 0.5))
         self._left = {t: _points(gap, step) for t, gap in gaps.items() if not gap.empty}
@@ -155,8 +155,8 @@ class Coverage:
             if t == key:
                 self._left[t] = points[:0]
             elif len(points):
-                there, inside = self._motion.motion.locate(points, t, key)
-                hit = inside & (sample_mask(painted, there) >= 255 * _INSIDE)
+                there, inside = self._motion.locate(points, t, key)
+                hit = inside & _lie_in(painted, there)
                 self._left[t] = points[~hit]
 
 
@@ -279,6 +279,11 @@ def replace_in(planes: Planes, box: Box, values: Planes, where: Placed, layout: 
         part = box.scale(component.sub_x, component.sub_y)
         inside = subsample_mask(where.on(box), component.sub_x, component.sub_y)
         put(plane, part, np.where(inside, new, take(plane, part)))
+
+
+def _lie_in(painted: Placed, points: Array) -> Array:
+    """Return which points (N, 2) lie in what was painted (uint8), (N,) bool."""
+    return np.asarray(sample_mask(painted, points) >= 255 * _INSIDE)
 
 
 def _points(gap: Placed, step: int) -> Array:

@@ -21,9 +21,7 @@ _MOST_POINTS = 4000  # of the ring that are compared
 _LEAST_POINTS = 100  # below which nothing is said
 _LEAST = 0.3 / 255  # of the largest sample value, below which there is no grain
 _MAD = 1.4826  # standard deviations of a Gaussian in its median absolute deviation
-_INTERPOLATED = (
-    0.65  # share of white noise's variance that bicubic interpolation between samples leaves (mean of phases)
-)
+_INTERPOLATED = 0.65  # share of white noise's variance that bicubic interpolation leaves, the mean of all phases
 _STILL = 0.01  # pixels of motion, up to which nothing is interpolated
 _SEED = 3  # of the choice of points
 _WINDOW = 7  # samples over which grain is averaged
@@ -42,7 +40,7 @@ def measure_grain(
         planes: Components of frame t.
         after: Those of the other frame.
         gap: The gap of frame t (uint8).
-        hidden: Erase masks of both frames, by frame.
+        hidden: Erase masks by frame.
     """
     info = keyframes.info
     box = gap.box.grow(_RING).clip(info.width, info.height)

@@ -8,28 +8,25 @@ import cv2
 import numpy as np
 
 from vremove_cli.compose import blend, paint, place, subsample_mask
-from vremove_cli.errors import VremoveError
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
 from vremove_cli.job.attempts import Attempts, as_levels, best_attempt, make_judge
 from vremove_cli.job.composite import FillResult, PlateResult, plate_patches
 from vremove_cli.job.erase_mask import affected_masks
-from vremove_cli.job.events import Emit, Note, Progress, Waiting
+from vremove_cli.job.events import Emit, Note, Progress
 from vremove_cli.job.gpu_memory import is_deep
 from vremove_cli.job.model_fetch import progress_if_allowed
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.recovery import leaves_much
 from vremove_cli.job.stages.base import Rest, StageKind
+from vremove_cli.job.stages.generate import as_rgb, fill_progress, run_remover
 from vremove_cli.job.stages.paint import run_paint
 from vremove_cli.job.stages.plate import pixels_to_fill
 from vremove_cli.job.task_graph import Task, connected_groups, shot_info
 from vremove_cli.job.workdir.artifacts import Patch, PatchWriter
 from vremove_cli.job.workdir.folder import WorkFolder
-from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.pixel_format import Layout
 from vremove_cli.media.read import Clip, Frame
-from vremove_cli.networks import devices
-from vremove_cli.networks.gpu_lock import only_user
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.phases import clock
 from vremove_cli.plate.hole import feather_matte
@@ -82,9 +79,7 @@ class _Work:
 
     def progress(self, share: float) -> Progress:
         """Return how far filling is, in frames of the range, when a share of the stage is done."""
-        fills = [t.id for t in self.plan.tasks_of("fill")]
-        length = self.plan.span.length
-        return Progress("fill", round((fills.index(self.task.id) + share) / len(fills) * length), length)
+        return fill_progress(self.plan, self.task, share)
 
 
 def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResult | Rest[FillResult]:
@@ -141,7 +136,7 @@ def _score(work: _Work, shot: Shot, fill: Fill) -> float:
         i = holes[k]
         t = work.stage.frames[i]
         (frame,) = Clip(work.plan.clip).frames(t, t + 1)
-        source = upright(_rgb(work.plan, tuple(np.array(p) for p in frame.crop(work.region))))
+        source = upright(as_rgb(work.plan, tuple(np.array(p) for p in frame.crop(work.region))))
         source = source if work.size is None else resize(source, work.size)
         hole = shot.inpaint_mask[i] | shot.erase_mask[i]
         shown = np.where(hole[..., None], fill.frames[i], source)
@@ -154,12 +149,7 @@ def _generate(work: _Work, shot: Shot, remover: Remover, stages: list[Stage], em
     plan, folder, stage = work.plan, work.folder, work.stage
     with clock.phase("read"):
         inputs = {s: _load_fill(folder, s) for s in stages if s.id in stage.needs and _generated(folder, s)}
-    device = devices.choose_device(plan.request.device)[0] if remover.spec.network else "cpu"
-    with only_user(device, Waiting(emit, "uses the GPU").wait), clock.phase("steps"):
-        fill = remover.run(stage, shot, inputs)
-    if fill.frames.shape != shot.frames.shape:
-        raise VremoveError(f"{plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
-    return fill
+    return run_remover(plan, remover, stage, shot, inputs, emit)
 
 
 def _restore(work: _Work, fill: Fill, left: FillResult) -> FillResult:
@@ -242,7 +232,7 @@ def _shot(work: _Work, emit: Emit) -> Shot:
         if t not in work.stage.frames:
             continue
         patch = None if plate is None else plate.patch
-        picture = upright(_rgb(plan, _patched(frame, region, patch if work.spec.input == "plate" else None)))
+        picture = upright(as_rgb(plan, _patched(frame, region, patch if work.spec.input == "plate" else None)))
         moved = work.on_region(work.affected, t)
         erased = np.zeros_like(moved) if patch is None else Placed(patch.box, patch.matte).on(region) == 255
         pictures.append(picture if work.size is None else resize(picture, work.size))
@@ -352,7 +342,7 @@ def _fitted(
     part = np.ascontiguousarray(stored[near.moved(-region.x0, -region.y0).slices])
     if work.size is None:
         return part
-    return harmonise(part, _rgb(work.plan, planes), where, ring_width(shape), rng)
+    return harmonise(part, as_rgb(work.plan, planes), where, ring_width(shape), rng)
 
 
 @dataclass(frozen=True)
@@ -383,12 +373,6 @@ def _used(work: _Work, fill: Fill, i: int) -> _Used:
         changed = cv2.resize(np.ascontiguousarray(stored), size, interpolation=cv2.INTER_LINEAR) > 0.5
     matte = feather_matte(work.on_region(work.affected, t) | changed, work.plan.request.feather)
     return _Used(work.on_region(work.to_fill, t) | (matte > 0), matte, changed)
-
-
-def _rgb(plan: Plan, planes: tuple[Array, ...]) -> Array:
-    """Return components as R'G'B' (H, W, 3) float32 in [0, 1]."""
-    values = to_rgb(planes, plan.clip.layout, plan.clip.colour, plan.clip.height)
-    return np.clip(values, 0, 1, out=values)
 
 
 def _patched(frame: Frame, region: Box, patch: Patch | None) -> tuple[Array, ...]:

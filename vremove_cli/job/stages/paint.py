@@ -9,25 +9,22 @@ import numpy as np
 
 from vremove_cli.arrays import dilate_square, label_components
 from vremove_cli.compose import blend, paint, place, subsample_mask
-from vremove_cli.errors import VremoveError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, take
 from vremove_cli.job.attempts import Attempts, as_levels, best_attempt, judges, make_judge
 from vremove_cli.job.composite import FillResult, PlatePatch, patches, plate_patches
 from vremove_cli.job.erase_mask import erase_masks
-from vremove_cli.job.events import Emit, Progress, Waiting
+from vremove_cli.job.events import Emit
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.stages.background import load_model
+from vremove_cli.job.stages.generate import as_rgb, fill_progress, run_remover
 from vremove_cli.job.stages.plate import pixels_to_fill
 from vremove_cli.job.task_graph import Task, frames_in_reach
 from vremove_cli.job.workdir.artifacts import CropTable, Patch, PatchWriter
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.masks.square_crop import square_crop
-from vremove_cli.media.colour import to_rgb
 from vremove_cli.media.pixel_format import Layout
 from vremove_cli.media.read import Clip
-from vremove_cli.networks import devices
-from vremove_cli.networks.gpu_lock import only_user
 from vremove_cli.networks.phases import clock
 from vremove_cli.plate.carry import CameraMotion, Carried, Coverage, FlowMotion, Keyframes, carry, replace_in
 from vremove_cli.plate.recover import affordable_reach, background_motion
@@ -76,11 +73,7 @@ class _Steps:
 
     def tick(self, done: int, total: int) -> None:
         """Report how far a keyframe is."""
-        fills = [t.id for t in self.plan.tasks_of("fill")]
-        share = (self.number + done / (total + 1)) / self.keyframes
-        length = self.plan.span.length
-        frames = round((fills.index(self.task.id) + share) / len(fills) * length)
-        self.emit(Progress("fill", frames, length))
+        self.emit(fill_progress(self.plan, self.task, (self.number + done / (total + 1)) / self.keyframes))
 
 
 class _Segment:
@@ -94,6 +87,7 @@ class _Segment:
     def __init__(self, plan: Plan, task: Task, folder: WorkFolder) -> None:
         self.plan, self.task, self.folder, self.clip = plan, task, folder, Clip(plan.clip)
         self.gaps: dict[int, Placed] = {}
+        self._masks = erase_masks(plan, folder, *self.reach)
         model = self._model()
         for t, plate in plate_patches(plan, folder, *task.span):
             if plate is not None:
@@ -109,10 +103,9 @@ class _Segment:
         """Return what is known of the shot; what frames show in front of the object is not its background."""
         (background,) = (t for t in self.plan.tasks_of("background") if t.span == self.task.span)
         model = load_model(self.plan, self.folder, background, self.reach)
-        hidden = erase_masks(self.plan, self.folder, *self.reach)
         height, width = model.blocked.shape[1:]
         masks = np.zeros(model.blocked.shape, bool)
-        for t, mask in hidden.items():
+        for t, mask in self._masks.items():
             full = mask.full(self.plan.clip.width, self.plan.clip.height)
             masks[t - self.reach.start] = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA) > 127
         model = model.without_covered(masks)
@@ -141,10 +134,10 @@ class _Segment:
     def _flow(self, model: SceneModel) -> FlowMotion:
         """Return the background's motion by optical flow."""
         plan, span = self.plan, self.task.span
-        masks = erase_masks(plan, self.folder, *self.reach)
         wide = FrameRange(max(span.start - 1, self.reach.start), min(span.stop + 1, self.reach.stop))
-        near = affordable_reach(plan.clip, wide, self.reach, masks)
-        return FlowMotion(Sources(plan.clip, background_motion(self.clip, span, near, masks, model), masks, near, {}))
+        near = affordable_reach(plan.clip, wide, self.reach, self._masks)
+        motion = background_motion(self.clip, span, near, self._masks, model)
+        return FlowMotion(Sources(plan.clip, motion, self._masks, near, {}))
 
     def planes(self, t: int) -> Planes:
         """Return a frame's components with its patch in place: the plate's, or an earlier segment's fill."""
@@ -189,8 +182,7 @@ class _Segment:
         if other is None:
             return (0.0,) * len(clip.layout.components)
         first, second = (self.read(t) for t in (widest, other))
-        hidden = erase_masks(self.plan, self.folder, min(widest, other), max(widest, other) + 1)
-        return measure_grain(keyframes, widest, other, first, second, self.gaps[widest], hidden)
+        return measure_grain(keyframes, widest, other, first, second, self.gaps[widest], self._masks)
 
     def read(self, t: int) -> Planes:
         """Return a frame's own components."""
@@ -238,7 +230,7 @@ class _Painter:
         side = (remover.size(*clip.shown_size) or size)[0]
         region = square_crop(gap.box, gap.area, size, side, 1 << max(layout.sub_x, layout.sub_y))
         crops, hole = _cut(planes, region, layout), gap.on(region) > 0
-        rgb = self._rgb(crops)
+        rgb = as_rgb(self.plan, crops)
 
         def make(settings: Settings) -> Array:
             generated = self._generate(settings, region, rgb, hole, agree.on(region) > 0)
@@ -246,18 +238,13 @@ class _Painter:
 
         def score(painted: Array) -> float:
             upright = clip.orientation.upright
-            before = as_levels(self._rgb(_cut(self.source, region, layout)))
+            before = as_levels(as_rgb(self.plan, _cut(self.source, region, layout)))
             shown = as_levels(np.where(hole[..., None], painted, rgb))
             return make_judge(self.plan)(upright(before), upright(shown), upright(hole))
 
         best, attempts = best_attempt(self.plan.request, self.settings, self.key, make, score)
         self.attempts.extend(filter(None, [attempts]))
         replace_in(planes, region, paint(crops, layout, clip.colour, clip.height, best, hole), gap, layout)
-
-    def _rgb(self, planes: Planes) -> Array:
-        """Return components as R'G'B' (H, W, 3) float32 in [0, 1]."""
-        clip = self.plan.clip
-        return np.clip(to_rgb(planes, clip.layout, clip.colour, clip.height), 0, 1)
 
     def _generate(self, settings: Settings, region: Box, rgb: Array, hole: Array, agree: Array) -> Array:
         """Return the remover's picture of a region, (H, W, 3) float32 in [0, 1], stored as the clip is."""
@@ -275,11 +262,7 @@ class _Painter:
             tick=self.steps.tick,
             agree=known[None] >= 0.5,
         )
-        device = devices.choose_device(self.plan.request.device)[0] if remover.spec.network else "cpu"
-        with only_user(device, Waiting(self.steps.emit, "uses the GPU").wait), clock.phase("steps"):
-            fill = remover.run(self.stage, shot, {})
-        if fill.frames.shape != shot.frames.shape:
-            raise VremoveError(f"{self.plan.remover} returned {fill.frames.shape} instead of {shot.frames.shape}")
+        fill = run_remover(self.plan, remover, self.stage, shot, {}, self.steps.emit)
         painted = np.ascontiguousarray(orientation.store(fill.frames[0]))
         return np.asarray(cv2.resize(painted, (region.width, region.height), interpolation=cv2.INTER_CUBIC))
 
@@ -362,7 +345,7 @@ def _load_last(folder: WorkFolder, task: str) -> _Last | None:
 def _write(segment: _Segment, keyframes: Keyframes, grain: tuple[float, ...]) -> CropTable:
     """Store the segment's patches with their gaps filled, and the last one for the next segment."""
     task, layout, seed = segment.task, segment.plan.clip.layout, segment.plan.request.seed
-    boxes = [patch.box if patch else NOWHERE for patch in _plates(segment)]
+    boxes, last = [patch.box if patch else NOWHERE for patch in _plates(segment)], max(segment.gaps)
     path = segment.folder.file("fill", f"{task.id}.mkv")
     with PatchWriter(path, layout, boxes, ("matte", "changed")) as writer:
         for frame, patch in zip(segment.clip.frames(*task.span), _plates(segment), strict=True):
@@ -374,7 +357,7 @@ def _write(segment: _Segment, keyframes: Keyframes, grain: tuple[float, ...]) ->
             if t in segment.gaps:
                 blend(frame.editable(), layout, patch.box, patch.planes, patch.matte)
                 box, values = _filled(segment, keyframes, t, frame.planes())
-                if t == max(segment.gaps):
+                if t == last:
                     _save_last(segment.folder, task.id, _Last(t, box, segment.gaps[t], values))
                 grained = with_grain(values, grain, layout.peak, np.random.default_rng((seed, t)))
                 planes = _over(patch, place(grained, layout, box, patch.box), segment.gaps[t], layout)
