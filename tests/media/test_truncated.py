@@ -104,6 +104,30 @@ def test_a_file_is_refused_wherever_it_was_cut(tmp_path: Path, kind: str) -> Non
     assert passed == []
 
 
+def test_an_ivf_file_is_refused_between_two_frames_too(tmp_path: Path) -> None:
+    path = tmp_path / "clip.ivf"
+    whole = write(path, KINDS["ivf"])
+    with av.open(str(path)) as container:
+        third = sorted(p.pos for p in container.demux() if p.pos)[3]
+    path.write_bytes(whole[:third])
+    with pytest.raises(MediaError, match=r"cut off|ends"):
+        open_clip(str(path))
+
+
+@pytest.mark.parametrize("stated", [0, 0xFFFFFFFF, FRAMES * 40])
+def test_an_ivf_file_may_state_no_number_of_frames_or_a_duration(tmp_path: Path, stated: int) -> None:
+    path = tmp_path / "clip.ivf"
+    whole = bytearray(write(path, KINDS["ivf"]))
+    whole[24:28] = stated.to_bytes(4, "little")
+    at = 32
+    for t in range(FRAMES):
+        whole[at + 4 : at + 12] = (40 * t).to_bytes(8, "little")  # ms
+        at += 12 + int.from_bytes(whole[at : at + 4], "little")
+    whole[16:20] = (1000).to_bytes(4, "little")
+    path.write_bytes(whole)
+    assert open_clip(str(path)).info.frames == FRAMES
+
+
 @pytest.mark.parametrize("kind", ["fragmented mp4", "fragmented mp4, short"])
 def test_a_fragmented_file_may_end_between_fragments_only(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "clip.mp4"

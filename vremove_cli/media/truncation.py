@@ -21,6 +21,8 @@ _FLV_SIZE = b"\x00\x08filesize\x00"  # a name and the type of a number in AMF0
 _OGG_PAGE = 65307  # bytes of the longest page (RFC 3533, section 6)
 _OGG_LAST = 4  # flag of the last page of a stream
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # file properties object (ASF specification, 3.2)
+_IVF_HEAD, _IVF_FRAME = 32, 12  # bytes of the file's head, and of a frame's
+_IVF_LIVE = 0xFFFFFFFF  # number of frames where the writer could not go back to state it
 _MXF_HEADER = bytes.fromhex("060e2b34020501010d010201010200")[:13]  # of a header partition (SMPTE ST 377-1, 7.2)
 
 
@@ -172,6 +174,25 @@ def _mxf(file: BinaryIO, size: int) -> bool:
     return int.from_bytes(value[24:32], "big") >= size
 
 
+def _ivf(file: BinaryIO, size: int) -> bool:
+    """Check that the last frame is whole, and that the frames are as many as the header states, if it states any.
+
+    Some writers state the duration in units of the time base instead of the number of frames.
+    """
+    head = file.read(_IVF_HEAD)
+    stated = int.from_bytes(head[24:28], "little")
+    at, times = int.from_bytes(head[6:8], "little"), []
+    while at < size:
+        file.seek(at)
+        frame = file.read(_IVF_FRAME)
+        at += _IVF_FRAME + int.from_bytes(frame[:4], "little")
+        times.append(int.from_bytes(frame[4:], "little"))
+    if at > size or stated in (0, _IVF_LIVE) or len(times) < 2:
+        return at > size or len(times) < stated != _IVF_LIVE
+    duration = (times[-1] - times[0]) * len(times) / (len(times) - 1)
+    return max(len(times), duration) < stated
+
+
 # Checks by the demuxer's name.
 _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "mov": _mp4,
@@ -184,4 +205,5 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "ogg": _ogg,
     "asf": _asf,
     "mxf": _mxf,
+    "ivf": _ivf,
 }
