@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
+import cv2
 
 from vremove_cli.errors import MediaError
 from vremove_cli.media.clip import SEQUENCE, ClipInfo
@@ -47,6 +48,14 @@ _MAX_CONVERSIONS = 6  # pixel formats that are tried when samples must be conver
 _PALETTE = "pal8"
 JPEG = "jpeg"  # name of the encoder of JPEG files, `media.jpeg`, among FFmpeg's names of encoders
 _JPEG_FORMATS = ("yuvj420p", "yuvj422p", "yuvj444p", "gray")  # that it writes as they are, from any source
+_X264 = ("libx264", "libx264rgb")
+_MACROBLOCK = 16  # pixels
+# x264's code for AVX-512 weighs the macroblocks of a row in groups of 8 (mbtree_propagate_list, core 165). Past the end
+# of the last row it reads memory that nobody has set, and the same frames give other bits from run to run. The code
+# for AVX2 stops at the end, and every CPU with AVX-512 has AVX2.
+_MACROBLOCK_GROUP = 8
+_WITHOUT_AVX512 = "asm=avx2"
+_CPU_AVX512_SKX = 256  # OpenCV's number for AVX-512 F, CD, BW, DQ and VL, which x264 asks for, too
 # Encoders that `missing_encoders` looks for.
 _REQUIRED = (
     "libx264",
@@ -220,13 +229,25 @@ def configure_encoder(context: av.CodecContext, spec: EncodeSpec, info: ClipInfo
     """
     context.width, context.height, context.pix_fmt = info.width, info.height, spec.pix_fmt
     context.framerate, context.time_base = rate, 1 / rate
-    context.options = dict(spec.options)
+    context.options = _options_here(spec, info)
     context.thread_count = spec.threads
     if info.aspect:
         context.sample_aspect_ratio = info.aspect
     tags = output_colour(info, spec.pix_fmt)
     context.color_primaries, context.color_trc = tags.primaries, tags.transfer
     context.colorspace, context.color_range = tags.matrix, tags.range
+
+
+def _options_here(spec: EncodeSpec, info: ClipInfo) -> dict[str, str]:
+    """Return an encoder's options on this machine: those of the specification, and what keeps its bits the same.
+
+    The plan cannot hold the latter: it may be carried out on a machine with another CPU.
+    """
+    columns = -(-info.width // _MACROBLOCK)
+    if spec.encoder not in _X264 or columns % _MACROBLOCK_GROUP == 0 or not cv2.checkHardwareSupport(_CPU_AVX512_SKX):
+        return dict(spec.options)
+    given = spec.options.get("x264-params")
+    return {**spec.options, "x264-params": f"{given}:{_WITHOUT_AVX512}" if given else _WITHOUT_AVX512}
 
 
 def black_frame(info: ClipInfo, pix_fmt: str) -> av.VideoFrame:
