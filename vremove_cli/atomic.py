@@ -11,7 +11,6 @@ renames them with `put_in_place` once it has recorded, on disk, which they are.
 """
 
 import errno
-import glob
 import itertools
 import os
 import re
@@ -28,6 +27,7 @@ _count = itertools.count()
 # Hidden paths that this process is writing: another path with its process number was left by a process that had the
 # same number before.
 _in_progress: set[Path] = set()
+_NUMBERS = re.compile(r"(\d+)\.\d+")  # in the name of a hidden path: its process, and which of its paths
 # fsync of a file system that cannot flush, such as some network mounts.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
@@ -249,9 +249,15 @@ def _remove_leftovers(folder: Path, prefix: str, suffix: str) -> None:
 
 def _leftovers(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
     """Yield hidden paths whose process has ended; a user's `.masks.part` is none, for it has no numbers."""
-    ours = re.compile(re.escape(prefix) + r"(\d+)\.\d+" + re.escape(suffix))
-    for path in folder.absolute().glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
-        match = ours.fullmatch(path.name)
+    try:
+        names = os.listdir(folder)
+    except OSError:  # it is not there yet
+        return
+    for name in names:  # no pattern with the target's name in it: those are kept in memory, for each clip of thousands
+        if not (name.startswith(prefix) and name.endswith(suffix)):
+            continue
+        path = folder.absolute() / name
+        match = _NUMBERS.fullmatch(name[len(prefix) : len(name) - len(suffix)])
         if match is None or path in _in_progress or path.is_symlink():
             continue
         if int(match[1]) == os.getpid() or not process_lives(int(match[1])):
