@@ -80,6 +80,7 @@ class RequestOptions(TrackingOptions, total=False):
     feather: float
     reference: File | Sequence[File]
     memory: Literal["auto", "resident", "fp8", "offload"]
+    gpu_memory: float | None
     compile: bool
 
 

@@ -28,10 +28,11 @@ import torch
 from support import counted_vram as counted
 from support.full_size import LARGE, ROSE, SMALL, VOID
 from vremove_cli.networks import cogvideox, devices, wan
-from vremove_cli.networks.attention import fast_attention
+from vremove_cli.networks.arithmetic import arithmetic_here
+from vremove_cli.networks.attention import attention_order
 from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.initial_latents import latents_of
-from vremove_cli.removers.common.placement import runtime_on
+from vremove_cli.removers.common.placement import runtime_of
 from vremove_cli.removers.common.vae_tiling import vae_runner
 from vremove_cli.removers.common.vram_estimate import MemoryMode, Weights, vram_bytes
 
@@ -103,7 +104,7 @@ def steps(name: str, args: argparse.Namespace, device: str, rate: float) -> None
         for compiled in (False, True) if args.compile and weights == "resident" else (False,):
             fresh(device)
             mode = MemoryMode(weights)
-            runtime = replace(runtime_on(device, mode), compiled=compiled)
+            runtime = replace(runtime_of(arithmetic_here(device), mode), compiled=compiled)
             model = counted.transformer(name, config=TINY[name]) if args.tiny else counted.transformer(name)
             model = filled(model, "cpu" if weights == "offload" else device).to(runtime.dtype)
             step = step_of(name, placement.place(model, runtime), size, device)
@@ -123,7 +124,9 @@ def steps(name: str, args: argparse.Namespace, device: str, rate: float) -> None
 def _kernels(name: str, device: str, weights: str) -> list[tuple[str, AbstractContextManager[None]]]:
     """The project's order of attention kernels, and torch's own for comparison."""
     head = 64 if name == "void" else 128
-    own: list[tuple[str, AbstractContextManager[None]]] = [("kernels in order", fast_attention(device, head))]
+    own: list[tuple[str, AbstractContextManager[None]]] = [
+        ("kernels in order", attention_order(arithmetic_here(device).attention, head))
+    ]
     return [("torch's kernels", nullcontext()), *own] if weights == "resident" and device == "cuda" else own
 
 

@@ -31,6 +31,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE.parent / "golde
 from support.disc import iou
 from support.sam2_engines import follow, sight_of, write_fine_tune
 from support.twins import golden, golden_frames, sam2_model
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.tracking.base import Tracker
 
 # The recipe of docs/masks.md; the package's video predictor does without torchvision.
@@ -199,7 +200,7 @@ def full_size(path: str) -> Agreement:
     checkpoint = Checkpoint(catalogue()["sam2-tiny"], path)
     engines = ("sam2", "transformers")
     choices = [TrackerChoice("sam2-tiny", "", checkpoint=checkpoint, engine=engine) for engine in engines]
-    one, two = (travelled(make_tracker(choice, "cpu", 20)) for choice in choices)
+    one, two = (travelled(make_tracker(choice, Arithmetic(), 20)) for choice in choices)
     return Agreement.of(one, two)
 
 

@@ -15,6 +15,7 @@ import torch
 from support.pretended_gpu import pretended_gpu
 from vremove_cli.errors import ExitCode, MemoryLimitError
 from vremove_cli.networks import devices
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.networks.gpu_lock import only_user
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers import registry
@@ -23,17 +24,16 @@ from vremove_cli.removers.common.placement import Demand, choose_mode, mode_here
 from vremove_cli.removers.common.vram_estimate import MemoryMode, Vae
 
 SIZE = (672, 384)
+CPU, CUDA = Arithmetic(), Arithmetic("cuda", "bfloat16")
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets the free memory of a GPU, and of the machine, in gigabytes."""
 
-    def has(free: float, host: float = 1000.0, bfloat16: bool = True) -> None:
+    def has(free: float, host: float = 1000.0) -> None:
         monkeypatch.setattr(placement, "available_memory", lambda *_: free * 1e9)
         monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=host * 1e9))
-        dtype = torch.bfloat16 if bfloat16 else torch.float32
-        monkeypatch.setattr(devices, "network_dtype", lambda _: dtype)
 
     return has
 
@@ -57,7 +57,7 @@ def test_the_best_mode_that_fits_is_chosen(
     gpu: Callable[..., None], name: str, free: float, host: float, mode: MemoryMode
 ) -> None:
     gpu(free, host)
-    assert choose_mode(demand(name), "cuda") == mode
+    assert choose_mode(demand(name), CUDA) == mode
 
 
 @pytest.mark.parametrize("asked", ["resident", "fp8", "offload"])
@@ -65,15 +65,15 @@ def test_the_mode_that_is_asked_for_only_gets_smaller_tiles(
     gpu: Callable[..., None], asked: Literal["resident", "fp8", "offload"]
 ) -> None:
     gpu(80)
-    assert choose_mode(demand("void"), "cuda", asked) == MemoryMode(asked)
+    assert choose_mode(demand("void"), CUDA, asked) == MemoryMode(asked)
     gpu(2)
-    assert choose_mode(demand("void"), "cuda", asked) == MemoryMode(asked, 32)
+    assert choose_mode(demand("void"), CUDA, asked) == MemoryMode(asked, 32)
 
 
 def test_a_cpu_has_no_memory_of_its_own_to_run_out_of(gpu: Callable[..., None]) -> None:
     gpu(0)
-    assert choose_mode(demand("void"), "cpu") == MemoryMode()
-    assert choose_mode(Demand(None, SIZE), "cuda") == MemoryMode()
+    assert choose_mode(demand("void"), CPU) == MemoryMode()
+    assert choose_mode(Demand(None, SIZE), CUDA) == MemoryMode()
 
 
 def test_guidance_takes_more_while_a_step_runs(gpu: Callable[..., None]) -> None:
@@ -81,21 +81,19 @@ def test_guidance_takes_more_while_a_step_runs(gpu: Callable[..., None]) -> None
     network = registry.spec_of("void").network
     assert network is not None
     steps_alone = replace(network, vae=Vae(0, 0, 0), longest=0)
-    one, two = (Demand(steps_alone, SIZE, batch).bytes_in(MemoryMode("offload"), "cuda") for batch in (1, 2))
+    one, two = (Demand(steps_alone, SIZE, batch).bytes_in(MemoryMode("offload"), CUDA) for batch in (1, 2))
     assert two - one == one - network.offload
 
 
 def test_a_clip_of_more_than_8_bits_takes_more(gpu: Callable[..., None]) -> None:
     gpu(80)
-    plain, deep = (demand("void", deep=deep).bytes_in(MemoryMode(), "cuda") for deep in (False, True))
+    plain, deep = (demand("void", deep=deep).bytes_in(MemoryMode(), CUDA) for deep in (False, True))
     assert deep > 1.4 * plain
 
 
-def test_a_gpu_without_bfloat16_takes_twice_the_memory(gpu: Callable[..., None]) -> None:
-    gpu(80)
-    half = demand("rose").bytes_in(MemoryMode(), "cuda")
-    gpu(80, bfloat16=False)
-    assert demand("rose").bytes_in(MemoryMode(), "cuda") == 2 * half
+def test_a_gpu_without_bfloat16_takes_twice_the_memory() -> None:
+    half = demand("rose").bytes_in(MemoryMode(), CUDA)
+    assert demand("rose").bytes_in(MemoryMode(), Arithmetic("cuda")) == 2 * half
 
 
 @pytest.mark.parametrize(
@@ -110,7 +108,7 @@ def test_a_smaller_machine_runs_the_planned_arithmetic(
     gpu: Callable[..., None], planned: MemoryMode, free: float, here: MemoryMode
 ) -> None:
     gpu(free)
-    assert mode_here(planned, demand("void"), "cuda") == here
+    assert mode_here(planned, demand("void"), CUDA) == here
 
 
 def test_out_of_memory_runs_again_block_by_block() -> None:

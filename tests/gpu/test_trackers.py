@@ -12,6 +12,7 @@ import torch
 
 from support.pretended_gpu import PretendedGpu, pretended_gpu
 from support.twins import edgetam_model, golden_frames, sam2_model, sam2_repo
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame, TrackerState
 from vremove_cli.tracking.sam2 import Sam2Tracker, in_precision, load_network
@@ -82,11 +83,20 @@ def test_a_frame_needs_no_other_value_from_the_gpu(name: str) -> None:
     assert not any(syncs)
 
 
+def test_a_tracker_runs_in_the_planned_type(tmp_path: Path) -> None:
+    for name, content in sam2_repo(128).items():
+        (tmp_path / name).write_bytes(content)
+    with pretended_gpu():
+        for dtype in ("float32", "bfloat16"):
+            assert str(load_network("sam2", str(tmp_path), Arithmetic("cuda", dtype)).dtype) == f"torch.{dtype}"
+        pool.release_all()
+
+
 def test_a_released_tracker_leaves_only_cached_positions_on_the_gpu(tmp_path: Path) -> None:
     for name, content in sam2_repo(128).items():
         (tmp_path / name).write_bytes(content)
     with pretended_gpu() as gpu:
-        tracker = Sam2Tracker(load_network("sam2", str(tmp_path), "cuda"), 2)
+        tracker = Sam2Tracker(load_network("sam2", str(tmp_path), Arithmetic("cuda", "bfloat16")), 2)
         state, _ = tracker.begin(sight(0), ObjectPrompts(((64.0, 64.0),)))
         tracker.propagate(sight(1), state)
         held = gpu.allocated()

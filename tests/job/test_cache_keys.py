@@ -109,7 +109,8 @@ OTHER: dict[str, Callable[[dict[str, str]], Any]] = {
     "pix_fmt": lambda f: "yuv444p", "drop_streams": lambda f: True,
     "static": lambda f: True, "grow": lambda f: 3, "feather": lambda f: 4.0, "reference": lambda f: f["clean.png"],
     "track_every": lambda f: 1, "threads": lambda f: 3, "skip_errors": lambda f: True,
-    "memory": lambda f: "offload", "compile": lambda f: True, "download": lambda f: "never", "frozen": lambda f: True,
+    "memory": lambda f: "offload", "gpu_memory": lambda f: 24, "compile": lambda f: True,
+    "download": lambda f: "never", "frozen": lambda f: True,
     "sam2_engine": lambda f: "transformers",  # the other one is in tracking/test_sam2_package.py
     "negative_prompt": lambda f: "blurry", "candidates": lambda f: 3, "min_score": lambda f: 0.4, "retry": lambda f: 2,
 }  # fmt: skip
@@ -171,7 +172,8 @@ def test_what_redoes_what(files: dict[str, str]) -> None:
     }  # fmt: skip
     assert {name for name, kinds in found.items() if not kinds} == {
         "tracker", "device", "accept_license", "weights", "models", "codec", "crf", "preset", "pix_fmt", "drop_streams",
-        "bitrate", "encoder", "track_every", "threads", "sam2_engine", "memory", "download", "frozen",
+        "bitrate", "encoder", "track_every", "threads", "sam2_engine", "memory", "gpu_memory", "download",
+        "frozen",
     }  # fmt: skip
 
 
@@ -247,7 +249,6 @@ class Watched(Request):
 
 # Read by stages and in no key, with the reason.
 NOT_IN_A_KEY = {
-    "device",  # the same result but for rounding
     "accept_license",  # what may be fetched, not what it is
     "download",  # the same
     "frozen",  # the same

@@ -138,7 +138,7 @@ def test_a_plan_survives_json(made: tuple[Plan, Path]) -> None:
 WRONG: dict[str, Any] = {
     "request": 7, "fingerprints": ["a"], "clip": {}, "encode": "libx264", "streams": {"a": 1}, "references": [1],
     "tracker": None, "weights": 3, "remover": ["plate"], "checkpoints": [1], "span": {"start": "x"}, "segments": [[1]],
-    "prompts": {"": 3}, "tasks": [{"id": 4}], "notes": [["a"]], "version": None,
+    "prompts": {"": 3}, "tasks": [{"id": 4}], "notes": [["a"]], "versions": None, "arithmetic": {"device": "tpu"},
 }  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def test_a_damaged_plan_gives_one_sentence(tmp_path: Path, data: bytes) -> None:
 
 def test_a_plan_of_another_version_is_named(made: tuple[Plan, Path], tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    write_record(path, {**made[0].to_json(), "schema": SCHEMA + 1, "version": "9.9"})
+    write_record(path, {**made[0].to_json(), "schema": SCHEMA + 1, "versions": {"vremove": "9.9"}})
     with pytest.raises(VremoveError, match=r"was made by another version \(9\.9\): plan the work again"):
         Plan.load(path)
     with pytest.raises(UsageError, match="holds no plan"):

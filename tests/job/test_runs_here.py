@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from vremove_cli.job.runs_here import licence_word, runs_here
 from vremove_cli.networks import devices
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.removers.common import placement
 from vremove_cli.weights.catalogue import catalogue
 
@@ -28,7 +28,7 @@ def test_a_model_runs_here(
     monkeypatch: pytest.MonkeyPatch, name: str, device: str, free: float, host: float, word: str
 ) -> None:
     monkeypatch.setattr(devices, "choose_device", lambda _: (device, ""))
-    monkeypatch.setattr(devices, "network_dtype", lambda _: torch.bfloat16)
+    monkeypatch.setattr("vremove_cli.job.runs_here.arithmetic_here", lambda name: Arithmetic(name, "bfloat16"))
     for module in ("removers.common.placement", "job.runs_here"):
         monkeypatch.setattr(f"vremove_cli.{module}.available_memory", lambda *_: free * 1e9)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=host * 1e9))

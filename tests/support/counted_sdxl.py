@@ -9,6 +9,7 @@ from support.counted_vram import bytes_of
 from support.full_size import ROREM, SDXL_VAE
 from support.metered import Meter, metered
 from vremove_cli.networks import sdxl
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.removers import registry
 from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.vae_tiling import vae_runner
@@ -77,4 +78,4 @@ def counted(mode: MemoryMode, side: int, batch: int = 1) -> int:
 def computed(mode: MemoryMode, side: int, batch: int = 1) -> int:
     """Bytes at the peak as the product states them, on a GPU."""
     network = registry.spec_of("rorem").network
-    return placement.Demand(network, (side, side), batch).bytes_in(mode, "cuda")
+    return placement.Demand(network, (side, side), batch).bytes_in(mode, Arithmetic("cuda", "bfloat16"))

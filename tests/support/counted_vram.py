@@ -11,10 +11,11 @@ import torch
 from support.full_size import LARGE, ROSE, SMALL, VOID
 from support.metered import Meter, metered
 from vremove_cli.networks import cogvideox, minimax, wan
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.removers import registry
 from vremove_cli.removers.common import placement
 from vremove_cli.removers.common.initial_latents import latents_of
-from vremove_cli.removers.common.placement import Runtime, blocks_of, runtime_on
+from vremove_cli.removers.common.placement import Runtime, blocks_of, runtime_of
 from vremove_cli.removers.common.vae_tiling import vae_runner
 from vremove_cli.removers.common.vram_estimate import MemoryMode, Network
 from vremove_cli.removers.common.wan import conditioning
@@ -113,7 +114,7 @@ def decoding(coder: str, size: tuple[int, int], tile: int) -> int:
 
 
 def _runtime(mode: MemoryMode) -> Runtime:
-    return replace(runtime_on("cpu", mode), device="meta", dtype=torch.bfloat16, vae_dtype=torch.bfloat16)
+    return replace(runtime_of(Arithmetic(), mode), device="meta", dtype=torch.bfloat16, vae_dtype=torch.bfloat16)
 
 
 @cache

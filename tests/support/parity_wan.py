@@ -9,7 +9,8 @@ import torch
 
 from support.parity_void import below, part
 from vremove_cli.networks import lora, minimax, wan
-from vremove_cli.removers.common.placement import runtime_on
+from vremove_cli.networks.arithmetic import Arithmetic
+from vremove_cli.removers.common.placement import runtime_of
 from vremove_cli.removers.common.wan import conditioning
 from vremove_cli.removers.common.wan.model import predictor
 from vremove_cli.removers.common.wan.sigma_schedules import (
@@ -93,7 +94,7 @@ def undereraser_conditioning(tensors: Tensors, config: dict[str, Any]) -> Output
     yield "clip_images", black
     video = undereraser_input.hide_in_gray(conditioning.as_video(shown), mask)
     yield "masked_video", video
-    y = conditioning.make_conditioning(nets["vae"], video, mask, runtime_on("cpu"))
+    y = conditioning.make_conditioning(nets["vae"], video, mask, runtime_of(Arithmetic()))
     yield "mask_latents", y[:, :4]
     yield "masked_video_latents", y[:, 4:]
     yield "clip_pixels_frame1", undereraser_input.clip_pixels(black[1:2])[0, :, ::4, ::4]
@@ -119,7 +120,7 @@ def sampling(tensors: Tensors, config: dict[str, Any]) -> Outputs:
         video = undereraser_input.hide_in_gray(video, mask)
     else:
         pictures = torch.zeros(1, wan.IMAGE_TOKENS, config["transformer"]["image_dim"])
-    y = conditioning.make_conditioning(nets["vae"], video, mask, runtime_on("cpu"))
+    y = conditioning.make_conditioning(nets["vae"], video, mask, runtime_of(Arithmetic()))
     yield "y", y
     levels = double_shifted_sigmas(config["steps"], config["scheduler"]["shift"])
     yield "sigmas", levels

@@ -14,6 +14,7 @@ from support.disc import iou
 from support.sam2_engines import clicks_of
 from support.twins import edgetam_model, golden, golden_frames, sam2_model
 from vremove_cli.errors import ModelError
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame, TrackerState
 from vremove_cli.tracking.sam2 import Sam2Tracker, in_precision, load_network
 from vremove_cli.tracking.sam2_memory import MemoryBank
@@ -253,4 +254,4 @@ def test_a_package_that_the_weights_need_is_named(tmp_path: Path) -> None:
     EdgeTamVideoConfig(vision_config=EdgeTamVisionConfig()).save_pretrained(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"needs a package that is not installed .*timm"):
-        load_network("edgetam", str(tmp_path), "cpu")
+        load_network("edgetam", str(tmp_path), Arithmetic())

@@ -22,6 +22,7 @@ from vremove_cli.job.output_paths import make_request
 from vremove_cli.job.plan import Plan, digests_of_weights
 from vremove_cli.job.planner import make_plan
 from vremove_cli.networks import sam2_package
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.networks.sam2 import original_state, sam2_state, size_of
 from vremove_cli.networks.sam2_package import files_in, load_predictor
 from vremove_cli.tracking.base import ObjectPrompts, TrackerFrame
@@ -97,7 +98,7 @@ def test_a_plan_of_another_machine_is_refused_so_too(fine_tune: Path) -> None:
         "sam2-tiny", "as asked", 1, Checkpoint(catalogue()["sam2-tiny"], str(fine_tune)), engine="sam2"
     )
     with pytest.raises(ModelError, match="needs the sam2 package"):
-        make_tracker(planned_there, "cpu", 10)
+        make_tracker(planned_there, Arithmetic(), 10)
 
 
 def test_an_engine_that_is_unknown_is_refused(vremove: Vremove, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from vremove_cli.geometry import Array
 from vremove_cli.job.events import Emit
 from vremove_cli.job.model_fetch import checkpoint_of
 from vremove_cli.job.request import Request
+from vremove_cli.networks import devices
+from vremove_cli.networks.arithmetic import arithmetic_here
 from vremove_cli.removers.base import RemoverSpec, Settings
 from vremove_cli.removers.common.initial_latents import derive_seed
 from vremove_cli.removers.rorem.success import BASE, JUDGE, SuccessJudge
@@ -54,7 +56,7 @@ def make_judge(plan: "Plan") -> Judge:
     """Return what scores fills: the learnt score of the plan's models, else the measures that need no weights."""
     known = {c.model.name: c for c in plan.checkpoints}
     if JUDGE in known:
-        return SuccessJudge(known[JUDGE], known[BASE], plan.request.device)
+        return SuccessJudge(known[JUDGE], known[BASE], plan.arithmetic)
     return measured_score
 
 
@@ -71,7 +73,7 @@ def find_judge(request: Request, emit: Emit) -> Judge | None:
         return None
     models = catalogue(request.models)
     judge, base = (checkpoint_of(request, find(name, models), emit, fetch=True) for name in (JUDGE, BASE))
-    return SuccessJudge(judge, base, request.device)
+    return SuccessJudge(judge, base, arithmetic_here(devices.choose_device(request.device)[0]))
 
 
 def measured_score(source: Array, result: Array, mask: Array) -> float:

@@ -1,5 +1,6 @@
-"""Choosing a job's tracker and remover on this machine: the facts, the question, the downloads."""
+"""Choosing a job's tracker and remover: the facts, the question, the downloads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vremove_cli.errors import UsageError
@@ -22,10 +23,11 @@ from vremove_cli.job.events import Emit
 from vremove_cli.job.gpu_memory import demand_of
 from vremove_cli.job.model_fetch import checkpoint_of, progress_if_allowed
 from vremove_cli.job.request import Request
+from vremove_cli.job.target import Target
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.networks import devices
 from vremove_cli.removers import registry
-from vremove_cli.removers.common.placement import available_memory, choose_mode
+from vremove_cli.removers.common.placement import choose_mode
 from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode
 from vremove_cli.tracking import registry as trackers
 from vremove_cli.tracking.registry import TrackerChoice
@@ -74,12 +76,13 @@ class Chosen:
     choices: tuple[Choice, ...]
 
 
-def propose(request: Request, clip: ClipInfo, *, moves: bool, fetches: bool) -> Proposal:
+def propose(request: Request, clip: ClipInfo, target: Target, *, moves: bool, fetches: bool) -> Proposal:
     """Return the tracker and the remover that a job would take.
 
     Args:
         request: The request.
         clip: The clip.
+        target: The device that the job is planned for.
         moves: Whether something will move once the object is gone.
         fetches: Whether auto may fetch models, perhaps after a question.
 
@@ -87,9 +90,9 @@ def propose(request: Request, clip: ClipInfo, *, moves: bool, fetches: bool) -> 
         UsageError: There is no such remover, or it does not read a setting that is given.
     """
     models = catalogue(request.models)
-    facts = _facts(request, models, fetches=fetches)
+    facts = _facts(request, models, target, fetches=fetches)
     tracker = tracker_wanted(facts, models) if _needs_tracker(request, models, facts) else ""
-    remover, choice = _remover(request, clip, models, facts, moves=moves)
+    remover, choice = _remover(request, clip, models, facts, target, moves=moves)
     registry.make(remover, request.settings({}))
     better = f"`--download auto`: {fetched_text([models[tracker]])}" if tracker and not fetches else ""
     tracker = tracker if fetches else ""
@@ -100,13 +103,22 @@ def propose(request: Request, clip: ClipInfo, *, moves: bool, fetches: bool) -> 
 
 
 def settle(
-    request: Request, clip: ClipInfo, proposal: Proposal, emit: Emit, ask: Ask | None, *, moves: bool, fetch: bool
+    request: Request,
+    clip: ClipInfo,
+    target: Target,
+    proposal: Proposal,
+    emit: Emit,
+    ask: Ask | None,
+    *,
+    moves: bool,
+    fetch: bool,
 ) -> Chosen:
     """Ask for the proposal's downloads, if the user is to be asked, and fetch all models.
 
     Args:
         request: The request.
         clip: The clip.
+        target: The device that the job is planned for.
         proposal: What `propose` returned.
         emit: Gets the progress of downloads.
         ask: Asks the user; None where nobody can be asked.
@@ -118,9 +130,9 @@ def settle(
         ModelError: A model cannot be had.
     """
     if proposal.asked and request.download == "ask" and not (fetch and ask and ask(Question(proposal.asked))):
-        proposal = propose(request, clip, moves=moves, fetches=False)
+        proposal = propose(request, clip, target, moves=moves, fetches=False)
     models, name = catalogue(request.models), proposal.remover
-    tracker = _tracker(request, models, proposal.tracker, emit, fetch=fetch)
+    tracker = _tracker(request, models, lambda: (target.device, target.why), proposal.tracker, emit, fetch=fetch)
     spec = registry.spec_of(name)
     given = [model for model in spec.extra_models if model in request.own_weights]
     judging = judge_models(request, spec, lambda model: model in request.own_weights)
@@ -132,13 +144,13 @@ def settle(
 
 
 def _remover(
-    request: Request, clip: ClipInfo, models: dict[str, Model], facts: Facts, *, moves: bool
+    request: Request, clip: ClipInfo, models: dict[str, Model], facts: Facts, target: Target, *, moves: bool
 ) -> tuple[str, Choice]:
     """Return the remover, and the choice for the user."""
     if request.remover != "auto":
         return registry.check_name(request.remover), Choice("remover", request.remover, "by --remover")
     names = MOVERS if moves else STILLS if clip.frames == 1 else REMOVERS
-    candidates = (_candidate(name, request, clip, models, facts) for name in names)
+    candidates = (_candidate(name, request, clip, models, target) for name in names)
     return choose_remover(facts, candidates, moves=moves, frames=clip.frames)
 
 
@@ -154,16 +166,15 @@ def _mask_given(request: Request) -> bool:
     return bool(request.mask_file) and not (request.affected_point or request.affected_box or request.affected_by)
 
 
-def _facts(request: Request, models: dict[str, Model], *, fetches: bool) -> Facts:
-    device, _ = devices.choose_device(request.device)
+def _facts(request: Request, models: dict[str, Model], target: Target, *, fetches: bool) -> Facts:
     own = frozenset(request.own_weights)
     here = own | {name for name, model in models.items() if store.find_cached(model) is not None}
     allowed = {name for name, model in models.items() if store.is_allowed(model, request.accept_license)}
-    return Facts(device, available_memory(device), here, own | allowed, fetches)
+    return Facts(target.device, target.free, here, own | allowed, fetches)
 
 
-def _candidate(name: str, request: Request, clip: ClipInfo, models: dict[str, Model], facts: Facts) -> Candidate:
-    """Return what speaks for and against a remover on this machine."""
+def _candidate(name: str, request: Request, clip: ClipInfo, models: dict[str, Model], target: Target) -> Candidate:
+    """Return what speaks for and against a remover on the device that the job is planned for."""
     spec = registry.spec_of(name)
     own = tuple(models[model] for model in spec.models_for(request.settings({})) if model in models)
     try:
@@ -173,21 +184,36 @@ def _candidate(name: str, request: Request, clip: ClipInfo, models: dict[str, Mo
         return Candidate(name, own, refused=error.problem)
     if request.recover == "off":
         return Candidate(name, own, refused="--recover off leaves the choice to --remover")
-    if facts.device == "cpu":
-        return Candidate(name, own, demand.bytes_in(_SMALLEST, "cpu"))
-    mode = choose_mode(demand, facts.device, request.memory)
-    return Candidate(name, own, demand.bytes_in(mode, facts.device))
+    if target.device == "cpu":
+        return Candidate(name, own, demand.bytes_in(_SMALLEST, target.arithmetic))
+    mode = choose_mode(demand, target.arithmetic, request.memory, target.free, elsewhere=not target.measured)
+    return Candidate(name, own, demand.bytes_in(mode, target.arithmetic))
 
 
-def tracker_for(request: Request) -> TrackerChoice:
-    """Return the tracker that a job gets without fetching anything."""
-    return _tracker(request, catalogue(request.models), "", None, fetch=False)
+def tracker_for(request: Request, target: Target | None = None) -> TrackerChoice:
+    """Return the tracker that a job gets without fetching anything.
+
+    Args:
+        request: The request.
+        target: The device that the job is planned for; None: this machine's.
+    """
+
+    def on() -> tuple[str, str]:
+        return devices.choose_device(request.device) if target is None else (target.device, target.why)
+
+    return _tracker(request, catalogue(request.models), on, "", None, fetch=False)
 
 
 def _tracker(
-    request: Request, models: dict[str, Model], wanted: str, emit: Emit | None, *, fetch: bool
+    request: Request,
+    models: dict[str, Model],
+    on: Callable[[], tuple[str, str]],
+    wanted: str,
+    emit: Emit | None,
+    *,
+    fetch: bool,
 ) -> TrackerChoice:
-    """Return the tracker; `wanted` is the one that auto fetches."""
+    """Return the tracker; `on` gives its device with the reason, and `wanted` is the one that auto fetches."""
     if _mask_given(request):
         return trackers.with_engine(TrackerChoice("file", "a mask was given"), request.sam2_engine)
     for name in request.own_weights:
@@ -195,7 +221,7 @@ def _tracker(
     choice = trackers.choose_tracker(
         "flow" if request.static else wanted or request.tracker,  # what is fixed to the screen needs no network
         request.track_every,
-        request.device,
+        on,
         models,
         request.own_weights,
         request.accept_license,

@@ -184,6 +184,9 @@ def _is_report(path: Path) -> bool:
     """Return whether a file is a report of ours, which a new one may replace."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        return {"request", "version", "tasks"} <= set(report["plan"])
+        plan = report["plan"]
+        return {"request", "tasks"} <= set(plan) and bool(
+            {"versions", "version"} & set(plan)
+        )  # a former one has the latter
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

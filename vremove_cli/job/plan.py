@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vremove_cli.media import sequence
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_context import EncodeSpec
 from vremove_cli.media.streams import StreamPlan
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.networks.sam2_package import config_beside
 from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.tracking.base import ObjectPrompts
@@ -26,7 +28,7 @@ from vremove_cli.tracking.registry import TrackerChoice
 from vremove_cli.weights.hub import sha256_of
 from vremove_cli.weights.store import Checkpoint
 
-SCHEMA = 13
+SCHEMA = 14
 EMPTY_MASK = "the mask is empty on every frame"
 SHRUNK_MASK = "nothing is left of the mask after --grow shrank it"
 _SAMPLE = 1 << 18  # bytes of a large file that are read at its start, middle and end
@@ -40,7 +42,7 @@ class Plan:
 
     Attributes:
         request: What the user asked for.
-        version: Version of the tool that decided it.
+        versions: Versions of the tool that decided it and of the libraries that compute, by name.
         fingerprints: Digests of the files that are read, by role: clip, mask, effects, affected, key@PATH,
             reference@FRAME.
         clip: The scanned clip.
@@ -57,6 +59,7 @@ class Plan:
         remover: Name of the remover.
         checkpoints: The remover's models.
         memory: Where the weights of its networks are, on every machine alike.
+        arithmetic: The device that all networks run on, and how they compute, on every machine alike.
         conditional: Whether the remover works only on shots where recovery leaves too much.
         choices: Why this tracker and this remover, and what was left out.
         span: Frames that are edited.
@@ -67,7 +70,7 @@ class Plan:
     """
 
     request: Request
-    version: str
+    versions: dict[str, str]
     fingerprints: dict[str, str]
     clip: ClipInfo
     encode: EncodeSpec
@@ -83,6 +86,7 @@ class Plan:
     remover: str
     checkpoints: tuple[Checkpoint, ...]
     memory: MemoryMode
+    arithmetic: Arithmetic
     conditional: bool
     choices: tuple[Choice, ...]
     span: FrameRange
@@ -111,24 +115,36 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
-        """Read a plan.
+        """Read a plan; one that was read a moment ago and has not changed is not read again.
 
         Raises:
             UsageError: There is no such file.
             VremoveError: It is damaged, or of another version of the tool.
         """
         try:
-            data = read_record(path)
-            if data["schema"] != SCHEMA:
-                raise VremoveError(f"{path} was made by another version ({data['version']})", "plan the work again")
-            plan = from_json(cls, data)
-            if any(t.id != Path(t.id).name or t.id.startswith(".") for t in plan.tasks):  # they become names of files
-                raise ValueError("a task's id is no name")
-            return plan
+            state = path.stat()
+            return _read(path.absolute(), (state.st_ino, state.st_size, state.st_mtime_ns))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"{path.parent} holds no plan", "make one with `vremove plan`") from error
         except (KeyError, ValueError, TypeError) as error:
             raise VremoveError(f"{path} is damaged ({error})", "delete the work folder and plan again") from error
+
+
+@lru_cache(maxsize=4)  # a worker of a farm reads the plan for each of its tasks; a long clip's takes half a second
+def _read(path: Path, _state: tuple[int, ...]) -> Plan:
+    """Read a plan; `_state` is another one when the file changes."""
+    data = read_record(path)
+    if data["schema"] != SCHEMA:
+        raise VremoveError(f"{path} was made by another version ({_version_in(data)})", "plan the work again")
+    plan = from_json(Plan, data)
+    if any(t.id != Path(t.id).name or t.id.startswith(".") for t in plan.tasks):  # they become names of files
+        raise ValueError("a task's id is no name")
+    return plan
+
+
+def _version_in(data: dict[str, Any]) -> str:
+    """Return the version of the tool that wrote a plan of any schema."""
+    return str(data["versions"]["vremove"] if "versions" in data else data["version"])
 
 
 def fingerprint(path: str, files: tuple[str, ...] = ()) -> str:
@@ -181,7 +197,8 @@ def same_job(old: Plan, new: Request) -> bool:
     """Return whether a plan is for this request and this version, and its files and weights are unchanged."""
     try:
         asked = replace(new, download=old.request.download, frozen=old.request.frozen)  # which change no result
-        same = old.request == asked and old.version == __version__ and old.fingerprints == fingerprints_of(old.inputs)
+        same = old.request == asked and old.versions.get("vremove") == __version__
+        same = same and old.fingerprints == fingerprints_of(old.inputs)
         return same and old.weights == digests_of_weights(new)
     except OSError:
         return False

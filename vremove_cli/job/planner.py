@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vremove_cli import __version__
 from vremove_cli.errors import UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.affected_proposals import affected_prompts
@@ -26,6 +25,7 @@ from vremove_cli.job.request import Request, split_reference
 from vremove_cli.job.shot_cuts import cuts_of
 from vremove_cli.job.stages.base import Provenance, with_keys
 from vremove_cli.job.stages.kinds import STAGES
+from vremove_cli.job.target import target_of
 from vremove_cli.job.task_graph import (
     PLATE_SEGMENT,
     TRACK_SEGMENT,
@@ -38,6 +38,8 @@ from vremove_cli.job.task_graph import (
     tracking_tasks,
 )
 from vremove_cli.job.text_prompts import text_prompts
+from vremove_cli.job.this_machine import runs_network
+from vremove_cli.job.tool_versions import NAMES, versions_here
 from vremove_cli.masks.io import MaskFile, check_shape
 from vremove_cli.media.clip import ClipInfo
 from vremove_cli.media.encoder_choice import choose_encoder
@@ -46,6 +48,7 @@ from vremove_cli.media.provenance import TRACKED, mark_of
 from vremove_cli.media.read import open_clip
 from vremove_cli.media.stream_plan import plan_streams
 from vremove_cli.media.timecode import Timecode, offset_of
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.prompts import Prompt, frame_of, parse_when
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Remover
@@ -56,7 +59,13 @@ from vremove_cli.weights.store import Checkpoint
 
 
 def make_plan(
-    request: Request, emit: Emit, before: Plan | None = None, *, fetch: bool = True, ask: Ask | None = None
+    request: Request,
+    emit: Emit,
+    before: Plan | None = None,
+    *,
+    fetch: bool = True,
+    ask: Ask | None = None,
+    elsewhere: bool = False,
 ) -> Plan:
     """Scan the input and decide everything.
 
@@ -66,6 +75,7 @@ def make_plan(
         before: A plan for the same input, which saves scanning it again.
         fetch: Whether missing weights may be fetched.
         ask: Asks the user whether to fetch what auto would take; None where nobody can be asked.
+        elsewhere: Whether other machines run the job: this one need not have the device.
 
     Raises:
         VremoveError: The job cannot be done; the error says why and what to do.
@@ -75,8 +85,9 @@ def make_plan(
     clip = replace(clip, cuts=cuts_of(request.cuts, clip))
     notes = list(clip.notes)
     span = _span(request, clip)
+    target = target_of(request, elsewhere=elsewhere)
     if request.text:
-        prompts = _with_text_prompts(prompts, request, clip, span, emit, fetch=fetch)
+        prompts = _with_text_prompts(prompts, target.helper_request(request), clip, span, emit, fetch=fetch)
     encode = choose_encoder(clip, request.output, request.encoder_options, notes)
     notes += lost_side_data(clip, encode)
     streams = plan_streams(clip, encode, drop=request.drop_streams, notes=notes)
@@ -85,7 +96,7 @@ def make_plan(
     ask = None if request.frozen else ask
     may_fetch = request.download == "auto" or (request.download == "ask" and fetch and ask is not None)
     may_move = moves or bool(request.quadmask)
-    proposal = propose(request, clip, moves=may_move, fetches=may_fetch)
+    proposal = propose(request, clip, target, moves=may_move, fetches=may_fetch)
     spec = registry.spec_of(proposal.remover)
     _check_remover(request, proposal, moves=moves)
     mask = _user_mask(request.mask_file, clip, "mask", notes)
@@ -94,27 +105,29 @@ def make_plan(
     affected = _user_mask(affected_file, clip, "affected", notes)
     by_object = prompts_by_object([*prompts, *moving], clip, span)
     if request.affected_by:
-        moving = affected_prompts(request, clip, span, by_object, mask, emit, fetch=fetch)
+        moving = affected_prompts(target.helper_request(request), clip, span, by_object, mask, emit, fetch=fetch)
         by_object = prompts_by_object([*prompts, *moving], clip, span)
     key_masks = scan_key_masks(by_object, clip, notes)
     references = _references(request, clip, span, notes)
     fingerprints = fingerprints_of(inputs_by_role(clip, mask, effects, affected, key_masks, references))
     weights = digests_of_weights(request)
-    chosen = settle(request, clip, proposal, emit, ask, moves=may_move, fetch=fetch)
+    chosen = settle(request, clip, target, proposal, emit, ask, moves=may_move, fetch=fetch)
     _check_remover(request, chosen, moves=moves)
     notes += [str(choice) for choice in chosen.choices]
     remover, tracker, checkpoints = chosen.remover, chosen.tracker, chosen.checkpoints
     made = registry.make(remover, request.settings({c.model.name: c for c in checkpoints}))
-    memory = memory_mode(made, request, clip, notes)
+    if made.spec.network or trackers.runs_network(tracker):
+        notes += target.notes(request)
+    memory = memory_mode(made, request, clip, target, notes)
     pieces = segments_in(span, clip, PLATE_SEGMENT)
     known = Provenance(
         prompts=by_object,
         fingerprints=fingerprints,
         cuts=clip.cuts,
-        tracker=_tracker_facts(tracker, weights, span),
+        tracker=_tracker_facts(tracker, weights, span, target.arithmetic),
         remover=[
             remover,
-            *_arithmetic(memory),
+            *_numbers(made, memory, target.arithmetic),
             *(weights[path] for path, _ in request.own_loras),
             *_model_facts(checkpoints, weights),
         ],
@@ -125,7 +138,7 @@ def make_plan(
         emit(Note(text))
     return Plan(
         request=request,
-        version=__version__,
+        versions=versions_here((*NAMES, "sam2") if tracker.engine == "sam2" else NAMES),
         fingerprints=fingerprints,
         clip=clip,
         encode=encode,
@@ -141,6 +154,7 @@ def make_plan(
         remover=remover,
         checkpoints=checkpoints,
         memory=memory,
+        arithmetic=target.arithmetic,
         conditional=chosen.conditional,
         choices=chosen.choices,
         span=span,
@@ -260,14 +274,28 @@ def _check_remover(request: Request, chosen: Proposal | Chosen, *, moves: bool) 
         raise UsageError(f"{name} does not know what will move", "add --remover void, or leave that out")
 
 
-def same_tracker(plan: Plan, request: Request) -> bool:
-    """Return whether the tracker would be the same if it were chosen now: its weights may have come or gone."""
-    return replace(tracker_for(request), why="") == replace(plan.tracker, why="")
+def same_choices(plan: Plan, request: Request, *, elsewhere: bool = False) -> bool:
+    """Return whether the tracker and the device would be the same if they were chosen now.
+
+    Weights may have come or gone, and so may a GPU. The order of attention kernels holds on any GPU.
+    """
+    target = None
+    if any(runs_network(plan, kind) for kind in {task.kind for task in plan.tasks}):
+        target = target_of(request, elsewhere=elsewhere)
+        now, then = target.arithmetic, plan.arithmetic
+        if (now.device, now.dtype) != (then.device, then.dtype):
+            return False
+    return replace(tracker_for(request, target), why="") == replace(plan.tracker, why="")
 
 
-def _arithmetic(memory: MemoryMode) -> list[Any]:
-    """Return what results depend on of a memory mode: they are equal whether weights are resident or not."""
-    return [memory.weights == "fp8", memory.tile]
+def _numbers(remover: Remover, memory: MemoryMode, arithmetic: Arithmetic) -> list[Any]:
+    """Return what a remover's results depend on of its arithmetic and its memory mode.
+
+    They are equal whether weights are resident or not, and nearly equal in any order of attention kernels.
+    """
+    network = remover.spec.network
+    how = [arithmetic.device, arithmetic.dtype_of(half=network.half)] if network else []
+    return [memory.weights == "fp8", memory.tile, *how]
 
 
 def _model_facts(checkpoints: Iterable[Checkpoint | None], weights: dict[str, str]) -> list[list[str]]:
@@ -275,7 +303,10 @@ def _model_facts(checkpoints: Iterable[Checkpoint | None], weights: dict[str, st
     return [[p.model.name, p.commit or weights.get(p.model.name, "")] for p in checkpoints if p is not None]
 
 
-def _tracker_facts(tracker: TrackerChoice, weights: dict[str, str], span: FrameRange) -> list[Any]:
+def _tracker_facts(
+    tracker: TrackerChoice, weights: dict[str, str], span: FrameRange, arithmetic: Arithmetic
+) -> list[Any]:
     """Return what masks depend on besides the prompts."""
     few = min(trackers.FEW, trackers.frames_seen(tracker, span.length)) if tracker.checkpoint else 0
-    return [tracker.name, tracker.engine, tracker.every, few, *_model_facts([tracker.checkpoint], weights)]
+    how = [arithmetic.device, arithmetic.dtype] if trackers.runs_network(tracker) else []
+    return [tracker.name, tracker.engine, tracker.every, few, *how, *_model_facts([tracker.checkpoint], weights)]

@@ -18,6 +18,7 @@ from vremove_cli.options import Panel, option, refuse_odd_name, values_from
 
 if TYPE_CHECKING:  # both rooms import NumPy, which `vremove --help` does not need
     from vremove_cli.media.encoder_options import EncoderOptions
+    from vremove_cli.networks.arithmetic import Arithmetic
     from vremove_cli.removers.base import Settings
     from vremove_cli.removers.common.vram_estimate import MemoryMode
     from vremove_cli.weights.store import Checkpoint
@@ -235,6 +236,7 @@ class Request:
         "transformers", "Runs SAM 2: or sam2.", metavar="NAME", tracking=True
     )
     memory: Literal["auto", "resident", "fp8", "offload"] = option("auto", "resident, fp8 or offload.", metavar="MODE")
+    gpu_memory: float | None = option(None, "Memory of the GPUs to plan for.", metavar="GB", minimum=1, maximum=10_000)
     compile: bool = option(
         False, "Compile the network, for long jobs.", removers=("minimax", "rorem", "rose", "undereraser", "void")
     )
@@ -350,13 +352,19 @@ class Request:
         return int(sides[0]), int(sides[1])
 
     def settings(
-        self, checkpoints: "Mapping[str, Checkpoint]", memory: "MemoryMode | None" = None, *, deep: bool = False
+        self,
+        checkpoints: "Mapping[str, Checkpoint]",
+        memory: "MemoryMode | None" = None,
+        arithmetic: "Arithmetic | None" = None,
+        *,
+        deep: bool = False,
     ) -> "Settings":
         """Return what the remover is told.
 
         Args:
             checkpoints: Its models by name.
             memory: Where its networks' weights are; None: all on the device.
+            arithmetic: How they compute; None: as suits the device best.
             deep: Whether the clip has more than 8 bits a component.
 
         Raises:
@@ -376,7 +384,8 @@ class Request:
             loras=self.own_loras,
             conditioning=self.conditioning,
             seed=self.seed,
-            device=self.device,
+            device=arithmetic.device if arithmetic else self.device,
+            arithmetic=arithmetic,
             memory=memory or MemoryMode(),
             deep=deep,
             compile=self.compile,

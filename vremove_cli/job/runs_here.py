@@ -3,6 +3,7 @@
 from typing import Literal
 
 from vremove_cli.networks import devices
+from vremove_cli.networks.arithmetic import Arithmetic, arithmetic_here
 from vremove_cli.removers import registry
 from vremove_cli.removers.base import Settings
 from vremove_cli.removers.common.placement import available_memory, choose_mode, holds_on_host
@@ -20,24 +21,24 @@ def runs_here(model: Model) -> RunsHere:
 
     A part of a remover runs as the remover does, on a clip of 1280x720.
     """
-    device, _ = devices.choose_device("auto")
-    verdicts = [_remover(name, device) for name, spec in registry.specs().items() if model.name in spec.all_models]
+    arithmetic = arithmetic_here(devices.choose_device("auto")[0])
+    verdicts = [_remover(name, arithmetic) for name, spec in registry.specs().items() if model.name in spec.all_models]
     if verdicts:
         return min(verdicts, key=[*_WORDS.values(), "slowly", "no"].index)
-    return _small(model, device)
+    return _small(model, arithmetic.device)
 
 
-def _remover(name: str, device: str) -> RunsHere:
+def _remover(name: str, arithmetic: Arithmetic) -> RunsHere:
     """Return how a remover runs."""
     remover = registry.make(name, Settings())
     network = remover.spec.network
     if network is None:
         return "in memory"
-    if device == "cpu":
+    if arithmetic.device == "cpu":
         return "slowly" if holds_on_host(network, values=2) else "no"
     demand = remover.spec.demand(Settings(), remover.size(*_CLIP) or _CLIP)
-    mode = choose_mode(demand, device)
-    if demand.bytes_in(mode, device) > available_memory(device):
+    mode = choose_mode(demand, arithmetic)
+    if demand.bytes_in(mode, arithmetic) > available_memory(arithmetic.device):
         return "no"
     return _WORDS[mode.weights]
 

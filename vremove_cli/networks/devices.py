@@ -37,6 +37,20 @@ def choose_device(requested: str) -> tuple[str, str]:
     return requested, "as asked"
 
 
+def is_here(device: str) -> bool:
+    """Return whether this machine has a device (cuda, xpu, mps or cpu)."""
+    if device == "cpu":
+        return True
+    return ("torch" in sys.modules or _may_have_gpu()) and _available()[device]
+
+
+def capability(device: str) -> tuple[int, int] | None:
+    """Return the compute capability of an NVIDIA GPU (of an AMD GPU a like number); None for other devices."""
+    import torch
+
+    return torch.cuda.get_device_capability() if device == "cuda" else None
+
+
 def name_of(device: str) -> str:
     """Return the name of a GPU in words."""
     return "Metal" if device == "mps" else str(_module(device).get_device_name(0))

@@ -19,6 +19,7 @@ from vremove_cli.job.mask_store import confidences, object_masks
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.request import Request
 from vremove_cli.job.segment_view import SegmentView
+from vremove_cli.job.target import target_of
 from vremove_cli.job.task_graph import TRACK_SEGMENT, segments_in
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.clip import ClipInfo
@@ -168,7 +169,8 @@ class LiveMasks:
     def _own_tracker(self) -> Tracker:
         if self._tracker is None:
             choice = tracker_for(self._request)
-            self._tracker = trackers.make_tracker(choice, self._request.device, self.info.frames)
+            arithmetic = target_of(self._request).arithmetic
+            self._tracker = trackers.make_tracker(choice, arithmetic, self.info.frames)
         return self._tracker
 
     def _view(self, frame: int) -> SegmentView:

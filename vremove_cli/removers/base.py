@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Protocol
 
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.geometry import Array
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.removers.common.placement import Demand
 from vremove_cli.removers.common.vram_estimate import MemoryMode, Network
 from vremove_cli.weights.store import Checkpoint
@@ -26,7 +27,8 @@ class Settings:
         loras: The user's own LoRA files with their strengths.
         conditioning: "released" or "paper": the network's input, where the two differ.
         seed: Seed of the noise.
-        device: "auto", "cuda", "xpu", "mps" or "cpu".
+        device: "cuda", "xpu", "mps" or "cpu", as planned; "auto" outside of a job.
+        arithmetic: How networks compute, as planned; None outside of a job: as suits the device best.
         memory: Where the networks' weights are.
         deep: Whether the clip has more than 8 bits a component.
         compile: Whether the networks' blocks are compiled.
@@ -44,6 +46,7 @@ class Settings:
     conditioning: str = "released"
     seed: int = 0
     device: str = "auto"
+    arithmetic: Arithmetic | None = None
     memory: MemoryMode = field(default_factory=MemoryMode)
     deep: bool = False
     compile: bool = False
@@ -71,7 +74,8 @@ class RemoverSpec:
         optional_models: Models that it also runs where a field of `Settings` differs from the default, by that field;
             or where it has a value, by "field=value".
         extra_models: Models that it also runs where the user gives them.
-        accepts: Fields of `Settings` that it reads. All get `seed`, `device`, `memory`, `deep` and `checkpoints`.
+        accepts: Fields of `Settings` that it reads. All get `seed`, `device`, `arithmetic`, `memory`, `deep` and
+            `checkpoints`.
         physics: True if it uses `Shot.affected_mask`.
         paints: True if it paints single pictures: the job chooses keyframes, and carries them to the other frames.
         network: The bytes of its networks, for the estimate of GPU memory.

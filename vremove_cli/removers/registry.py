@@ -21,7 +21,7 @@ _BUILT_IN: tuple[type[Remover], ...] = (
 )  # fmt: skip
 _REGISTERED: dict[str, type[Remover]] = {remover.spec.name: remover for remover in _BUILT_IN}
 
-_FOR_ALL = ("seed", "device", "memory", "deep", "checkpoints")  # fields of `Settings` that every remover gets
+_FOR_ALL = ("seed", "device", "arithmetic", "memory", "deep", "checkpoints")  # fields that every remover gets
 _OPTIONAL = tuple(f.name for f in fields(Settings) if f.name not in _FOR_ALL)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Numbered = dict[int, Outputs]
 
 CURRENT = 1 << 20  # frame number that the network is given for the current frame: earlier ones must not be negative
+HEAD_CHANNELS = 256  # of an attention head at most, in all networks of this family
 MAX_LOGITS = 32.0  # larger logits of a previous mask tell the prompt encoder nothing more
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB statistics of ImageNet, as the encoders were trained
 _EDGE_LOGITS = 4.0  # logits at which the edge of a soft mask reaches 0 or 1

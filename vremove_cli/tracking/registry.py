@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from vremove_cli import plugins
 from vremove_cli.errors import UsageError
-from vremove_cli.networks import devices
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.tracking.base import Tracker
 from vremove_cli.tracking.flow.tracker import FlowTracker
 from vremove_cli.weights import store
@@ -43,7 +43,7 @@ class TrackerChoice:
 def choose_tracker(
     asked: str,
     every: int | None,
-    device: str,
+    on: Callable[[], tuple[str, str]],
     models: dict[str, Model],
     own: dict[str, str],
     accepted: Collection[str],
@@ -54,7 +54,7 @@ def choose_tracker(
     Args:
         asked: Name of a tracker, `sam2` for the best one of its family, or `auto`.
         every: Frames between keyframes; None for the default.
-        device: Device as the user names it.
+        on: Returns the device that networks run on, and the reason for it; called where one is needed.
         models: The catalogue, by name.
         own: Paths of the user's own weights, by model name.
         accepted: Models whose licence the user accepts.
@@ -73,10 +73,10 @@ def choose_tracker(
         return TrackerChoice("flow", why)
     if asked not in ("auto", "sam2", *known):
         if asked in plugins.names(plugins.TRACKERS):
-            return _provided(asked, every, device)
+            return _provided(asked, every, on)
         names = ", ".join(("auto", "flow", "sam2", *known, *plugins.names(plugins.TRACKERS)))
         raise UsageError(f"there is no tracker '{asked}'", f"choose one of: {names}")
-    where, on = devices.choose_device(device)
+    where, reason = on()
     slow = where == "cpu"
     if asked == "auto":
         name, why = _best(available, slow), "its weights are here"
@@ -87,16 +87,16 @@ def choose_tracker(
     else:
         name, why = asked, "as asked"
     step = every or (CPU_KEYFRAMES if slow else 1)
-    why = f"{why}; on {where}, {on}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
+    why = f"{why}; on {where}, {reason}" + (f"; on every {step}th frame, flow between them" if step > 1 else "")
     return TrackerChoice(name, why, step, store.checkpoint_for(find(name, known), own, accepted, progress))
 
 
-def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
+def make_tracker(choice: TrackerChoice, arithmetic: Arithmetic, frames: int) -> Tracker:
     """Make a tracker.
 
     Args:
         choice: The chosen tracker.
-        device: Device as the user names it.
+        arithmetic: How its network computes, on a device of this machine.
         frames: Frames of the clip.
 
     Raises:
@@ -104,23 +104,27 @@ def make_tracker(choice: TrackerChoice, device: str, frames: int) -> Tracker:
     """
     if choice.name == "flow":
         return FlowTracker()
-    where, _ = devices.choose_device(device)
     if choice.checkpoint is None:
         if choice.name not in plugins.names(plugins.TRACKERS):
             raise plugins.missing(plugins.TRACKERS, choice.name)
-        made: Tracker = plugins.load(plugins.TRACKERS, choice.name)(where, frames)
+        made: Tracker = plugins.load(plugins.TRACKERS, choice.name)(arithmetic.device, frames)
         plugins.check_members(plugins.TRACKERS, choice.name, made, MEMBERS)
         return made
     seen = frames_seen(choice, frames)
     if choice.engine == "sam2":
         from vremove_cli.tracking import sam2_package
 
-        loaded = sam2_package.load_network(choice.checkpoint.path, where)
-        return sam2_package.Sam2PackageTracker(loaded, seen, choice.every)
+        loaded = sam2_package.load_network(choice.checkpoint.path, arithmetic.device)
+        return sam2_package.Sam2PackageTracker(loaded, seen, choice.every, arithmetic)
     from vremove_cli.tracking.sam2 import Sam2Tracker, load_network
 
-    network = load_network(choice.checkpoint.model.architecture, choice.checkpoint.path, where)
-    return Sam2Tracker(network, seen, choice.every)
+    network = load_network(choice.checkpoint.model.architecture, choice.checkpoint.path, arithmetic)
+    return Sam2Tracker(network, seen, choice.every, arithmetic.attention)
+
+
+def runs_network(choice: TrackerChoice) -> bool:
+    """Return whether a tracker runs a network, as that of another package may."""
+    return choice.checkpoint is not None or choice.name not in ("flow", "file")
 
 
 def with_engine(choice: TrackerChoice, engine: str) -> TrackerChoice:
@@ -145,13 +149,13 @@ def with_engine(choice: TrackerChoice, engine: str) -> TrackerChoice:
     return replace(choice, why=f"{choice.why}; by the {engine} package", engine=engine)
 
 
-def _provided(name: str, every: int | None, device: str) -> TrackerChoice:
+def _provided(name: str, every: int | None, on: Callable[[], tuple[str, str]]) -> TrackerChoice:
     """Choose the tracker of an installed package: it tracks every frame."""
     if every not in (None, 1):
         raise UsageError(f"the tracker {name} tracks every frame", "leave --track-every out, or add --tracker sam2")
     plugins.load(plugins.TRACKERS, name)  # a broken package is reported now, and not when the work begins
-    where, on = devices.choose_device(device)
-    return TrackerChoice(name, f"as asked; on {where}, {on}")
+    where, reason = on()
+    return TrackerChoice(name, f"as asked; on {where}, {reason}")
 
 
 def frames_seen(choice: TrackerChoice, frames: int) -> int:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vremove_cli.errors import ModelError
 from vremove_cli.geometry import Array
+from vremove_cli.networks.arithmetic import Arithmetic
+from vremove_cli.networks.attention import attention_order
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.tracking.base import TrackerFrame
-from vremove_cli.tracking.memory_tracker import CURRENT, MAX_LOGITS, MemoryTracker
+from vremove_cli.tracking.memory_tracker import CURRENT, HEAD_CHANNELS, MAX_LOGITS, MemoryTracker
 from vremove_cli.tracking.sam2_memory import MemoryBank, MemoryReach
 
 if TYPE_CHECKING:
@@ -31,7 +33,11 @@ class Sam2Tracker(MemoryTracker):
     """Tracks one object with SAM 2.1 or EdgeTAM; see `vremove_cli.tracking.base.Tracker`."""
 
     def __init__(
-        self, model: "transformers.Sam2VideoModel | transformers.EdgeTamVideoModel", frames: int, every: int = 1
+        self,
+        model: "transformers.Sam2VideoModel | transformers.EdgeTamVideoModel",
+        frames: int,
+        every: int = 1,
+        attention: tuple[str, ...] = (),
     ) -> None:
         """Make a tracker.
 
@@ -40,7 +46,9 @@ class Sam2Tracker(MemoryTracker):
             frames: How many frames it will see. The authors' code limits the object pointers of clips shorter than 16
                 frames, and so does this class.
             every: Frames between keyframes, if it sees only those: time then runs in keyframes.
+            attention: Attention kernels in order, see `networks.arithmetic.Arithmetic`.
         """
+        self._attention = attention
         self._model = cast(Any, model)  # the stubs of transformers do not know all of it
         config = self._model.config
         pointers = int(config.max_object_pointers_in_encoder)
@@ -83,16 +91,17 @@ class Sam2Tracker(MemoryTracker):
         if encoded is frame.rgb:
             session.cache = cache
         self._encoded = frame.rgb, session.cache
-        with self._limited_pointers():
+        with self._in_inference():
             self._model(inference_session=session, frame=self._pixels(frame.rgb), frame_idx=CURRENT, reverse=reverse)
 
     @contextmanager
-    def _limited_pointers(self) -> Iterator[None]:
-        """Limit the network's object pointers to the number of frames while the block runs."""
+    def _in_inference(self) -> Iterator[None]:
+        """Set the order of attention kernels, and limit the network's object pointers to the number of frames."""
         config = self._model.config
         limit, config.max_object_pointers_in_encoder = config.max_object_pointers_in_encoder, self._pointers
         try:
-            yield
+            with attention_order(self._attention, HEAD_CHANNELS):
+                yield
         finally:
             config.max_object_pointers_in_encoder = limit
 
@@ -108,7 +117,7 @@ class Sam2Tracker(MemoryTracker):
         session = context
         is_sam2 = hasattr(self._model, "_batch_encode_memories")
         logits = outputs["pred_masks"].reshape(1, 1, *outputs["pred_masks"].shape[-2:])
-        with torch.inference_mode(), self._limited_pointers():
+        with torch.inference_mode(), self._in_inference():
             out = self._model._run_single_frame_inference(
                 inference_session=session,
                 frame_idx=CURRENT,
@@ -144,23 +153,22 @@ class Sam2Tracker(MemoryTracker):
         return session
 
 
-def load_network(architecture: str, path: str, device: str) -> Any:
+def load_network(architecture: str, path: str, arithmetic: Arithmetic) -> Any:
     """Return a network, ready to run; the pool keeps it until another tracker's network replaces it.
-
-    bfloat16 on a GPU, float32 elsewhere.
 
     Args:
         architecture: sam2 or edgetam.
         path: Folder with config.json and weights as on the Hub, or one file with the original keys of SAM 2.1.
-        device: cuda, mps or cpu.
+        arithmetic: Where it runs, and in which type.
 
     Raises:
         ModelError: The weights do not fit.
     """
-    return pool.get("track", (architecture, path), lambda: _load_network(architecture, path, device), device)
+    key = (architecture, path, arithmetic.dtype)
+    return pool.get("track", key, lambda: _load_network(architecture, path, arithmetic), arithmetic.device)
 
 
-def _load_network(architecture: str, path: str, device: str) -> Any:
+def _load_network(architecture: str, path: str, arithmetic: Arithmetic) -> Any:
     import torch
     import transformers
 
@@ -178,7 +186,7 @@ def _load_network(architecture: str, path: str, device: str) -> Any:
             )
         model = transformers.Sam2VideoModel(make_config(state))
         load_strict(model, sam2_state(state), path)
-    return in_precision(model.to(device=device), torch.bfloat16 if device == "cuda" else torch.float32).eval()
+    return in_precision(model.to(device=arithmetic.device), arithmetic.torch_dtype).eval()
 
 
 def in_precision(model: Any, dtype: "torch.dtype") -> Any:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import ModelError
 from vremove_cli.geometry import Array
+from vremove_cli.networks.arithmetic import Arithmetic
+from vremove_cli.networks.attention import attention_order
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.sam2_package import load_predictor
 from vremove_cli.tracking.base import TrackerFrame
-from vremove_cli.tracking.memory_tracker import CURRENT, MAX_LOGITS, MemoryTracker
+from vremove_cli.tracking.memory_tracker import CURRENT, HEAD_CHANNELS, MAX_LOGITS, MemoryTracker
 from vremove_cli.tracking.sam2_memory import MemoryBank, MemoryReach
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from vremove_cli.tracking.memory_tracker import Numbered, Outputs
 
+_PLAIN = Arithmetic()
 _ENDLESS = 2 * CURRENT  # frames of the clip as the network is told: more than any number of a frame
 
 
@@ -44,13 +47,14 @@ class _Context:
 class Sam2PackageTracker(MemoryTracker):
     """Tracks one object with the authors' code; see `vremove_cli.tracking.base.Tracker`."""
 
-    def __init__(self, model: Any, frames: int, every: int = 1) -> None:
+    def __init__(self, model: Any, frames: int, every: int = 1, arithmetic: Arithmetic = _PLAIN) -> None:
         """Make a tracker.
 
         Args:
             model: A `SAM2VideoPredictor`, see `load_network`.
             frames: How many frames it will see: the authors' code limits the object pointers of clips of few frames.
             every: Frames between keyframes, if it sees only those: time then runs in keyframes.
+            arithmetic: How it computes.
 
         Raises:
             ModelError: The network has no memory of earlier frames.
@@ -59,7 +63,7 @@ class Sam2PackageTracker(MemoryTracker):
 
         if model.num_maskmem < 1:
             raise ModelError("the configuration of the weights has num_maskmem: 0", "SAM 2 follows nothing without it")
-        self._model = model
+        self._model, self._arithmetic = model, arithmetic
         pointers = int(model.max_obj_ptrs_in_encoder) if model.use_obj_ptrs_in_encoder else 0
         self._pointers = min(max(frames, 2), pointers)  # the network divides by one less
         self._encoded: tuple[Array | None, dict[str, Any]] = None, {}  # a picture, and what was made from it
@@ -128,13 +132,17 @@ class Sam2PackageTracker(MemoryTracker):
 
     @contextmanager
     def _in_inference(self) -> Iterator[None]:
-        """Run the network without gradients, in bfloat16 on a GPU, with pointers as few as the frames of the clip."""
+        """Run the network without gradients, in the planned type, with pointers as few as the frames of the clip."""
         import torch
 
-        kind = self._reach.device.type
+        kind, own = self._reach.device.type, self._arithmetic
         limit, self._model.max_obj_ptrs_in_encoder = self._model.max_obj_ptrs_in_encoder, self._pointers
         try:
-            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+            with (
+                torch.inference_mode(),
+                torch.autocast(kind, torch.bfloat16, enabled=own.dtype == "bfloat16"),
+                attention_order(own.attention, HEAD_CHANNELS),
+            ):
                 yield
         finally:
             self._model.max_obj_ptrs_in_encoder = limit

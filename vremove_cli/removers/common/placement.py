@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vremove_cli.errors import MemoryLimitError, VremoveError
 from vremove_cli.networks import devices
-from vremove_cli.networks.attention import fast_attention
+from vremove_cli.networks.arithmetic import Arithmetic, arithmetic_here, torch_dtype
+from vremove_cli.networks.attention import attention_order
 from vremove_cli.networks.model_pool import Kind, pool
 from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode, Network, Weights, vram_bytes
 
@@ -29,7 +30,6 @@ _ENCODER = 1.1  # memory of an encoder that runs, in memories of its weights; ch
 # What is left free: kernels' workspaces and fragments, which no count of tensors shows. Chosen, not measured.
 _MARGIN_SHARE, _MARGIN_BYTES = 0.03, 400_000_000
 _COMPILER = ("torch._dynamo", "torch._inductor", "triton")  # modules whose exceptions come from compiling
-_HALF_DEVICES = ("cuda", "xpu")
 _EXACT = "time_embedding"  # modules of CogVideoX that diffusers would store in 8 bits; Wan's are kept by its own list
 
 
@@ -52,15 +52,20 @@ class Runtime:
     compiled: bool = False
 
 
-def runtime_on(
-    device: str, mode: MemoryMode = RESIDENT, *, deep: bool = False, compiled: bool = False, half: bool = False
+def runtime_of(
+    arithmetic: Arithmetic,
+    mode: MemoryMode = RESIDENT,
+    *,
+    deep: bool = False,
+    compiled: bool = False,
+    half: bool = False,
 ) -> Runtime:
-    """Return how networks run on a device.
+    """Return how a remover's networks run.
 
     In bfloat16 a VAE is wrong by half a level of 8 bits: for a deeper clip it runs in float32.
 
     Args:
-        device: cuda, xpu, mps or cpu.
+        arithmetic: How networks compute.
         mode: Where the transformer's weights are.
         deep: Whether the clip has more than 8 bits a component.
         compiled: Whether blocks are to be compiled, which is done only where all weights stay on the device.
@@ -68,9 +73,9 @@ def runtime_on(
     """
     import torch
 
-    dtype = torch.float16 if half and device in _HALF_DEVICES else devices.network_dtype(device)
+    dtype = torch_dtype(arithmetic.dtype_of(half=half))
     vae_dtype = torch.float32 if deep or half else dtype
-    return Runtime(device, dtype, vae_dtype, mode, compiled and mode.weights == "resident")
+    return Runtime(arithmetic.device, dtype, vae_dtype, mode, compiled and mode.weights == "resident")
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,30 @@ class Demand:
     batch: int = 1
     deep: bool = False
 
-    def bytes_in(self, mode: MemoryMode, device: str) -> int:
+    def bytes_in(self, mode: MemoryMode, arithmetic: Arithmetic) -> int:
         """Return the bytes of a device's memory that a mode takes; for a CPU, what it would take of a GPU."""
+        half = self.network is not None and self.network.half
+        return self._bytes(mode, float32=arithmetic.device != "cpu" and arithmetic.dtype_of(half=half) == "float32")
+
+    def bytes_of(self, runtime: Runtime) -> int:
+        """Return the same for networks as they run."""
+        return self._bytes(runtime.mode, float32=runtime.device != "cpu" and runtime.dtype.itemsize > 2)
+
+    def _bytes(self, mode: MemoryMode, *, float32: bool) -> int:
         if self.network is None:
             return 0
-        half, deep = self.network.half, self.deep or self.network.half
-        float32 = device != "cpu" and runtime_on(device, half=half).dtype.itemsize > 2
+        deep = self.deep or self.network.half
         return vram_bytes(self.network, mode, self.size, batch=self.batch, float32=float32, float32_vae=deep)
 
 
-def choose_mode(demand: Demand, device: str, asked: Asked = "auto") -> MemoryMode:
+def choose_mode(
+    demand: Demand,
+    arithmetic: Arithmetic,
+    asked: Asked = "auto",
+    available: float | None = None,
+    *,
+    elsewhere: bool = False,
+) -> MemoryMode:
     """Return the best memory mode that fits into the memory that a remover could have; the least one if none fits.
 
     In order: all in GPU memory, then with the VAE in tiles, as large as possible; block by block, where the machine's
@@ -106,14 +125,17 @@ def choose_mode(demand: Demand, device: str, asked: Asked = "auto") -> MemoryMod
 
     Args:
         demand: What the job asks of the networks.
-        device: cuda, xpu, mps or cpu. A CPU has no memory of its own to run out of.
+        arithmetic: How they compute. A CPU has no memory of its own to run out of.
         asked: How the weights are stored; auto: any way.
+        available: Bytes that a remover could have on the device; None: what it could have on this machine's.
+        elsewhere: Whether another machine's own memory counts, which is taken to hold the weights.
     """
-    if demand.network is None or device == "cpu":
+    if demand.network is None or arithmetic.device == "cpu":
         return MemoryMode("fp8" if asked == "fp8" and demand.network else "resident")
-    available, modes = available_memory(device), list(_modes(asked, holds_on_host(demand.network)))
-    fitting = (mode for mode in modes if demand.bytes_in(mode, device) <= available)
-    return next(fitting, min(modes, key=lambda mode: demand.bytes_in(mode, device)))
+    available = available_memory(arithmetic.device) if available is None else available
+    modes = list(_modes(asked, elsewhere or holds_on_host(demand.network)))
+    fitting = (mode for mode in modes if demand.bytes_in(mode, arithmetic) <= available)
+    return next(fitting, min(modes, key=lambda mode: demand.bytes_in(mode, arithmetic)))
 
 
 def _modes(asked: Asked, offloads: bool) -> Iterator[MemoryMode]:
@@ -136,7 +158,7 @@ def holds_on_host(network: Network, values: int = 1) -> bool:
     return values * network.resident < psutil.virtual_memory().available
 
 
-def mode_here(mode: MemoryMode, demand: Demand, device: str) -> MemoryMode:
+def mode_here(mode: MemoryMode, demand: Demand, arithmetic: Arithmetic) -> MemoryMode:
     """Return a planned mode as this machine runs it: block by block in place of resident, where the memory is short.
 
     The result is the same, so that machines with different GPUs make one clip alike.
@@ -144,17 +166,17 @@ def mode_here(mode: MemoryMode, demand: Demand, device: str) -> MemoryMode:
     Args:
         mode: The mode of the plan.
         demand: What the job asks of the networks.
-        device: cuda, xpu, mps or cpu.
+        arithmetic: How they compute.
     """
-    if device == "cpu":
+    if arithmetic.device == "cpu":
         return MemoryMode("fp8" if mode.weights == "fp8" else "resident", mode.tile)
-    if mode.weights != "resident" or demand.bytes_in(mode, device) <= available_memory(device):
+    if mode.weights != "resident" or demand.bytes_in(mode, arithmetic) <= available_memory(arithmetic.device):
         return mode
     return MemoryMode("offload", mode.tile)
 
 
 def run_networks(run: Callable[[Runtime], Result], settings: "Settings", demand: Demand, head_channels: int) -> Result:
-    """Return what `run` returns for the device and the memory mode of a job, as this machine runs them.
+    """Return what `run` returns for the arithmetic and the memory mode of a job, as this machine runs them.
 
     Args:
         run: Runs a remover's networks.
@@ -169,15 +191,14 @@ def run_networks(run: Callable[[Runtime], Result], settings: "Settings", demand:
     """
     import torch
 
-    device, _ = devices.choose_device(settings.device)
-
+    arithmetic = settings.arithmetic or arithmetic_here(devices.choose_device(settings.device)[0])
     half = demand.network is not None and demand.network.half
 
     def in_mode(mode: MemoryMode) -> Result:
-        return run(runtime_on(device, mode, deep=settings.deep, compiled=settings.compile, half=half))
+        return run(runtime_of(arithmetic, mode, deep=settings.deep, compiled=settings.compile, half=half))
 
-    with torch.inference_mode(), fast_attention(device, head_channels):
-        return run_within_memory(in_mode, mode_here(settings.memory, demand, device))
+    with torch.inference_mode(), attention_order(arithmetic.attention, head_channels):
+        return run_within_memory(in_mode, mode_here(settings.memory, demand, arithmetic))
 
 
 def run_within_memory(run: Callable[[MemoryMode], Result], mode: MemoryMode) -> Result:
@@ -246,8 +267,27 @@ def available_memory(device: str, replaced: Collection[Kind] = _REMOVER_KINDS) -
     """
     if device == "cpu":
         return float("inf")
-    margin = _MARGIN_SHARE * devices.all_bytes(device) + _MARGIN_BYTES
-    return devices.free_bytes(device) - margin - pool.held_bytes(device, without=replaced)
+    free = devices.free_bytes(device) - _margin(devices.all_bytes(device))
+    return free - pool.held_bytes(device, without=replaced)
+
+
+def usable_memory(whole: float) -> float:
+    """Return the bytes of memory that networks could have on a GPU of another machine that nothing else uses.
+
+    Args:
+        whole: Bytes of the GPU's memory.
+    """
+    return whole - _margin(whole)
+
+
+def _margin(whole: float) -> float:
+    """Return the bytes that are left free of a GPU's memory."""
+    return _MARGIN_SHARE * whole + _MARGIN_BYTES
+
+
+def with_margin(need: int) -> int:
+    """Return the bytes of memory of a GPU on which networks could have so many."""
+    return int((need + _MARGIN_BYTES) / (1 - _MARGIN_SHARE))
 
 
 def place_encoder(encoder: "PreTrainedModel", device: str) -> "PreTrainedModel":

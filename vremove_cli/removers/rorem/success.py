@@ -15,13 +15,16 @@ import numpy as np
 
 from vremove_cli.geometry import Array, bounds, take
 from vremove_cli.masks.square_crop import square_crop
-from vremove_cli.networks import devices, rorem_discriminator, sdxl
+from vremove_cli.networks import rorem_discriminator, sdxl
+from vremove_cli.networks.arithmetic import Arithmetic
+from vremove_cli.networks.attention import attention_order
 from vremove_cli.networks.gpu_lock import only_user
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.networks.rorem_discriminator import SIDE, Discriminator
-from vremove_cli.removers.common.placement import Runtime, runtime_on
+from vremove_cli.removers.common.placement import Runtime, runtime_of
 from vremove_cli.removers.common.vae_tiling import run_whole
 from vremove_cli.removers.rorem import model
+from vremove_cli.removers.rorem.remover import HEAD_CHANNELS
 from vremove_cli.weights.load import read_state
 from vremove_cli.weights.store import Checkpoint
 
@@ -40,15 +43,15 @@ class SuccessJudge:
     Args:
         judge: The model with the parts `head` and `lora`.
         base: The model with the parts of SDXL for inpainting.
-        device: auto, cuda, xpu, mps or cpu.
+        arithmetic: How the networks compute.
 
     Raises:
         ModelError: The weights do not fit.
     """
 
-    def __init__(self, judge: Checkpoint, base: Checkpoint, device: str = "auto") -> None:
-        self._judge, self._base = judge, base
-        self._runtime = runtime_on(devices.choose_device(device)[0], half=True)
+    def __init__(self, judge: Checkpoint, base: Checkpoint, arithmetic: Arithmetic) -> None:
+        self._judge, self._base, self._attention = judge, base, arithmetic.attention
+        self._runtime = runtime_of(arithmetic, half=True)
 
     def __call__(self, source: Array, result: Array, mask: Array) -> float:
         """Return the score of a picture, 0 (failed) to 1.
@@ -65,7 +68,11 @@ class SuccessJudge:
         before, after = (_picture(take(picture, region)) for picture in (source, result))
         inside = cv2.resize(take(mask, region).astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
         given = (before, after, torch.from_numpy(inside)[None, None])
-        with only_user(self._runtime.device, partial(time.sleep, _WAIT)), torch.inference_mode():
+        with (
+            only_user(self._runtime.device, partial(time.sleep, _WAIT)),
+            torch.inference_mode(),
+            attention_order(self._attention, HEAD_CHANNELS),
+        ):
             try:
                 return float(np.clip(self._score(*given), 0, 1))
             except torch.OutOfMemoryError:

@@ -96,7 +96,7 @@ class VoidRemover:
             demand = self.spec.demand(self._settings, (shot.frames.shape[2], shot.frames.shape[1]))
 
             def run(runtime: placement.Runtime) -> Array:
-                need = demand.bytes_in(runtime.mode, runtime.device)
+                need = demand.bytes_of(runtime)
                 return _Run(self._settings, shot, runtime, need).frames()
 
             filled = placement.run_networks(run, self._settings, demand, HEAD_CHANNELS)
