@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.clips import empty_scene, mask_of, planes_of, scene, write_clip, write_masks
 from support.command import Install
 from support.oracle import FRAMES, Oracle, closest, pair
-from vremove_cli import erase
+from vremove_cli import erase, estimate
 from vremove_cli.geometry import Array, Box
 from vremove_cli.job.task_graph import connected_groups
 from vremove_cli.media.ffv1 import read_gray
@@ -121,6 +121,24 @@ def test_windows_need_their_keyframes_alone() -> None:
     assert max(s.stop for s in stages) == 1050
 
 
+@settings(max_examples=60)
+@given(st.integers(1, 3000), st.sampled_from([(81, 10), (21, 10), (5, 2)]), st.integers(0, 50))
+def test_windows_need_whatever_generates_a_keyframe_that_they_know(
+    count: int, shape: tuple[int, int], first: int
+) -> None:
+    windows = keyframe_guided_windows(count, *shape)
+    stages = [s for s in keyframe_guided_stages("x", windows, first, fade=4) if not is_join(s)]
+    for stage, window in zip(stages, windows, strict=True):
+        known = {first + t for t in window.known}
+        makers = (s.id for s in stages if s.step == window.known.step and s.step > stage.step)
+        by_id = {s.id: s for s in stages}
+        assert stage.needs == tuple(n for n in makers if known and _reaches(by_id[n], known))
+
+
+def _reaches(maker: Stage, known: set[int]) -> bool:
+    return maker.start <= max(known) and maker.stop > min(known)
+
+
 def test_known_keyframes_are_put_in_and_erased_no_more() -> None:
     keys, stage = Stage("k", 0, 9, step=4), Stage("w", 2, 7)
     frames, mask = inject_keyframes(
@@ -198,6 +216,25 @@ def test_overlapping_stages_with_anchors_give_the_truth(
     assert [name for name, _ in chained.seen] == ["anchors", "0", "3", "6"]
     assert chained.seen[1:] == [("0", [3]), ("3", [3]), ("6", [3])]
     assert max(closest(summary.output, truth)) <= 2
+
+
+def test_the_estimate_counts_what_is_kept_for_later_stages(tmp_path: Path, install: Install) -> None:
+    """Two windows keep the frames that they share; a long job keeps more of those than of all else."""
+
+    class Windows(Oracle):
+        def stages(self, shot: ShotInfo) -> list[Stage]:
+            return overlapping_stages("x", shot.shots, 7, 2)
+
+    clip, truth = pair(tmp_path, pix_fmt="yuv420p")
+    masks, job = write_masks(tmp_path / "masks", frames=FRAMES), tmp_path / "job"
+    expected = []
+    for kind in (Oracle, Windows):
+        install(kind(truth, "frame", 1))
+        expected.append(estimate(str(clip), mask=str(masks), remover="oracle", recover="off").work)
+    erase(str(clip), mask=str(masks), remover="oracle", recover="off", work=str(job), keep_work=True)
+    kept = [np.load(file)["frames"].nbytes for file in (job / "fill").glob("*.npz")]
+    assert len(kept) == 2
+    assert expected[1] - expected[0] == sum(kept) > 0
 
 
 def test_a_remover_sees_a_rotated_clip_upright(tmp_path: Path, install: Install) -> None:

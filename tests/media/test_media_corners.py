@@ -15,7 +15,7 @@ from support.command import Vremove
 from vremove_cli import erase
 from vremove_cli.job.render import Summary
 from vremove_cli.media.probe import scan
-from vremove_cli.media.read import open_clip
+from vremove_cli.media.read import Clip, open_clip
 
 
 def erased(clip: Path | str, tmp_path: Path, output: Path | None = None, **options: Any) -> Summary:
@@ -187,6 +187,27 @@ def test_seeks_are_exact_with_b_frames_and_few_keyframes(tmp_path: Path) -> None
     for start in (0, 1, 16, 17, 18, 33, 50, 59):
         for frame in reader.frames(start, start + 4):
             assert all((a == b).all() for a, b in zip(frame.planes(), every[frame.index], strict=True))
+
+
+def test_frames_at_distances_are_read_without_those_far_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = open_clip(str(write_clip(tmp_path / "clip.mp4", frames=400, options={"g": "50", "sc_threshold": "0"})))
+    everything = {f.index: f.gray() for f in clip.frames()}
+    read: list[int] = []
+    wrap = Clip._wrap
+
+    def counted(self: Clip, index: int, raw: Any) -> Any:
+        read.append(index)
+        return wrap(self, index, raw)
+
+    monkeypatch.setattr(Clip, "_wrap", counted)
+    for wanted in (range(0, 400, 120), range(7, 390, 10), range(5, 25), range(3, 4), range(0)):
+        read.clear()
+        found = {f.index: f.gray() for f in clip.picked(wanted)}
+        assert list(found) == list(wanted)
+        assert all(np.array_equal(found[t], everything[t]) for t in wanted)
+        assert wanted.step < 100 or read == list(wanted)
 
 
 def test_repeated_times_are_spread_and_reading_stays_exact(tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from vremove_cli.job.gpu_memory import demand_of
 from vremove_cli.job.model_fetch import helper_is_here
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.speeds import measured
-from vremove_cli.job.task_graph import PLATE_SEGMENT, REACH
+from vremove_cli.job.task_graph import PLATE_SEGMENT, REACH, kept_frames, shot_info
 from vremove_cli.job.workdir.folder import WorkFolder
-from vremove_cli.networks import devices
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 from vremove_cli.removers import registry
@@ -28,6 +27,7 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 _BASE = 250 << 20  # bytes of Python, NumPy, OpenCV and FFmpeg themselves
 _HOLE = 0.15  # share of the frame that the hole and its surroundings are assumed to take
 _EFFECT_BYTES = 600_000  # bytes a frame: pictures, differences and their means, at the size of the effects stage
+_KEPT_BYTES = 6  # of a pixel that a later stage needs: R'G'B' in float16
 _FILE_BITS = 2.0  # bits a pixel of the result, at the default quality
 _LOSSLESS = 0.6  # share of the raw frame that a lossless codec takes
 
@@ -87,7 +87,7 @@ class Estimate:
 def estimate(plan: Plan) -> Estimate:
     """Return what a plan will take, assuming a hole of 15 % of the frame."""
     work, result = _disk(plan)
-    memory, stages = _memory(plan), stage_seconds(plan)
+    memory, stages = memory_of(plan, "track", "background", "plate", "fill", "write"), stage_seconds(plan)
     known = [seconds for seconds in stages.values() if seconds is not None]
     width, height = plan.clip.shown_size
     return Estimate(
@@ -132,17 +132,31 @@ def _frame_bytes(plan: Plan) -> int:
     return int(plan.clip.width * plan.clip.height * max(plan.clip.layout.bytes_per_pixel, 1))
 
 
-def _memory(plan: Plan) -> int:
-    """Return the peak of memory: of motion and patches, of effects, of encoding ahead, or of a network's weights."""
+def memory_of(plan: Plan, *kinds: str) -> int:
+    """Return the peak of memory of some kinds of tasks, or of writing the result.
+
+    Args:
+        plan: The plan.
+        *kinds: Kinds of tasks, or `write`.
+    """
+    return _BASE + max(_memory_beside_base(plan, kind) for kind in kinds)
+
+
+def _memory_beside_base(plan: Plan, kind: str) -> int:
+    """Return the bytes of motion and patches, of effects, of a network's weights, or of encoding ahead."""
     clip, edited, frame = plan.clip, plan.span.length, _frame_bytes(plan)
-    scale = min(1.0, LONG_SIDE / max(clip.width, clip.height))
     reached = min(PLATE_SEGMENT, edited) + 2 * min(REACH, max(0, edited - PLATE_SEGMENT))
-    motion = int(reached * clip.width * clip.height * scale**2 * (2 + _HOLE * FLOW_BYTES_PER_PIXEL))
-    patches = int(min(PLATE_SEGMENT, edited) * frame * _HOLE * 2)
-    effects = 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
-    lookahead = frame * (60 + 4 * plan.encode.threads)
-    network = max([c.model.memory << 20 for c in _checkpoints(plan)] + [_weights(plan)])
-    return _BASE + max(motion + patches + BATCH_BYTES, effects, lookahead, network)
+    if kind == "background":
+        return 0 if plan.request.effects == "off" else reached * _EFFECT_BYTES
+    if kind == "plate":
+        scale = min(1.0, LONG_SIDE / max(clip.width, clip.height))
+        motion = int(reached * clip.width * clip.height * scale**2 * (2 + _HOLE * FLOW_BYTES_PER_PIXEL))
+        return motion + int(min(PLATE_SEGMENT, edited) * frame * _HOLE * 2) + BATCH_BYTES
+    if kind == "fill":
+        return max([c.model.memory << 20 for c in plan.checkpoints] + [_weights(plan)])
+    if kind == "write":
+        return frame * (60 + 4 * plan.encode.threads)
+    return 0 if plan.tracker.checkpoint is None else plan.tracker.checkpoint.model.memory << 20
 
 
 def _checkpoints(plan: Plan) -> list[Checkpoint]:
@@ -158,7 +172,7 @@ def _weights(plan: Plan) -> int:
     network = registry.spec_of(plan.remover).network
     if network is None:
         return 0
-    device = devices.choose_device(plan.request.device)[0]
+    device = plan.arithmetic.device
     if device != "cpu" and plan.memory.weights == "resident":
         return 0
     return network.resident * (2 if device == "cpu" else 1)
@@ -173,7 +187,22 @@ def _disk(plan: Plan) -> tuple[int, int]:
         result = int(plan.encode.bit_rate / 8 * clip.times.end_seconds)
     else:
         result = int(clip.frames * (frame * _LOSSLESS if lossless else pixels * _FILE_BITS / 8))
-    return int(plan.span.length * frame * _HOLE) + (1 << 20), result
+    return int(plan.span.length * frame * _HOLE) + _kept(plan) + (1 << 20), result
+
+
+def _kept(plan: Plan) -> int:
+    """Return the bytes of fills that later stages of the remover need, at most: R'G'B' in float16.
+
+    None are counted for a remover that `auto` chose for where recovery leaves much: it may have nothing to do.
+    """
+    if plan.conditional or not any(plan.tasks_of("fill")) or registry.spec_of(plan.remover).paints:
+        return 0
+    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.checkpoints}))
+    kept = kept_frames(remover.stages(shot_info(plan.clip, plan.span, plan.segments)))
+    if not any(kept.values()):
+        return 0
+    width, height = remover.size(*plan.clip.shown_size) or plan.clip.shown_size
+    return sum(map(len, kept.values())) * width * height * _KEPT_BYTES
 
 
 def stage_seconds(plan: Plan) -> dict[str, float | None]:
@@ -220,8 +249,8 @@ def _tracking_seconds(plan: Plan) -> float | None:
     flow = frames / measured().frames_per_second["track"] * (1 + 0.1 * factor)
     if tracker.name == "flow":
         return flow
-    device = devices.choose_device(plan.request.device)[0]
-    network = measured().networks.get((tracker.checkpoint.model.name if tracker.checkpoint else tracker.name, device))
+    name = tracker.checkpoint.model.name if tracker.checkpoint else tracker.name
+    network = measured().networks.get((name, plan.arithmetic.device))
     if network is None:
         return None
     return frames / tracker.every * network + (2 * flow if tracker.every > 1 else 0.0)
@@ -248,12 +277,11 @@ def _gpu(plan: Plan) -> dict[str, Any] | None:
     demand = demand_of(remover, plan.request, plan.clip)
     if demand.network is None:
         return None
-    device, _ = devices.choose_device(plan.request.device)
     modes = {"resident": MemoryMode(), "fp8": MemoryMode("fp8", TILES[-1]), "offload": MemoryMode("offload", TILES[-1])}
-    table = {name: demand.bytes_in(mode, device) for name, mode in modes.items()}
+    table = {name: demand.bytes_in(mode, plan.arithmetic) for name, mode in modes.items()}
     return {
         **table,
-        "chosen": demand.bytes_in(plan.memory, device),
+        "chosen": demand.bytes_in(plan.memory, plan.arithmetic),
         "mode": plan.memory.weights,
         "tile": plan.memory.tile,
     }

@@ -176,6 +176,16 @@ def connected_groups(stages: list[Stage]) -> dict[str, FrameRange]:
     return {s.id: spans[find(s.id)] for s in stages}
 
 
+def kept_frames(stages: list[Stage]) -> dict[str, list[int]]:
+    """Return for each stage those of its frames that later stages need, in order."""
+    frames = {s.id: s.frames for s in stages}
+    wanted: dict[str, set[int]] = {s.id: set() for s in stages}
+    for stage in stages:
+        for need in stage.needs:
+            wanted[need].update(t for t in stage.frames if t in frames[need])
+    return {name: sorted(found) for name, found in wanted.items()}
+
+
 def fill_tasks(stages: list[Stage], plates: list[Task], *, whole_frame: bool) -> list[Task]:
     """Return the tasks of a remover's stages.
 

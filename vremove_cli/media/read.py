@@ -22,6 +22,8 @@ from vremove_cli.media.pixel_format import PALETTE, Layout, gray_of, views
 from vremove_cli.media.probe import Progress, scan
 from vremove_cli.media.shown_pictures import codec_of, delimits
 
+_WORTH_A_SEEK = 48  # frames that need not be decoded, from which on a clip is opened anew behind them
+
 
 @dataclass
 class Frame:
@@ -116,6 +118,32 @@ class Clip:
             return
         source = self._images(start, stop) if self.info.is_sequence else self._video(start, stop)
         yield from source
+
+    def picked(self, wanted: range) -> Iterator[Frame]:
+        """Decode frames at even distances; reading begins anew where a keyframe saves decoding many between them.
+
+        Args:
+            wanted: Their indices, rising.
+
+        Yields:
+            The frames, in order.
+
+        Raises:
+            MediaError: As of `frames`.
+        """
+        for start, stop in self._runs(wanted):
+            yield from (frame for frame in self.frames(start, stop) if frame.index in wanted)
+
+    def _runs(self, wanted: range) -> list[tuple[int, int]]:
+        """Return the ranges start <= i < stop that are read in one go."""
+        keys, runs = self.info.keyframes, list[tuple[int, int]]()
+        for t in wanted:
+            begin = t if self.info.is_sequence else keys[bisect_right(keys, t) - 1] if keys and keys[0] <= t else 0
+            if runs and begin - runs[-1][1] < _WORTH_A_SEEK:
+                runs[-1] = (runs[-1][0], t + 1)
+            else:
+                runs.append((t, t + 1))
+        return runs
 
     def _images(self, start: int, stop: int) -> Iterator[Frame]:
         for i in range(start, stop):

@@ -67,8 +67,8 @@ class Provenance:
         prompts: Prompts by object name and frame.
         fingerprints: Digests of the files that are read, by role.
         cuts: First frames of new shots.
-        tracker: Name and settings of the tracker, with its model's commit.
-        remover: Name of the remover, with its models' commits.
+        tracker: Name and settings of the tracker, with its model's commit, and how its network computes.
+        remover: Name of the remover, with its models' commits, and how its networks compute.
     """
 
     prompts: PromptsByObject

@@ -1,6 +1,7 @@
 """The fill stage: what a remover sees, what it generates, and how that becomes patches."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,18 +12,19 @@ from vremove_cli.compose import blend, paint, place, subsample_mask
 from vremove_cli.frame_ranges import FrameRange, spread_evenly
 from vremove_cli.geometry import NOWHERE, Array, Box, Placed, bounds, put
 from vremove_cli.job.attempts import Attempts, as_levels, best_attempt, make_judge
-from vremove_cli.job.composite import FillResult, PlateResult, plate_patches
+from vremove_cli.job.composite import FillResult, PlatePatch, PlateResult, plate_patches
 from vremove_cli.job.erase_mask import affected_masks
-from vremove_cli.job.events import Emit, Note, Progress
+from vremove_cli.job.events import Emit, Note
 from vremove_cli.job.gpu_memory import is_deep
 from vremove_cli.job.model_fetch import progress_if_allowed
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.recovery import leaves_much
 from vremove_cli.job.stages.base import Rest, StageKind
-from vremove_cli.job.stages.generate import as_rgb, fill_progress, run_remover
+from vremove_cli.job.stages.generate import FillProgress, as_rgb, run_remover
 from vremove_cli.job.stages.paint import run_paint
 from vremove_cli.job.stages.plate import pixels_to_fill
-from vremove_cli.job.task_graph import Task, connected_groups, shot_info
+from vremove_cli.job.task_graph import Task, connected_groups, kept_frames, shot_info
+from vremove_cli.job.this_machine import joins
 from vremove_cli.job.workdir.artifacts import Patch, PatchWriter
 from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.media.pixel_format import Layout
@@ -59,6 +61,7 @@ class _Work:
         size: (width, height) it works at, upright; None: the region's own.
         to_fill: Inpaint masks by frame.
         affected: Masks of what will move, by frame.
+        filling: Turns the share of the stage that is done into progress.
     """
 
     plan: Plan
@@ -70,16 +73,13 @@ class _Work:
     size: tuple[int, int] | None
     to_fill: dict[int, Placed]
     affected: dict[int, Placed]
+    filling: FillProgress
 
     def on_region(self, masks: dict[int, Placed], t: int) -> Array:
         """Return a frame's mask on the region, (H, W) bool."""
         if t in masks:
             return masks[t].on(self.region) > 0
         return np.zeros((self.region.height, self.region.width), bool)
-
-    def progress(self, share: float) -> Progress:
-        """Return how far filling is, in frames of the range, when a share of the stage is done."""
-        return fill_progress(self.plan, self.task, share)
 
 
 def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResult | Rest[FillResult]:
@@ -88,7 +88,7 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
     Restoring the fill to the clip is left for a thread beside the next stage's network.
     """
     pool.release("track", "detect", "reason")  # nothing is tracked any more: the remover gets their memory
-    settings = _settings(plan, emit)
+    settings = _settings(plan, task, emit)
     remover = registry.make(plan.remover, settings)
     stages = remover.stages(shot_info(plan.clip, plan.span, plan.segments))
     stage = next(s for s in stages if f"fill-{s.id}" == task.id)
@@ -106,7 +106,7 @@ def run_fill(plan: Plan, task: Task, folder: WorkFolder, emit: Emit) -> FillResu
     work = replace(work, size=remover.size(*shown))
     fill, attempts = _best_fill(work, settings, stages, emit)
     _keep_fill(folder, stage, fill, stages)
-    emit(work.progress(1.0))
+    emit(work.filling.at(1.0))
     phases = clock.take() if remover.spec.network else {}
     left = FillResult(None, True, phases, (attempts,) if attempts else ())
     if stage.step > 1:
@@ -160,22 +160,32 @@ def _restore(work: _Work, fill: Fill, left: FillResult) -> FillResult:
     return replace(left, patches=table, phases=phases)
 
 
-def _settings(plan: Plan, emit: Emit) -> Settings:
-    """Return what the remover is told; its models may have to come to this machine first."""
+def _settings(plan: Plan, task: Task, emit: Emit) -> Settings:
+    """Return what the remover is told; its models may have to come to this machine first, except to crossfade."""
     request = plan.request
     progress = progress_if_allowed(request, emit)
-    checkpoints = [store.ensure_planned(c, request.accept_license, progress) for c in plan.checkpoints]
-    return request.settings({c.model.name: c for c in checkpoints}, plan.memory, deep=is_deep(plan.clip))
+    needed = () if joins(task) else plan.checkpoints
+    checkpoints = [store.ensure_planned(c, request.accept_license, progress) for c in needed]
+    models = {c.model.name: c for c in checkpoints}
+    return request.settings(models, plan.memory, plan.arithmetic, deep=is_deep(plan.clip))
 
 
 def _work(plan: Plan, folder: WorkFolder, task: Task, stage: Stage, spec: RemoverSpec, group: FrameRange) -> _Work:
     affected = affected_masks(plan, folder, *task.span) if spec.physics else {}
     to_fill = {}
-    for t, plate in plate_patches(plan, folder, *task.span):
-        if plate is not None and t in stage.frames:
+    for t, plate in _plates(plan, folder, stage.frames):
+        if plate is not None:
             pixels = pixels_to_fill(plate.patch.matte, plate.confidence, recovers=plan.request.recover == "on")
             to_fill[t] = Placed(plate.patch.box, pixels.astype(np.uint8))
-    return _Work(plan, folder, task, stage, spec, _region(plan, folder, spec, group), None, to_fill, affected)
+    region = _region(plan, folder, spec, group)
+    return _Work(plan, folder, task, stage, spec, region, None, to_fill, affected, FillProgress.of(plan, task))
+
+
+def _plates(plan: Plan, folder: WorkFolder, frames: range) -> Iterator[tuple[int, PlatePatch | None]]:
+    """Yield the plate's patches of a stage's frames; of those between keyframes none is read."""
+    runs = [(frames.start, frames.stop)] if frames.step == 1 else [(t, t + 1) for t in frames]
+    for start, stop in runs:
+        yield from plate_patches(plan, folder, start, stop)
 
 
 def _region(plan: Plan, folder: WorkFolder, spec: RemoverSpec, group: FrameRange) -> Box:
@@ -227,10 +237,8 @@ def _shot(work: _Work, emit: Emit) -> Shot:
             return np.zeros(work.size[::-1], np.float32)
         return resize(upright(mask) * 1.0, work.size)
 
-    frames = zip(Clip(plan.clip).frames(*span), plate_patches(plan, work.folder, *span), strict=True)
-    for frame, (t, plate) in frames:
-        if t not in work.stage.frames:
-            continue
+    frames = work.stage.frames
+    for frame, (t, plate) in zip(Clip(plan.clip).picked(frames), _plates(plan, work.folder, frames), strict=True):
         patch = None if plate is None else plate.patch
         picture = upright(as_rgb(plan, _patched(frame, region, patch if work.spec.input == "plate" else None)))
         moved = work.on_region(work.affected, t)
@@ -241,7 +249,7 @@ def _shot(work: _Work, emit: Emit) -> Shot:
         affected.append(coverage(moved) >= _AFFECTED)
 
     def tick(done: int, total: int) -> None:
-        emit(work.progress(done / (total + 1)))
+        emit(work.filling.at(done / (total + 1)))
 
     masks = (np.stack(inpaint), np.stack(erase), np.stack(affected))
     return Shot(np.stack(pictures), *masks, span.start, region.x0, region.y0, tick)
@@ -255,8 +263,7 @@ def _generated(folder: WorkFolder, stage: Stage) -> bool:
 
 def _keep_fill(folder: WorkFolder, stage: Stage, fill: Fill, stages: list[Stage]) -> None:
     """Store what later stages need of a fill, and no more: all of a long clip would fill the disk."""
-    wanted = {t for s in stages if stage.id in s.needs for t in s.frames}
-    indices = [i for i, t in enumerate(stage.frames) if t in wanted]
+    indices = [stage.frames.index(t) for t in kept_frames(stages)[stage.id]]
     if indices:
         frames = fill.frames[indices].astype(np.float16)
         np.savez(folder.file("fill", f"fill-{stage.id}.npz"), indices=indices, frames=frames)

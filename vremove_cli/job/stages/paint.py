@@ -17,7 +17,7 @@ from vremove_cli.job.erase_mask import erase_masks
 from vremove_cli.job.events import Emit
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.stages.background import load_model
-from vremove_cli.job.stages.generate import as_rgb, fill_progress, run_remover
+from vremove_cli.job.stages.generate import FillProgress, as_rgb, run_remover
 from vremove_cli.job.stages.plate import pixels_to_fill
 from vremove_cli.job.task_graph import Task, frames_in_reach
 from vremove_cli.job.workdir.artifacts import CropTable, Patch, PatchWriter
@@ -52,8 +52,9 @@ def run_paint(plan: Plan, task: Task, folder: WorkFolder, settings: Settings, st
     keys = segment.choose_keyframes(keyframes)
     grain = segment.grain(keyframes)
     attempts: list[Attempts] = []
+    filling = FillProgress.of(plan, task)
     for n, key in enumerate(keys):
-        steps = _Steps(plan, task, n, len(keys), emit)
+        steps = _Steps(filling, n, len(keys), emit)
         source = segment.read(key) if judges(plan.request) else ()
         painter = _Painter(plan, settings, stage, key, source, steps, attempts)
         keyframes = _with_keyframe(segment, keyframes, painter, grain)
@@ -65,15 +66,14 @@ def run_paint(plan: Plan, task: Task, folder: WorkFolder, settings: Settings, st
 class _Steps:
     """Turns steps of a keyframe into progress of the whole range."""
 
-    plan: Plan
-    task: Task
+    filling: FillProgress
     number: int
     keyframes: int
     emit: Emit
 
     def tick(self, done: int, total: int) -> None:
         """Report how far a keyframe is."""
-        self.emit(fill_progress(self.plan, self.task, (self.number + done / (total + 1)) / self.keyframes))
+        self.emit(self.filling.at((self.number + done / (total + 1)) / self.keyframes))
 
 
 class _Segment:

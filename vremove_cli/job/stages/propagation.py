@@ -109,7 +109,7 @@ def _tracker(plan: Plan, emit: Emit) -> Tracker:
         progress = progress_if_allowed(plan.request, emit)
         checkpoint = store.ensure_planned(choice.checkpoint, plan.request.accept_license, progress)
         choice = replace(choice, checkpoint=checkpoint)
-    return trackers.make_tracker(choice, plan.request.device, plan.span.length)
+    return trackers.make_tracker(choice, plan.arithmetic, plan.span.length)
 
 
 def _state_path(folder: WorkFolder, task: str, way: str) -> Any:

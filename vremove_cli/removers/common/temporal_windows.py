@@ -3,6 +3,7 @@
 Two schemes: windows that overlap, and windows guided by keyframes that are generated first (UnderEraser, sec. 3.4).
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -150,18 +151,22 @@ def keyframe_guided_stages(name: str, windows: Sequence[Window], first: int, fad
         Stages; each needs those that generate the keyframes that it knows.
     """
     stages: list[Stage] = []
+    levels: dict[int, list[Stage]] = {}  # by the distance of their frames, in order
     for window in windows:
-        needs = tuple(s.id for s, w in zip(stages, windows, strict=False) if _knows(window, w))
+        needs = tuple(s.id for s in _generating(window.known, first, levels.get(window.known.step, [])))
         start = first + window.start
         stages.append(Stage(f"{name}-{start:06d}-{window.step}", start, first + window.stop, needs, window.step))
+        levels.setdefault(window.step, []).append(stages[-1])
     shown = [s for s in stages if s.step == 1]
     return [*stages, *_joins(shown, fade)]
 
 
-def _knows(window: Window, before: Window) -> bool:
-    """Return whether a window knows keyframes that an earlier one generates."""
-    known = window.known
-    return bool(known) and before.step == known.step and before.start <= known[-1] and before.stop > known[0]
+def _generating(known: range, first: int, stages: list[Stage]) -> list[Stage]:
+    """Return those of some stages, whose starts and ends are in order, that generate known keyframes of a shot."""
+    if not known:
+        return []
+    low = bisect_right(stages, first + known[0], key=lambda s: s.stop)
+    return stages[low : bisect_right(stages, first + known[-1], key=lambda s: s.start)]
 
 
 def _joins(windows: Sequence[Stage], fade: int) -> list[Stage]:
@@ -176,7 +181,12 @@ def _joins(windows: Sequence[Stage], fade: int) -> list[Stage]:
 
 def is_join(stage: Stage) -> bool:
     """Return whether a stage crossfades two windows and generates nothing."""
-    return stage.id.startswith(_JOIN)
+    return is_join_id(stage.id)
+
+
+def is_join_id(stage: str) -> bool:
+    """Return whether a stage crossfades, by its id."""
+    return stage.startswith(_JOIN)
 
 
 def crossfade(stage: Stage, inputs: Mapping[Stage, Fill], frames: Array) -> Array:
