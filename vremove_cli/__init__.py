@@ -217,14 +217,22 @@ def work(
     folder: "File",
     *,
     task: str | None = None,
+    only: str | None = None,
+    wait: bool = True,
+    time_limit: str | None = None,
+    allow_other_version: bool = False,
     threads: int | None = None,
     on_event: "Callable[[Event], None] | None" = None,
 ) -> "Tally":
-    """Do one task of a planned job, or all that are left.
+    """Do the tasks of a planned job that are left.
 
     Args:
         folder: Work folder that `plan` made; other processes and machines may work on it at the same time.
         task: Id of the only task to do.
+        only: Kinds of tasks to do, such as `track,plate`; or `cpu` or `gpu`.
+        wait: Whether to wait for tasks that other processes do.
+        time_limit: Such as `30m`: no task begins afterwards.
+        allow_other_version: Whether to work with other versions of libraries than planned.
         threads: Threads to use; default as planned, or all cores.
         on_event: Gets `Note`, `Progress` and `TaskDone` while the job runs.
 
@@ -236,8 +244,15 @@ def work(
     """
     from vremove_cli.job.events import silent
     from vremove_cli.job.runner import run_work
+    from vremove_cli.job.work_lists import assignment_of
 
-    return run_work(_text(folder), task=task, threads=threads, on_event=on_event or silent)
+    return run_work(
+        _text(folder),
+        wanted=assignment_of(only, task=task, wait=wait, time_limit=time_limit),
+        allow_other_version=allow_other_version,
+        threads=threads,
+        on_event=on_event or silent,
+    )
 
 
 def finish(

@@ -9,6 +9,7 @@ Exception tree:
         MemoryLimitError    5
         ModelError          6
         DoubtfulError       8
+        NotReadyError       9
 
 Every expected failure is a `VremoveError`. `explain` turns any exception into an exit code and one sentence, so that a
 user sees a traceback with `--debug` only.
@@ -34,6 +35,7 @@ class ExitCode(IntEnum):
         MODEL: A model's weights are not available, or its licence is not accepted.
         BATCH: Some clips of a batch failed.
         DOUBTFUL: With --strict: the result is written, and doubtful.
+        NOT_READY: `work --no-wait` or `--time-limit`: tasks are left that this process cannot do now.
         INTERRUPTED: Ctrl-C (128 + SIGINT).
     """
 
@@ -46,6 +48,7 @@ class ExitCode(IntEnum):
     MODEL = 6
     BATCH = 7
     DOUBTFUL = 8
+    NOT_READY = 9
     INTERRUPTED = 130
 
 
@@ -64,10 +67,20 @@ class VremoveError(Exception):
         self.problem = problem
         self.advice = advice
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what makes the same error in another process."""
+        return _again, (type(self), self.problem, self.advice, self.code)
+
     def __str__(self) -> str:
         if self.problem.endswith("."):
             return f"{self.problem} {self.advice}".strip()
         return f"{self.problem}: {self.advice}" if self.advice else self.problem
+
+
+def _again(kind: type[VremoveError], problem: str, advice: str, code: ExitCode) -> VremoveError:
+    error = kind(problem, advice)
+    error.code = code
+    return error
 
 
 class Interrupted(BaseException):
@@ -108,6 +121,12 @@ class DoubtfulError(VremoveError):
     """The result is written, and `--strict` finds it doubtful."""
 
     code = ExitCode.DOUBTFUL
+
+
+class NotReadyError(VremoveError):
+    """Tasks are left that a worker cannot do now, or has no time for."""
+
+    code = ExitCode.NOT_READY
 
 
 def explain(error: BaseException) -> tuple[ExitCode, str]:

@@ -46,6 +46,13 @@ def command(*arguments: str) -> Run:
     return run
 
 
+def idle_worker(vremove: Vremove, clip: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A worker whose tasks need those of others first, and that does not wait for them."""
+    planned = vremove("plan", clip, "--mask", write_masks(clip.parent / "masks"), "--work", clip.parent / "job")
+    assert planned.status == 0, planned.stderr
+    return vremove("work", clip.parent / "job", "--only", "plate", "--no-wait").status
+
+
 CASES: list[tuple[ExitCode, Run]] = [
     (ExitCode.OK, command("erase", "CLIP", "--mask", "MASKS")),
     (ExitCode.ERROR, raising(OSError(28, "No space left on device"))),
@@ -67,6 +74,7 @@ CASES: list[tuple[ExitCode, Run]] = [
     (ExitCode.MODEL, command("models", "verify")),
     (ExitCode.BATCH, command("erase", "CLIP", "BAD", "--mask", "MASK")),
     (ExitCode.DOUBTFUL, command("erase", "CLIP", "--box", "@3:60,2,90,20", "--strict")),
+    (ExitCode.NOT_READY, idle_worker),
     (ExitCode.INTERRUPTED, raising(KeyboardInterrupt())),
 ]
 

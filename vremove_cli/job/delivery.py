@@ -122,6 +122,14 @@ def deliver(
         waiting.wait()
 
 
+def delivered(folder: WorkFolder) -> Summary | None:
+    """Return what was done when a job's results are in their places; None while they are not."""
+    done = _read(folder.delivery)
+    if done is None or done.at is None or not all(Path(move.target).exists() for move in done.moves):
+        return None
+    return done.summary
+
+
 def _put(folder: WorkFolder, delivery: Delivery) -> None:
     """Record a delivery and put its files in place."""
     try:

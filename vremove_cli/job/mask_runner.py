@@ -29,7 +29,7 @@ from vremove_cli.job.request import Exports
 from vremove_cli.job.resume import open_plan
 from vremove_cli.job.stages.kinds import MASK_STAGES
 from vremove_cli.job.workdir.folder import WorkFolder
-from vremove_cli.job.working import check_masks, do_tasks
+from vremove_cli.job.working import Assignment, check_masks, do_tasks
 from vremove_cli.masks.io import write_masks
 from vremove_cli.threads import limited
 
@@ -91,7 +91,7 @@ def run_mask(
         watch = InputWatch(plan)
         outputs = [str(Path(path).absolute()) for path in targets(plan.prompts)]
         on_event(expected(plan, folder, "track"))
-        tally = do_tasks(plan, folder, None, on_event, watch, kinds=MASK_STAGES)
+        tally = do_tasks(plan, folder, Assignment(kinds=MASK_STAGES), on_event, watch)
         check_masks(plan, folder)
 
         def write(again: bool) -> Summary:

@@ -4,14 +4,16 @@ import contextlib
 import glob
 import os
 import re
+import secrets
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vremove_cli import atomic
 from vremove_cli.errors import NothingError, UsageError, VremoveError
-from vremove_cli.job.workdir.lease import abandoned, held_by_others, lease, take_away
+from vremove_cli.job.workdir.lease import abandoned, held_by_other, held_by_others, lease, take_away
 from vremove_cli.job.workdir.records import digest_of, from_json, read_record, to_json, write_record
 
 _RESULTS = ("masks", "states", "background", "plate", "fill")
@@ -19,11 +21,14 @@ _FOLDERS = (*_RESULTS, "done", "leases")
 _TEMPORARY, _MADE = "temporary", "made by vremove\n"
 _MARKER = "made-by-vremove"  # only a folder that holds it is one of ours
 _DELIVERY = "delivery.json"  # is deleted after everything else: it says that the job has ended
-_OURS = (*_FOLDERS, _TEMPORARY, _MARKER, _DELIVERY, "plan.json")
+_FAILURE = "failure.json"  # why a worker of a list gave the job up
+_OURS = (*_FOLDERS, _TEMPORARY, _MARKER, _DELIVERY, _FAILURE, "plan.json")
 # Files in the subfolders that are ours: named after a task (KIND-...) or a process, or left half-written by one.
-_OUR_FILE = re.compile(r"\.?(attend-\d+|finish|planning|now|(mask|track|correct|background|plate|fill)-.+?)(\..+)?")
+_KINDS = "mask|track|correct|background|plate|fill"
+_OUR_FILE = re.compile(rf"\.?(attend-\d+(-\d+)?|finish|planning|now|({_KINDS})-.+?)(\..+)?")
 _HIDDEN = re.compile(r"\..+\.(\d+)\.\d+(\.part)?")  # half-written files and leases, with a process's number
 FINISH = "finish"  # the lease on the last step
+_ASK_AGAIN = 0.2  # seconds between looks for what other machines have finished
 _ATTEMPTS = 5  # at entering a folder that its last user is deleting
 
 R = TypeVar("R")
@@ -40,6 +45,7 @@ class WorkFolder:
         self.path = path
         # Subfolders and tasks whose files were compared with their digests.
         self._compared: set[tuple[str, str]] = set()
+        self._asked = -_ASK_AGAIN  # when the share was asked for new results, by the monotonic clock, in seconds
 
     @property
     def plan(self) -> Path:
@@ -50,6 +56,11 @@ class WorkFolder:
     def delivery(self) -> Path:
         """The file that says which results wait for their places, or when they got them."""
         return self.path / _DELIVERY
+
+    @property
+    def failure(self) -> Path:
+        """The file that says why a worker of a list of jobs gave this one up."""
+        return self.path / _FAILURE
 
     @property
     def temporary(self) -> bool:
@@ -145,6 +156,7 @@ class WorkFolder:
         """Delete the plan and the results of all tasks but these; leases stay."""
         self.plan.unlink(missing_ok=True)
         self.delivery.unlink(missing_ok=True)
+        self.failure.unlink(missing_ok=True)
         for name in _FOLDERS:
             for file in _files(self.path / name) if name != "leases" else ():
                 if file.name.split(".")[0] not in tasks:
@@ -171,7 +183,30 @@ class WorkFolder:
 
     def finished(self, task: str) -> bool:
         """Return whether a task has left its result; cheaper than reading it."""
-        return self._done(task).exists()
+        record = self._done(task)
+        return record.exists() or (self._ask_again() and record.exists())
+
+    def _ask_again(self, *, at_once: bool = False) -> bool:
+        """Let a network file system forget which results it believes to be missing; return whether that was done.
+
+        NFS remembers for up to a minute that a file was not there. When a folder is opened, it asks its server whether
+        the folder has changed.
+        """
+        now = time.monotonic()
+        if not at_once and now - self._asked < _ASK_AGAIN:
+            return False
+        self._asked = now
+        with contextlib.suppress(OSError), os.scandir(self.path / "done"):
+            pass
+        return True
+
+    def finished_tasks(self) -> set[str]:
+        """Return the ids of all tasks that have left their results: one listing, where a farm's share is slow."""
+        return {name.removesuffix(".json") for name in _names(self.path / "done") if name.endswith(".json")}
+
+    def leased_tasks(self) -> set[str]:
+        """Return the ids of all tasks that have a lease, whether its owner lives or not."""
+        return _names(self.path / "leases")
 
     def result(self, task: str, kind: type[R]) -> R | None:
         """Return a task's result, or None while it is not finished.
@@ -198,6 +233,10 @@ class WorkFolder:
     def _files_of(self, subfolder: str, task: str) -> list[Path]:
         return sorted((self.path / subfolder).glob(f"{glob.escape(task)}.*"))
 
+    def files_of(self, task: str) -> list[Path]:
+        """Return the files that a finished task left, its record last."""
+        return [*(p for name in _RESULTS for p in self._files_of(name, task)), self._done(task)]
+
     def _record(self, task: str) -> dict[str, Any]:
         """Return what a finished task recorded."""
         try:
@@ -216,9 +255,20 @@ class WorkFolder:
     def _done(self, task: str) -> Path:
         return self.path / "done" / f"{task}.json"
 
-    def lease(self, task: str) -> AbstractContextManager[bool]:
-        """Return a lease on a task, to be held with `with`; it gives whether this process has it."""
-        return lease(self.path / "leases" / task)
+    @contextmanager
+    def lease(self, task: str) -> Iterator[bool]:
+        """Hold a lease on a task while the block lasts; it gives whether this process has it.
+
+        Once it is held, `finished` knows whether its last owner has done the task.
+        """
+        with lease(self.path / "leases" / task) as acquired:
+            if acquired:
+                self._ask_again(at_once=True)
+            yield acquired
+
+    def in_use(self, task: str) -> bool:
+        """Return whether another living process holds the lease on a task."""
+        return held_by_other(self.path / "leases" / task)
 
     @property
     def broken_off(self) -> bool:
@@ -271,7 +321,8 @@ class WorkFolder:
         for attempt in range(_ATTEMPTS):
             self.claim()
             try:
-                stack.enter_context(self.lease(f"attend-{os.getpid()}"))
+                # Processes of two machines may have the same number.
+                stack.enter_context(self.lease(f"attend-{os.getpid()}-{secrets.randbits(32)}"))
                 self.forget_the_dead()
                 return
             except FileNotFoundError:  # its last user is deleting it at this moment
@@ -290,6 +341,15 @@ def delivery_of(path: Path) -> Iterator[Path]:
     yield path / _DELIVERY
     for left in atomic.leftovers(path):
         yield left / _DELIVERY if left.is_dir() else left
+
+
+def _names(folder: Path) -> set[str]:
+    """Return the names in a folder without the hidden ones; none if it has gone."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if not entry.name.startswith(".")}
+    except FileNotFoundError:
+        return set()
 
 
 def _intact(path: Path, digest: str) -> bool:
@@ -334,7 +394,7 @@ def _clear(path: Path, *, itself: bool = True, beside: Path | None = None) -> No
             (path / name).rmdir()
     for file in [p for p in path.iterdir() if _HIDDEN.fullmatch(p.name) and p.is_file()]:
         file.unlink(missing_ok=True)
-    for name in (_TEMPORARY, _MARKER):
+    for name in (_TEMPORARY, _MARKER, _FAILURE):
         (path / name).unlink(missing_ok=True)
     with ExitStack() as stack:
         last = path / _DELIVERY
