@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ Frames = list[tuple[np.ndarray, ...]]
 
 def background(width: int, height: int) -> np.ndarray:
     """A smooth, colourful texture, (H, W, 3) uint8, the same every time."""
+    return _background(width, height).copy()
+
+
+@cache
+def _background(width: int, height: int) -> np.ndarray:
     rng = np.random.default_rng(7)
     coarse = rng.uniform(50, 200, (max(3, height // 12), max(3, width // 12), 3)).astype(np.float32)
     return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 16, 235).astype(np.uint8)
@@ -30,7 +36,7 @@ def square(t: int, width: int, height: int) -> tuple[int, int, int, int]:
 
 def scene(t: int, width: int, height: int) -> np.ndarray:
     """The background with the square on it, (H, W, 3) uint8."""
-    out = background(width, height).copy()
+    out = background(width, height)
     x0, y0, x1, y1 = square(t, width, height)
     out[y0:y1, x0:x1] = (230, 30, 40)
     out[y0 + 2 : y1 - 2 : 3, x0 + 1 : x1 - 1] = (250, 220, 40)
@@ -200,3 +206,9 @@ def planes_of(path: Path | str) -> Frames:
     from vremove_cli.media.read import open_clip
 
     return [tuple(np.array(p) for p in f.planes()) for f in open_clip(str(path)).frames()]
+
+
+def same_frames(one: Path | str, other: Path | str) -> bool:
+    """Whether two files hold the same frames, to the last bit."""
+    pairs = zip(planes_of(one), planes_of(other), strict=True)
+    return all(np.array_equal(a, b) for frames in pairs for a, b in zip(*frames, strict=True))
