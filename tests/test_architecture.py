@@ -28,6 +28,7 @@ ORDER = (
     ("live_bars", "logbook"),
     ("console",),
     ("batch", "page"),
+    ("farm",),
     ("commands",),
     ("app",),
     ("__main__",),

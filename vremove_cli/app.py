@@ -12,15 +12,17 @@ import typer
 from vremove_cli import __version__, settings
 from vremove_cli.commands.doctor import doctor
 from vremove_cli.commands.erase import erase
+from vremove_cli.commands.finish import finish
 from vremove_cli.commands.frame import frame
 from vremove_cli.commands.info import info
 from vremove_cli.commands.mask import mask
 from vremove_cli.commands.models import models
 from vremove_cli.commands.pick import pick
-from vremove_cli.commands.plan import finish, plan, work
+from vremove_cli.commands.plan import plan
 from vremove_cli.commands.review import review
 from vremove_cli.commands.score import score
 from vremove_cli.commands.signature import PlainGroup, PlainHelp, options_of_commands
+from vremove_cli.commands.work import work
 from vremove_cli.console import Console
 from vremove_cli.errors import UsageError, VremoveError
 from vremove_cli.options import nearest

@@ -1,11 +1,22 @@
 """vremove erase: the main job, for one clip or several."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vremove_cli.commands.signature import BatchOptions, Given, StrictOptions, command, refuse_doubtful, reporting
+from vremove_cli.commands.on_ray import as_lines, cluster_of, erase_there
+from vremove_cli.commands.signature import (
+    BatchOptions,
+    Given,
+    RayOptions,
+    StrictOptions,
+    command,
+    refuse_doubtful,
+    reporting,
+)
 from vremove_cli.console import Console, format_bytes, format_seconds, frames_text
 from vremove_cli.errors import DoubtfulError, UsageError
 from vremove_cli.job.file_options import FileOptions
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
     from vremove_cli.job.render import Summary
 
 
-@command(Request, Exports, FileOptions, StrictOptions, BatchOptions, name="erase")
+@command(Request, Exports, FileOptions, StrictOptions, BatchOptions, RayOptions, name="erase")
 def erase(
     given: Given,
     inputs: Annotated[
@@ -69,18 +80,18 @@ def _one(console: Console, job: "Job", given: Given, *, dry_run: bool) -> None:
         return
     from vremove_cli.batch.run import run_job
 
-    with console.watching(job.input) as event:
-        summary = run_job(job, event, console.asker)
+    cluster = cluster_of(given)
+    with cluster or nullcontext(), console.watching(job.input) as event:
+        summary = erase_there(cluster, job, event) if cluster else run_job(job, event, console.asker)
     console.done(summary)
     refuse_doubtful(given, summary)
 
 
 def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptions, *, dry_run: bool) -> None:
     """Erase from several clips, and say at the end what became of each."""
-    from vremove_cli.batch.run import batch_error, run_all, run_elsewhere, run_job
+    from vremove_cli.batch.run import batch_error, run_all
     from vremove_cli.batch.table import table
 
-    at_once = 1 if dry_run else many.jobs
     summaries: dict[str, Summary] = {}
 
     def do(job: "Job") -> str:
@@ -89,8 +100,7 @@ def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptio
         if dry_run:
             _rehearse(console, job)
             return ""
-        with console.watching(job.name, elsewhere=at_once > 1) as event:
-            summary = run_job(job, event, console.asker) if at_once == 1 else run_elsewhere(job, at_once, event)
+        summary = erase_one(job)
         summaries[job.name] = summary
         console.done(summary, name=job.name if at_once > 1 else "")
         try:
@@ -100,12 +110,31 @@ def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptio
             return error.problem
         return ""
 
-    outcomes = run_all(console, jobs, do, at_once=at_once, skip_existing=many.skip_existing)
+    with _way(console, given, 1 if dry_run else many.jobs) as (erase_one, at_once):
+        outcomes = run_all(console, jobs, do, at_once=at_once, skip_existing=many.skip_existing)
     if not dry_run:
         console.tell_people(table(outcomes, summaries))
     error = batch_error(outcomes)
     if error is not None:
         raise error
+
+
+@contextmanager
+def _way(console: Console, given: Given, jobs: int) -> Iterator[tuple[Callable[["Job"], "Summary"], int]]:
+    """Yield what erases from one of several clips, and how many clips at once: here, in processes, or on a cluster."""
+    from vremove_cli.batch.run import run_elsewhere, run_job
+
+    cluster = cluster_of(given)
+
+    def erase_one(job: "Job") -> "Summary":
+        with console.watching(job.name, elsewhere=cluster is None and jobs > 1) as event:
+            if cluster is not None:
+                return erase_there(cluster, job, as_lines(event))
+            summary: Summary = run_elsewhere(job, jobs, event) if jobs > 1 else run_job(job, event, console.asker)
+            return summary
+
+    with cluster or nullcontext():
+        yield erase_one, jobs if cluster is None else max(jobs, cluster.at_once)
 
 
 def _rehearse(console: Console, job: "Job") -> None:

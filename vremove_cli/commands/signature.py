@@ -6,6 +6,7 @@ the dataclass that declares them. The wrapper's signature is what Typer reads.
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from vremove_cli.console import Console
-from vremove_cli.errors import DoubtfulError
+from vremove_cli.errors import DoubtfulError, UsageError
 from vremove_cli.options import Option, Panel, option, options_of, values_from
 
 if TYPE_CHECKING:
@@ -54,6 +55,38 @@ class BatchOptions:
     batch: str | None = option(None, "Jobs from a .csv or .jsonl.", panel=Panel.OUTPUT, metavar="FILE")
     jobs: int = option(1, "Clips at once.", panel=Panel.OUTPUT, metavar="N", minimum=1, maximum=256)
     skip_existing: bool = option(False, "Leave out clips that are done.", panel=Panel.OUTPUT)
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Options about a cluster that does the work."""
+
+    ray: str | None = option(None, "Ray cluster: auto, local, address.", metavar="ADDRESS")
+    ray_transfer: Literal["shared", "objects"] = option("shared", "How Ray's nodes get files.")
+    ray_workers: int | None = option(None, "Ray's workers with networks.", metavar="N", minimum=1, maximum=4096)
+    gpu_type: str | None = option(None, "GPU model that networks need.", metavar="NAME")
+
+
+def _check_gpu_type(text: str) -> None:
+    """Raise `UsageError` for a type of GPU that no scheduler can name."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", text):
+        raise UsageError(f"--gpu-type {text} is no type of GPU", "give it as the cluster names it, such as a100")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options about plans that a scheduler will carry out."""
+
+    export: Literal["openjd", "slurm"] | None = option(None, "Write the plan for a scheduler.", panel=Panel.OUTPUT)
+    export_to: str | None = option(
+        None, "Where: .json or .yaml; .sh of Slurm.", panel=Panel.OUTPUT, metavar="FILE", path=True
+    )
+    workers: int | None = option(
+        None, "Workers at once. \\[what finds work]", panel=Panel.OUTPUT, metavar="N", minimum=1, maximum=8
+    )
+    gpu_type: str | None = option(
+        None, "GPUs, as Slurm names them.", panel=Panel.OUTPUT, metavar="NAME", check=_check_gpu_type
+    )
 
 
 _COMMANDS: dict[str, dict[str, Option | None]] = {}
