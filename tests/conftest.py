@@ -19,9 +19,10 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # how fast a mac
 hypothesis.settings.load_profile("untimed")
 
 SLOWEST = (  # modules by the time they take, most first: the last module to end decides when all are done
-    "removers/test_void.py", "job/test_resume.py", "job/test_following.py", "removers/test_wan.py",
-    "gpu/test_removers.py", "job/test_networks_cli.py", "masks/test_masks.py", "test_docs.py",
-    "tracking/test_keyframes.py",
+    "removers/test_void.py", "page/test_pick.py", "removers/test_wan.py", "job/test_resume.py",
+    "job/test_networks_cli.py", "removers/test_speed.py", "job/test_following.py", "gpu/test_removers.py",
+    "page/test_screenshots.py", "masks/test_masks.py", "test_docs.py", "plate/test_carry.py", "plate/test_plate.py",
+    "tracking/test_keyframes.py", "commands/test_batch.py",
 )  # fmt: skip
 
 

@@ -25,7 +25,11 @@ from vremove_cli.options import checked
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(p for p in (ROOT / "examples").iterdir() if p.suffix in (".sh", ".yml"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *EXAMPLES]
-OTHERS = ("--dist", "--check", "--loadscope")  # options of other programs
+OTHERS = (  # options of other programs
+    "--dist", "--check", "--loadscope", "--head", "--address", "--run-dependencies", "--farm-id", "--queue-id",
+    "--max-retries-per-task", "--partition", "--gres", "--account", "--mem", "--signal", "--kill-on-invalid-dep",
+    "--requeue", "--time",
+)  # fmt: skip
 SIZE, FRAMES = (96, 64), 10
 RED, GREY = (230, 30, 40), 120.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vremove_cli
@@ -61,10 +61,14 @@ def test_it_is_followed_backwards(clip: Path) -> None:
     assert all(iou(m.mask > 0.5, truth(t)) > 0.9 for t, m in found.items())
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn(tmp_path_factory.mktemp("turned"), lambda t, w, h: red_disc(FRAMES - 1 - t, w, h))
+
+
+@settings(max_examples=3, deadline=None)
 @given(dx=st.integers(-10, 10), dy=st.integers(-10, 10))
-def test_a_reversed_clip_followed_backwards_gives_the_same_masks(clip: Path, tmp_path: Path, dx: int, dy: int) -> None:
-    turned = drawn(tmp_path, lambda t, w, h: red_disc(FRAMES - 1 - t, w, h))
+def test_a_reversed_clip_followed_backwards_gives_the_same_masks(clip: Path, turned: Path, dx: int, dy: int) -> None:
     clicks = ObjectPrompts(points=((60 + dx, 95 + dy),))
     forward, backward = follow(clip, clicks), follow(turned, clicks, backward=True)
     assert all(iou(forward[t].mask > 0.5, backward[FRAMES - 1 - t].mask > 0.5) > 0.9 for t in range(FRAMES))

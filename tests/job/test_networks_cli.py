@@ -12,6 +12,7 @@ from support import hub as fake
 from support.disc import SIZE, centre, drawn, hidden_disc, iou, red_disc, truth
 from support.process import Cli
 from support.twins import red_finder, sam2_repo
+from vremove_cli.job import planner
 from vremove_cli.media.ffv1 import read_gray
 
 REPO = "facebook/sam2.1-hiera-tiny"
@@ -210,15 +211,18 @@ def test_weights_of_an_unknown_model_are_told(cli: Cli, clip: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_correction_with_another_prompt_keeps_what_holds(cli: Cli, tmp_path: Path) -> None:
-    clip = drawn(tmp_path, lambda t, w, h: red_disc(min(t, 24), w, h), 130)
+def test_a_correction_with_another_prompt_keeps_what_holds(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "TRACK_SEGMENT", 26)
+    clip = drawn(tmp_path, lambda t, w, h: red_disc(min(t, 24), w, h), 58)
     args = ("mask", clip, "--point", point(), "--tracker", "sam2-tiny", "--track-every", 10, "-o", "mask.mkv", "--json")
     first = json.loads(cli(*args)[0])
-    again = json.loads(cli(*args, "--overwrite", "--point", "@120:252,95")[0])
+    again = json.loads(cli(*args, "--overwrite", "--point", "@52:252,95")[0])
     assert (first["done"], first["reused"]) == (3, 0)
     assert again["reused"] >= 2
     found = masks(cli.home / "mask.mkv")
-    assert iou(found[125], truth(24)) > 0.8
+    assert iou(found[55], truth(24)) > 0.8
     assert found[0].shape == SIZE[::-1]
 
 

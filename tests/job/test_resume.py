@@ -24,9 +24,10 @@ from vremove_cli.job.events import Note, TaskDone
 from vremove_cli.job.runner import run_finish, run_plan, run_work
 from vremove_cli.job.workdir import lease
 from vremove_cli.job.workdir.folder import WorkFolder
+from vremove_cli.job.working import Assignment
 from vremove_cli.media.read import open_clip
 
-FRAMES, CUT = 72, 6
+FRAMES, CUT = 36, 6
 KILLS = Path(__file__).parents[1] / "benchmarks/kills.py"
 SHORT_SEGMENTS = (
     f"import vremove_cli.job.planner as p; p.PLATE_SEGMENT = {CUT}; from vremove_cli.__main__ import main; main()"
@@ -35,7 +36,7 @@ SHORT_SEGMENTS = (
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Frames]:
-    """A clip of twelve segments, its masks, and the frames of an unbroken run."""
+    """A clip of six segments, its masks, and the frames of an unbroken run."""
     place = tmp_path_factory.mktemp("job")
     clip = write_clip(place / "clip.mkv", codec="ffv1", frames=FRAMES, size=(96, 64), audio="flac")
     masks = write_masks(place / "masks", frames=FRAMES)
@@ -75,7 +76,7 @@ def test_kill_at_random_moments_loses_nothing(job: tuple[Path, Path, Frames], tm
     output, workdir = tmp_path / "out.mkv", tmp_path / "out.mkv.vremove"
     chance = random.Random(4)
     finished_before = 0
-    for _ in range(12):
+    for _ in range(6):
         process = run(clip, masks, output)
         time.sleep(chance.uniform(0.2, 2.0))
         if process.poll() is None:
@@ -96,7 +97,7 @@ def test_kill_at_random_moments_loses_nothing(job: tuple[Path, Path, Frames], tm
 @pytest.mark.slow
 def test_a_kill_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
     """Of one command; the script does the same for others, such as plan, work and finish."""
-    matrix = [sys.executable, str(KILLS), "exports", str(tmp_path / "kills")]
+    matrix = [sys.executable, str(KILLS), "exports", str(tmp_path / "kills"), "--short"]
     found = subprocess.run(matrix, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     assert json.loads(found.stdout)["kills"] > 30
@@ -119,7 +120,7 @@ def test_finished_tasks_are_reused_and_counted(job: tuple[Path, Path, Frames], t
     clip, masks, _ = job
     made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     first = made.tasks[0].id
-    run_work(str(tmp_path / "w"), task=first)
+    run_work(str(tmp_path / "w"), wanted=Assignment(task=first))
     summary = erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     assert summary.reused == 1
     assert summary.done == len(made.tasks) - 1
@@ -132,7 +133,7 @@ def test_two_processes_share_the_work(job: tuple[Path, Path, Frames], tmp_path: 
     reports = [json.loads(p.communicate()[0]) for p in both]
     assert [p.returncode for p in both] == [0, 0]
     assert same(planes_of(output), whole)
-    assert all(r["done"] + r["reused"] == 36 for r in reports)
+    assert all(r["done"] + r["reused"] == 3 * FRAMES // CUT for r in reports)
     assert not (tmp_path / "out.mkv.vremove").exists()
 
 
@@ -153,7 +154,7 @@ def test_steps_equal_the_one_command(
     clip, masks, whole = job
     made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     for task in made.tasks:
-        run_work(str(tmp_path / "w"), task=task.id)
+        run_work(str(tmp_path / "w"), wanted=Assignment(task=task.id))
     run_finish(str(tmp_path / "w"))
     assert same(planes_of(tmp_path / "out.mkv"), whole)
     assert (tmp_path / "w").exists()
@@ -164,54 +165,6 @@ def test_a_planned_folder_is_not_deleted(job: tuple[Path, Path, Frames], tmp_pat
     run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     erase(str(clip), str(tmp_path / "out.mkv"), mask=str(masks), work=str(tmp_path / "w"))
     assert (tmp_path / "w" / "plan.json").exists()
-
-
-def test_a_lease_is_exclusive(tmp_path: Path) -> None:
-    place = WorkFolder(tmp_path)
-    place.claim()
-    with place.lease("task") as first, place.lease("task") as second:
-        assert first
-        assert not second
-
-
-def test_a_lease_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
-    place = WorkFolder(tmp_path)
-    place.claim()
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    owner = {**asdict(lease._identity()), "pid": dead.pid}
-    (tmp_path / "leases" / "task").write_text(json.dumps(owner))
-    with place.lease("task") as mine:
-        assert mine
-
-
-def test_a_lease_of_another_host_is_taken_over_when_its_heart_stops(tmp_path: Path) -> None:
-    place = WorkFolder(tmp_path)
-    place.claim()
-    file = tmp_path / "leases" / "task"
-    file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
-    with place.lease("task") as mine:
-        assert not mine
-    long_ago = time.time() - 2 * lease.STALE
-    os.utime(file, (long_ago, long_ago))
-    with place.lease("task") as mine:
-        assert mine
-
-
-def test_a_lease_dated_in_the_future_is_taken_over_when_it_does_not_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease, "STALE", 0.3)
-    place = WorkFolder(tmp_path)
-    place.claim()
-    file = tmp_path / "leases" / "task"
-    file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": ""}))
-    os.utime(file, (time.time() + 1e6, time.time() + 1e6))
-    with place.lease("task") as mine:
-        assert not mine
-    time.sleep(0.4)
-    with place.lease("task") as mine:
-        assert mine
 
 
 @pytest.mark.parametrize("moment", ["mask-0001", "background-0000", "plate-0001"])

@@ -23,9 +23,10 @@ from support.twins import checkpoints
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.networks import lora, rorem_discriminator, sdxl
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.common import text_cache
-from vremove_cli.removers.common.placement import runtime_on
+from vremove_cli.removers.common.placement import runtime_of
 from vremove_cli.removers.common.vae_tiling import vae_runner
 from vremove_cli.removers.rorem import model, painting, success
 from vremove_cli.removers.rorem.remover import FAST, LARGE, OWN, RoremRemover
@@ -33,7 +34,7 @@ from vremove_cli.removers.rorem.success import SuccessJudge
 from vremove_cli.weights.load import load_strict
 from vremove_cli.weights.store import Checkpoint
 
-CPU = runtime_on("cpu", half=True)
+CPU = runtime_of(Arithmetic(), half=True)
 SIDE = 64
 # Counted by hand from the published configurations.
 UNET_TENSORS, UNET_PARAMETERS = 1680, 2_567_478_084
@@ -324,7 +325,7 @@ def judge(drive: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> S
         (base / name).parent.mkdir(parents=True, exist_ok=True)
         (base / name).write_bytes(content)
     known = checkpoints({success.JUDGE: drive[success.JUDGE], success.BASE: base})
-    return SuccessJudge(known[success.JUDGE], known[success.BASE], "cpu")
+    return SuccessJudge(known[success.JUDGE], known[success.BASE], Arithmetic())
 
 
 def test_a_picture_has_one_score(judge: SuccessJudge) -> None:

@@ -15,9 +15,10 @@ import torch
 from support import tiny_removers as tiny
 from support.tiny_removers import RESIDENT, Case
 from vremove_cli.errors import VremoveError
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers.common import placement, step_cache
-from vremove_cli.removers.common.placement import runtime_on
+from vremove_cli.removers.common.placement import runtime_of
 from vremove_cli.removers.common.vram_estimate import MemoryMode
 from vremove_cli.weights.store import Checkpoint
 
@@ -94,7 +95,7 @@ def test_a_deep_clip_is_encoded_and_decoded_in_float32(
 ) -> None:
     """Where networks run in bfloat16."""
     exact = made(case, models, monkeypatch)
-    monkeypatch.setattr("vremove_cli.networks.devices.network_dtype", lambda _: torch.bfloat16)
+    half = {"arithmetic": Arithmetic("cpu", "bfloat16")}
     kept: list[torch.dtype] = []
     get = pool.get
 
@@ -105,8 +106,8 @@ def test_a_deep_clip_is_encoded_and_decoded_in_float32(
         return found
 
     monkeypatch.setattr(pool, "get", watched)
-    plain = made(case, models, monkeypatch)
-    deep = made(Case(case.remover, {"deep": True}), models, monkeypatch)
+    plain = made(Case(case.remover, half), models, monkeypatch)
+    deep = made(Case(case.remover, {**half, "deep": True}), models, monkeypatch)
     assert set(kept[: len(kept) // 2]) == {torch.bfloat16}
     assert set(kept[len(kept) // 2 :]) == {torch.float32}
     assert np.abs(deep - exact).mean() <= np.abs(plain - exact).mean()
@@ -162,5 +163,5 @@ def test_a_compiler_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("weights", ["fp8", "offload"])
 def test_blocks_are_compiled_only_where_all_weights_stay(weights: Any) -> None:
-    assert runtime_on("cpu", MemoryMode(), compiled=True).compiled
-    assert not runtime_on("cpu", MemoryMode(weights), compiled=True).compiled
+    assert runtime_of(Arithmetic(), MemoryMode(), compiled=True).compiled
+    assert not runtime_of(Arithmetic(), MemoryMode(weights), compiled=True).compiled

@@ -25,6 +25,7 @@ from support.twins import checkpoints, golden, void_repos
 from vremove_cli.errors import ModelError, UsageError
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.media.ffv1 import read_gray
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.networks.cogvideox import rotary
 from vremove_cli.networks.model_pool import pool
 from vremove_cli.removers.base import Fill, Settings, Shot, ShotInfo, Stage
@@ -312,7 +313,7 @@ def test_weights_in_8_bits_lie_so_and_say_nearly_the_same() -> None:
     model, given = small_network()
     with torch.inference_mode():
         exact = model(**given)[0]
-        near = placement.place(model, placement.runtime_on("cpu", MemoryMode("fp8")))(**given)[0]
+        near = placement.place(model, placement.runtime_of(Arithmetic(), MemoryMode("fp8")))(**given)[0]
     assert model.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
     assert 0 < (near - exact).std() < 0.2 * exact.std()
 
@@ -322,7 +323,7 @@ def test_weights_that_are_moved_block_by_block_say_the_same() -> None:
     model, given = small_network()
     with torch.inference_mode():
         exact = model(**given)[0]
-        moved = placement.place(model, placement.runtime_on("cpu", MemoryMode("offload")))(**given)[0]
+        moved = placement.place(model, placement.runtime_of(Arithmetic(), MemoryMode("offload")))(**given)[0]
     assert torch.equal(moved, exact)
 
 

@@ -22,10 +22,11 @@ from vremove_cli.errors import ExitCode, ModelError, UsageError, explain
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.output_paths import make_request
 from vremove_cli.job.request import Request
-from vremove_cli.networks import devices, lora, minimax, wan, wan_keys
+from vremove_cli.networks import lora, minimax, wan, wan_keys
+from vremove_cli.networks.arithmetic import Arithmetic
 from vremove_cli.removers.base import Settings, Shot, ShotInfo
 from vremove_cli.removers.common import text_cache
-from vremove_cli.removers.common.placement import runtime_on
+from vremove_cli.removers.common.placement import runtime_of
 from vremove_cli.removers.common.wan import conditioning, model
 from vremove_cli.removers.minimax.remover import MiniMaxRemover
 from vremove_cli.removers.rose.remover import GUIDANCE, RoseRemover
@@ -33,7 +34,7 @@ from vremove_cli.removers.undereraser import remover as undereraser
 from vremove_cli.removers.undereraser.remover import UnderEraserRemover
 from vremove_cli.weights.load import load_strict
 
-CPU = runtime_on("cpu")
+CPU = runtime_of(Arithmetic())
 
 
 def original(config: dict[str, int]) -> dict[str, Any]:
@@ -390,8 +391,7 @@ def test_half_the_digits_give_nearly_the_same(
     (small,) = folders(minimax_repos(), tmp_path)
     monkeypatch.setitem(places, "minimax-remover", small)
     exact = make(kind)
-    monkeypatch.setattr(devices, "network_dtype", lambda _: torch.bfloat16)
-    near = make(kind)
+    near = make(kind, arithmetic=Arithmetic("cpu", "bfloat16"))
     assert 0 < np.abs(near - exact).mean() < 0.2 * exact.std()
 
 
