@@ -167,6 +167,19 @@ def test_a_planned_folder_is_not_deleted(job: tuple[Path, Path, Frames], tmp_pat
     assert (tmp_path / "w" / "plan.json").exists()
 
 
+def test_an_input_replaced_between_two_calls_of_one_process_is_noticed(
+    job: tuple[Path, Path, Frames], tmp_path: Path
+) -> None:
+    clip = Path(shutil.copy(job[0], tmp_path))
+    made, _ = run_plan(str(clip), str(tmp_path / "out.mkv"), mask=str(job[1]), work=str(tmp_path / "w"))
+    for task in made.tasks:
+        run_work(str(tmp_path / "w"), wanted=Assignment(task=task.id))
+    write_clip(clip, codec="ffv1", frames=FRAMES, size=(96, 64), picture=lambda t, w, h: np.zeros((h, w, 3), np.uint8))
+    with pytest.raises(MediaError, match="has changed since it was planned"):
+        run_finish(str(tmp_path / "w"))
+    assert not (tmp_path / "out.mkv").exists()
+
+
 @pytest.mark.parametrize("moment", ["mask-0001", "background-0000", "plate-0001"])
 @pytest.mark.parametrize("which", ["clip", "mask"])
 def test_an_input_replaced_while_a_job_runs_ends_it(

@@ -341,9 +341,7 @@ def _silence() -> None:
 def _check_answers(address: str) -> None:
     """Raise `ConnectionError` where nothing answers: Ray itself would try for minutes, and then end the process."""
     if address == "auto":
-        last = (
-            Path(tempfile.gettempdir()) / "ray/ray_current_cluster"
-        )  # where Ray says which cluster is on this machine
+        last = Path(tempfile.gettempdir()) / "ray/ray_current_cluster"  # Ray's own word on which cluster is here
         address = os.environ.get("RAY_ADDRESS") or (last.read_text().strip() if last.exists() else "")
     host, colon, port = address.rpartition(":")
     if not colon or "/" in host or not port.isdecimal():

@@ -15,7 +15,7 @@ from vremove_cli.farm.ray_nodes import TaskReport, pass_on, plan_clip, write_res
 from vremove_cli.farm.ray_transport import Objects, SharedFolder, Transport, doing_in
 from vremove_cli.job.estimate import expected
 from vremove_cli.job.events import Emit, Note, Progress, TaskDone
-from vremove_cli.job.plan import InputWatch, Plan
+from vremove_cli.job.plan import Plan, watched
 from vremove_cli.job.render import Summary
 from vremove_cli.job.runner import Erasure, planned_job
 from vremove_cli.job.task_graph import Task
@@ -82,7 +82,7 @@ def _written(cluster: Cluster, erasure: Erasure, plan: Plan, tally: Tally, emit:
     if cluster.use.transfer == "objects":
         with _one_at_a_time, limited(erasure.request.threads):
             cluster.check()
-            return erasure.delivered(plan, tally, InputWatch(plan), cluster.checking(emit))
+            return erasure.delivered(plan, tally, watched(plan), cluster.checking(emit))
     summary, notes = cluster.call(write_result, erasure, doing_in(cluster, erasure.folder), tally)
     _emit_all(notes, emit)
     made: Summary = summary

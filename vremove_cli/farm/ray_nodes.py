@@ -6,7 +6,6 @@ what was lost with a node.
 
 import asyncio
 import socket
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -16,7 +15,7 @@ from typing import Any
 from vremove_cli.errors import UsageError
 from vremove_cli.farm.transfer import Shipment, pack_task, remove_copy, unpack, unpack_task
 from vremove_cli.job.events import Note, TaskDone, silent
-from vremove_cli.job.plan import InputWatch
+from vremove_cli.job.plan import watched
 from vremove_cli.job.render import Summary
 from vremove_cli.job.runner import Erasure, planned_job, run_work
 from vremove_cli.job.working import Assignment, Tally
@@ -49,17 +48,11 @@ class TaskReport:
         id: The task's id.
         reused: Whether it was done already.
         notes: What the user should know.
-        node: Name of the node.
-        began: When it began, in seconds since the epoch by the node's clock.
-        seconds: Time it took.
     """
 
     id: str
     reused: bool
     notes: tuple[Note, ...]
-    node: str
-    began: float
-    seconds: float
 
 
 def plan_clip(erasure: Erasure, threads: int) -> tuple[Note, ...]:
@@ -74,7 +67,6 @@ def plan_clip(erasure: Erasure, threads: int) -> tuple[Note, ...]:
 def do_task(doing: Doing, task: str, *_needs: object) -> TaskReport:
     """Do one task of a planned job; `_needs` are the reports of the tasks that it needs."""
     events: list[Any] = []
-    began, clock = time.time(), time.monotonic()
     _check_shared(Path(doing.folder))
     run_work(
         doing.folder,
@@ -85,7 +77,7 @@ def do_task(doing: Doing, task: str, *_needs: object) -> TaskReport:
     )
     notes = tuple(e for e in events if isinstance(e, Note))
     reused = any(isinstance(e, TaskDone) and e.reused for e in events)
-    return TaskReport(task, reused, notes, socket.gethostname(), began, time.monotonic() - clock)
+    return TaskReport(task, reused, notes)
 
 
 class Networks:
@@ -154,14 +146,17 @@ class Dispatcher:
         """Return the workers that are free; the first call, in the loop of events, lets workers join them."""
         if self._free is None:
             self._free = asyncio.Queue()
-            self._joining = [asyncio.create_task(self._join(worker, self._free)) for worker in self._workers]
+            self._joining = [asyncio.create_task(self._join(worker, self._free)) for worker in list(self._workers)]
         return self._free
 
     async def _join(self, worker: Any, free: "asyncio.Queue[Any]") -> None:
-        """Count a worker as free once its process runs; one that cannot start answers calls with its error."""
+        """Count a worker as free once its process runs; calls get the error of the last one if none can start."""
         try:
             await worker.__ray_ready__.remote()
         except Exception as error:
+            self._workers.remove(worker)
+            if self._workers:
+                return
             free.put_nowait(error)
         else:
             free.put_nowait(worker)
@@ -181,9 +176,11 @@ def write_result(erasure: Erasure, doing: Doing, tally: Tally) -> tuple[Summary,
     """
     notes: list[Note] = []
     _, plan = planned_job(doing.folder, silent, allow_other_version=doing.allow_other_version)
+    watch = watched(plan)
+    watch.check()
     with limited(doing.threads):
         summary = erasure.delivered(
-            plan, tally, InputWatch(plan), lambda event: notes.append(event) if isinstance(event, Note) else None
+            plan, tally, watch, lambda event: notes.append(event) if isinstance(event, Note) else None
         )
     return summary, tuple(notes)
 

@@ -255,6 +255,29 @@ class InputWatch:
             self._states = now
 
 
+_KEPT = 4  # plans whose inputs a process watches from one call to the next
+_watches: list[tuple[Plan, InputWatch]] = []
+
+
+def watched(plan: Plan) -> InputWatch:
+    """Return a watch over a plan's inputs, which are those that were planned for.
+
+    A worker that does one task of a long job after another, each in a call of its own, looks at the files themselves
+    once, and then at what the file system says of them: a mask may be 100,000 pictures.
+
+    Raises:
+        MediaError: An input is not the one that was planned for.
+    """
+    for known, watch in _watches:
+        if known is plan:
+            watch.check(always=False)
+            return watch
+    check_input(plan)
+    _watches.append((plan, InputWatch(plan)))
+    del _watches[:-_KEPT]
+    return _watches[-1][1]
+
+
 def _states(plan: Plan) -> list[tuple[int, ...]]:
     """Return what the file system says of every file that is read."""
     paths = {name for info in plan.inputs.values() for name in (info.path, *info.files)}

@@ -20,7 +20,7 @@ from vremove_cli.job.output_paths import (
     report_path,
     resolved_output,
 )
-from vremove_cli.job.plan import InputWatch, Plan, check_input
+from vremove_cli.job.plan import InputWatch, Plan, watched
 from vremove_cli.job.render import Summary, render
 from vremove_cli.job.report import result_of
 from vremove_cli.job.request import Exports, Request
@@ -93,7 +93,7 @@ def run_work(
         raise UsageError(f"the task {wanted.task} is none of those that --only names", "leave --only out")
     with limited(threads or plan.request.threads):
         on_event(expected(plan, folder, "track", "background", "plate", "fill"))
-        return do_tasks(plan, folder, wanted, on_event, InputWatch(plan))
+        return do_tasks(plan, folder, wanted, on_event, watched(plan))
 
 
 def run_finish(
@@ -108,6 +108,7 @@ def run_finish(
 ) -> Summary:
     """Write the result of a job whose tasks are done; arguments as of `run_work` and `run_erase`."""
     folder, plan = planned_job(path, on_event, allow_other_version=allow_other_version)
+    watched(plan).check()
     missing = [t.id for t in plan.tasks if not folder.finished(t.id)]
     if missing:
         raise UsageError(f"{len(missing)} task(s) are not done ({missing[0]} ...)", f"run `vremove work {path}` first")
@@ -120,7 +121,7 @@ def run_finish(
         if container_of(output, images=plan.clip.is_sequence) != plan.encode.container:
             raise UsageError(f"{output} is another kind of file than was planned", "plan again with this output")
     exports = exports or Exports()
-    order, started, watch = order_of("finish", plan.request, exports), time.time(), InputWatch(plan)
+    order, started, watch = order_of("finish", plan.request, exports), time.time(), watched(plan)
     completed = complete(folder, order, keep=True)
     if completed:
         return completed
@@ -152,7 +153,7 @@ def planned_job(path: str, emit: Emit, *, allow_other_version: bool = False) -> 
     other = check_versions(plan, allow_other=allow_other_version)
     if other:
         emit(Note(other))
-    check_input(plan)
+    watched(plan)
     folder.forget_the_dead()
     return folder, plan
 

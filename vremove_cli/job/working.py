@@ -91,7 +91,7 @@ def do_tasks(plan: Plan, folder: WorkFolder, wanted: Assignment, emit: Emit, wat
         while len(worker.tasks) and not wanted.over:
             first = next(iter(worker.tasks.left)).kind
             worker.check_masks_once()
-            watch.check(always=first != worker.stage)
+            watch.check(always=wanted.task is None and first != worker.stage)
             worker.stage = first
             if worker.do_one():
                 continue
