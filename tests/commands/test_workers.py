@@ -1,6 +1,7 @@
 """Workers that share jobs: which tasks they do, when they end, and what they say."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,8 +39,9 @@ def jobs(vremove: Vremove, tmp_path: Path) -> Path:
     """A list of three planned jobs, of which the second one has an empty mask."""
     masks = write_masks(tmp_path / "masks")
     Image.new("L", (96, 64)).save(tmp_path / "empty.png")
+    drawn = write_clip(tmp_path / "drawn.mp4")
     for name, mask in (("a", masks), ("b", tmp_path / "empty.png"), ("c", masks)):
-        clip = write_clip(tmp_path / f"{name}.mp4")
+        clip = shutil.copy(drawn, tmp_path / f"{name}.mp4")  # x264 may encode the same pictures in two ways
         assert vremove("plan", clip, "--mask", mask, "--work", tmp_path / f"job {name}").status == 0
     places = tmp_path / "clips.jobs"
     places.write_text("job a\n\n" + f"{tmp_path / 'job b'}\r\n" + "job c\njob a\n")
