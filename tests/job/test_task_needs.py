@@ -8,7 +8,7 @@ from support.plans import plate_plan, with_network
 from vremove_cli.frame_ranges import FrameRange
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.task_graph import Task
-from vremove_cli.job.task_needs import KINDS, PhaseCount, needs_of, phases
+from vremove_cli.job.task_needs import KINDS, Phase, PhaseCount, needs_of
 from vremove_cli.networks.arithmetic import arithmetic_elsewhere
 from vremove_cli.removers import registry
 from vremove_cli.removers.common.vram_estimate import MemoryMode, vram_bytes
@@ -24,6 +24,12 @@ SAM2 = TrackerChoice("sam2-tiny", "", checkpoint=Checkpoint(MODELS["sam2-tiny"],
 def plate(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A plan of a point, the flow tracker and the plate alone."""
     return plate_plan(tmp_path_factory.mktemp("needs"))
+
+
+def phases(plan: Plan) -> tuple[Phase, ...]:
+    together = PhaseCount()
+    together.add(plan)
+    return together.phases()
 
 
 def test_a_job_without_networks_is_one_phase(plate: Plan) -> None:

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vremove_cli.errors import MediaError, UsageError, VremoveError
 from vremove_cli.options import checked, nearest, options_of, values_from
+
+if TYPE_CHECKING:
+    from vremove_cli.job.file_options import FileOptions
+    from vremove_cli.job.request import Exports
 
 _CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".mxf", ".wmv",
           ".flv", ".3gp", ".ogv")  # fmt: skip
@@ -42,6 +46,14 @@ class Job:
     files: dict[str, Any] = field(default_factory=dict)
     name: str = ""
 
+    def read(self) -> "tuple[Exports, FileOptions]":
+        """Return what is written beside the result, and the options about files, checked."""
+        from vremove_cli.job.file_options import FileOptions
+        from vremove_cli.job.request import Exports
+
+        exports = Exports(**values_from(Exports, self.exports))
+        return exports, FileOptions(**values_from(FileOptions, self.files))
+
     @property
     def target(self) -> Path | None:
         """Path of the result; None where the run will say that there can be none."""
@@ -52,6 +64,23 @@ class Job:
             return Path(resolved_output(self.output or default_output(source), source)) if self.input else None
         except VremoveError:
             return None
+
+
+def jobs_given(inputs: list[str], batch: str | None, common: Job) -> list[Job]:
+    """Return the jobs of a command: those of its inputs, or those of a list.
+
+    Args:
+        inputs: As of `jobs_of`.
+        batch: Path of a list, as of `jobs_in`.
+        common: What all jobs share.
+
+    Raises:
+        UsageError: Both were given, or neither; or the jobs are wrong.
+    """
+    if bool(inputs) == bool(batch):
+        problem = "inputs and --batch were given" if batch else "there is no input"
+        raise UsageError(problem, "give clips, or --batch FILE")
+    return jobs_in(batch, common) if batch else jobs_of(inputs, common)
 
 
 def jobs_of(inputs: list[str], common: Job) -> list[Job]:
@@ -192,12 +221,10 @@ def _job_of(row: dict[str, Any], common: Job) -> Job:
 
 def _check(job: Job) -> None:
     """Raise `UsageError` for what is wrong with a job's options, as far as that shows without looking at the clip."""
-    from vremove_cli.job.file_options import FileOptions
     from vremove_cli.job.object_prompts import object_prompts
-    from vremove_cli.job.request import Exports, request_from
+    from vremove_cli.job.request import request_from
 
-    values_from(Exports, job.exports)
-    values_from(FileOptions, job.files)
+    job.read()
     request = request_from("", "", job.options)
     if not Path(job.input).is_dir():  # a folder of VOID's scripts brings its own mask
         object_prompts(request)

@@ -14,8 +14,6 @@ from vremove_cli import threads
 from vremove_cli.batch.jobs import Job
 from vremove_cli.console import Console
 from vremove_cli.errors import ExitCode, VremoveError, explain
-from vremove_cli.job.file_options import FileOptions
-from vremove_cli.options import values_from
 
 Do = Callable[[Job], str]  # does a job, prints its result, and returns why it is doubtful, or ""
 
@@ -37,12 +35,10 @@ class Outcome:
 
 def run_job(job: Job, emit: Callable[[Any], None], ask: Callable[[Any], bool] | None = None) -> Any:
     """Erase from one clip; returns the summary. `ask` asks the user whether to fetch a model."""
-    from vremove_cli.job.request import Exports
     from vremove_cli.job.runner import run_erase
 
-    files = asdict(FileOptions(**values_from(FileOptions, job.files)))
-    exports = Exports(**values_from(Exports, job.exports))
-    return run_erase(job.input, job.output, exports=exports, on_event=emit, ask=ask, **files, **job.options)
+    exports, files = job.read()
+    return run_erase(job.input, job.output, exports=exports, on_event=emit, ask=ask, **asdict(files), **job.options)
 
 
 def run_all(

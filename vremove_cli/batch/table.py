@@ -1,5 +1,6 @@
 """The table at the end of a batch: one line for each clip."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,12 @@ def table(outcomes: list[Outcome], summaries: dict[str, "Summary"]) -> str:
         summaries: Summaries of the jobs that were done, by the job's name.
     """
     rows = [_HEAD, *(_row(outcome, summaries.get(outcome.job.name)) for outcome in outcomes)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(_HEAD))]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of equally many cells as lines, in columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 

@@ -16,12 +16,12 @@ from vremove_cli.commands.signature import (
     command,
     refuse_doubtful,
     reporting,
+    tell_doubts,
 )
 from vremove_cli.console import Console, format_bytes, format_seconds, frames_text
-from vremove_cli.errors import DoubtfulError, UsageError
+from vremove_cli.errors import UsageError
 from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
-from vremove_cli.options import values_from
 
 if TYPE_CHECKING:
     from vremove_cli.batch.jobs import Job
@@ -64,13 +64,9 @@ def erase(
 
 def _jobs(inputs: list[str], output: str | None, batch: str | None, given: Given) -> list["Job"]:
     """Return the jobs of the inputs, or of a list."""
-    from vremove_cli.batch.jobs import Job, jobs_in, jobs_of
+    from vremove_cli.batch.jobs import Job, jobs_given
 
-    if bool(inputs) == bool(batch):
-        problem = "inputs and --batch were given" if batch else "there is no input"
-        raise UsageError(problem, "give clips, or --batch FILE")
-    common = Job("", output, given.of(Request), given.of(Exports), given.of(FileOptions))
-    return jobs_in(batch, common) if batch else jobs_of(inputs, common)
+    return jobs_given(inputs, batch, Job("", output, given.of(Request), given.of(Exports), given.of(FileOptions)))
 
 
 def _one(console: Console, job: "Job", given: Given, *, dry_run: bool) -> None:
@@ -103,12 +99,7 @@ def _several(console: Console, jobs: list["Job"], given: Given, many: BatchOptio
         summary = erase_one(job)
         summaries[job.name] = summary
         console.done(summary, name=job.name if at_once > 1 else "")
-        try:
-            refuse_doubtful(given, summary)
-        except DoubtfulError as error:
-            console.complain(error, job.name)
-            return error.problem
-        return ""
+        return tell_doubts(console, given, summary, job.name)
 
     with _way(console, given, 1 if dry_run else many.jobs) as (erase_one, at_once):
         outcomes = run_all(console, jobs, do, at_once=at_once, skip_existing=many.skip_existing)
@@ -141,8 +132,7 @@ def _rehearse(console: Console, job: "Job") -> None:
     """Print what a job would do and take."""
     from vremove_cli.job.dry_run import rehearse
 
-    exports = Exports(**values_from(Exports, job.exports))
-    files = FileOptions(**values_from(FileOptions, job.files))
+    exports, files = job.read()
     with console.watching(job.name) as event:
         need = rehearse(job.input, job.output, job.options, exports, files, event)
     console.data("estimate", asdict(need), estimate_text(need))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vremove_cli.commands.signature import Given, StrictOptions, command, refuse_doubtful, reporting
+from vremove_cli.commands.signature import Given, StrictOptions, command, refuse_doubtful, reporting, tell_doubts
 from vremove_cli.commands.work import PLANNED, Jobs, Other
 from vremove_cli.console import Console
-from vremove_cli.errors import DoubtfulError, UsageError, VremoveError, explain
+from vremove_cli.errors import UsageError, VremoveError, explain
 from vremove_cli.job.file_options import FileOptions
 from vremove_cli.job.request import Exports, Request
 from vremove_cli.options import values_from
@@ -73,16 +73,29 @@ def _one(
     console: Console, folder: str, output: str | None, given: Given, options: dict[str, Any], *, skip_existing: bool
 ) -> None:
     """Write the result of one job."""
-    from vremove_cli.job.delivery import delivered
-    from vremove_cli.job.runner import run_finish
     from vremove_cli.job.workdir.folder import WorkFolder
 
-    summary = delivered(WorkFolder(Path(folder))) if skip_existing else None
-    if summary is None:
-        with console.watching() as event:
-            summary = run_finish(folder, output, on_event=event, **options)
+    with console.watching() as event:
+        summary = _finished(WorkFolder(Path(folder)), skip_existing, output=output, on_event=event, **options)
     console.done(summary)
     refuse_doubtful(given, summary)
+
+
+def _finished(place: "WorkFolder", skip_existing: bool, **options: Any) -> "Summary":
+    """Write the result of a job, unless it is there and may stay; return what was done."""
+    from vremove_cli.job.delivery import delivered
+    from vremove_cli.job.runner import run_finish
+
+    summary = delivered(place) if skip_existing else None
+    if summary is not None:
+        return summary
+    try:
+        return run_finish(str(place.path), **options)
+    except UsageError:
+        summary = delivered(place) if skip_existing else None  # another process has just written it
+        if summary is None:
+            raise
+        return summary
 
 
 @dataclass
@@ -150,23 +163,9 @@ class _Finishing:
 
     def _written(self, place: "WorkFolder", job: "Job") -> 'tuple[Literal["done", "doubtful"], str]':
         """Write one result unless it was written before; return its state and words."""
-        from vremove_cli.job.delivery import delivered
-        from vremove_cli.job.runner import run_finish
-
-        summary = delivered(place) if self.skip_existing else None
-        if summary is None:
-            try:
-                with self.console.watching(job.name) as event:
-                    summary = run_finish(str(place.path), on_event=event, **self.options)
-            except UsageError:
-                summary = delivered(place) if self.skip_existing else None  # another process has just written it
-                if summary is None:
-                    raise
+        with self.console.watching(job.name) as event:
+            summary = _finished(place, self.skip_existing, on_event=event, **self.options)
         self.summaries[job.name] = summary
         self.console.done(summary)
-        try:
-            refuse_doubtful(self.given, summary)
-        except DoubtfulError as error:
-            self.console.complain(error, job.name)
-            return "doubtful", error.problem
-        return "done", ""
+        doubts = tell_doubts(self.console, self.given, summary, job.name)
+        return ("doubtful" if doubts else "done"), doubts

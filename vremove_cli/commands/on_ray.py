@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vremove_cli.commands.signature import Given, RayOptions
 from vremove_cli.errors import UsageError
-from vremove_cli.job.file_options import FileOptions
-from vremove_cli.job.request import Exports, Request
+from vremove_cli.job.request import Request
 from vremove_cli.options import values_from
 
 if TYPE_CHECKING:
@@ -40,9 +39,9 @@ def erase_there(cluster: "Cluster", job: "Job", emit: "Callable[[Event], None]")
     from vremove_cli.farm.ray_erase import erase_on
     from vremove_cli.job.runner import erasure_of
 
-    files = asdict(FileOptions(**values_from(FileOptions, job.files)))
-    exports = Exports(**values_from(Exports, job.exports))
-    return erase_on(cluster, erasure_of(job.input, job.output, exports=exports, options=job.options, **files), emit)
+    exports, files = job.read()
+    erasure = erasure_of(job.input, job.output, exports=exports, options=job.options, **asdict(files))
+    return erase_on(cluster, erasure, emit)
 
 
 def as_lines(emit: "Callable[[Event | Line], None]") -> "Callable[[Event], None]":

@@ -25,13 +25,9 @@ def jobs_to_plan(inputs: list[str], output: str | None, batch: str | None, given
     Raises:
         UsageError: There are none, a row is wrong, or two jobs would share a work folder.
     """
-    from vremove_cli.batch.jobs import Job, jobs_in, jobs_of
+    from vremove_cli.batch.jobs import Job, jobs_given
 
-    if bool(inputs) == bool(batch):
-        problem = "inputs and --batch were given" if batch else "there is no input"
-        raise UsageError(problem, "give clips, or --batch FILE")
-    common = Job("", output, given.of(Request), {}, given.of(FileOptions))
-    jobs = jobs_in(batch, common) if batch else jobs_of(inputs, common)
+    jobs = jobs_given(inputs, batch, Job("", output, given.of(Request), {}, given.of(FileOptions)))
     taken: dict[Path, Job] = {}
     for job in jobs:
         later = [*job.exports, *(name for name in _TO_FINISH if name in job.files)]
@@ -118,12 +114,13 @@ def _plan_one(console: Console, job: "Job", submission: "Submission | None") -> 
 
 def _table(outcomes: list["Outcome"], planned: dict[str, tuple[str, int]]) -> str:
     """Return a line for each clip: its work folder and how many tasks there are, or that it failed."""
+    from vremove_cli.batch.table import aligned
+
     rows = [("input", "work", "tasks", "")]
     for outcome in outcomes:
         work, tasks = planned.get(outcome.job.name, ("", ""))
         rows.append((outcome.job.name, work, str(tasks), "" if outcome.state == "done" else outcome.state))
-    widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return aligned(rows)
 
 
 def _export(console: Console, submission: "Submission | None", options: ExportOptions) -> None:

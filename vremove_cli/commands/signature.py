@@ -254,6 +254,16 @@ def reporting(given: Given, source: str | None = None) -> Iterator[Console]:
         raise typer.Exit(int(console.complain(error))) from None
 
 
+def tell_doubts(console: Console, given: Given, summary: "Summary", name: str) -> str:
+    """Tell why the result of one of several jobs is doubtful, as `refuse_doubtful` does; return it, or ""."""
+    try:
+        refuse_doubtful(given, summary)
+    except DoubtfulError as error:
+        console.complain(error, name)
+        return error.problem
+    return ""
+
+
 def refuse_doubtful(given: Given, summary: "Summary") -> None:
     """Raise `DoubtfulError` with --strict for a result that is written and doubtful."""
     if summary.doubts and given.read(StrictOptions).strict:

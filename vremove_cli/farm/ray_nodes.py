@@ -14,7 +14,7 @@ from typing import Any
 
 from vremove_cli.errors import UsageError
 from vremove_cli.farm.transfer import Shipment, pack_task, remove_copy, unpack, unpack_task
-from vremove_cli.job.events import Note, TaskDone, silent
+from vremove_cli.job.events import Emit, Note, TaskDone, silent
 from vremove_cli.job.plan import watched
 from vremove_cli.job.render import Summary
 from vremove_cli.job.runner import Erasure, planned_job, run_work
@@ -60,7 +60,7 @@ def plan_clip(erasure: Erasure, threads: int) -> tuple[Note, ...]:
     notes: list[Note] = []
     _check_shared(Path(erasure.place))
     with limited(threads):
-        erasure.planned(lambda event: notes.append(event) if isinstance(event, Note) else None, elsewhere=True)
+        erasure.planned(_into(notes), elsewhere=True)
     return tuple(notes)
 
 
@@ -179,10 +179,13 @@ def write_result(erasure: Erasure, doing: Doing, tally: Tally) -> tuple[Summary,
     watch = watched(plan)
     watch.check()
     with limited(doing.threads):
-        summary = erasure.delivered(
-            plan, tally, watch, lambda event: notes.append(event) if isinstance(event, Note) else None
-        )
+        summary = erasure.delivered(plan, tally, watch, _into(notes))
     return summary, tuple(notes)
+
+
+def _into(notes: list[Note]) -> Emit:
+    """Return a callback that keeps the notes among a job's events."""
+    return lambda event: notes.append(event) if isinstance(event, Note) else None
 
 
 def _check_shared(folder: Path) -> None:

@@ -18,6 +18,7 @@ from vremove_cli.job.workdir.folder import WorkFolder
 from vremove_cli.plate.motion_field import LONG_SIDE
 from vremove_cli.plate.recover import BATCH_BYTES, FLOW_BYTES_PER_PIXEL
 from vremove_cli.removers import registry
+from vremove_cli.removers.base import Remover
 from vremove_cli.removers.common.vram_estimate import TILES, MemoryMode
 from vremove_cli.weights.catalogue import DETECTOR, Model, catalogue, find
 from vremove_cli.weights.store import Checkpoint
@@ -197,12 +198,17 @@ def _kept(plan: Plan) -> int:
     """
     if plan.conditional or not any(plan.tasks_of("fill")) or registry.spec_of(plan.remover).paints:
         return 0
-    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.checkpoints}))
+    remover = planned_remover(plan)
     kept = kept_frames(remover.stages(shot_info(plan.clip, plan.span, plan.segments)))
     if not any(kept.values()):
         return 0
     width, height = remover.size(*plan.clip.shown_size) or plan.clip.shown_size
     return sum(map(len, kept.values())) * width * height * _KEPT_BYTES
+
+
+def planned_remover(plan: Plan) -> Remover:
+    """Return a plan's remover, for questions about what it takes; nothing is loaded."""
+    return registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.checkpoints}))
 
 
 def stage_seconds(plan: Plan) -> dict[str, float | None]:
@@ -273,7 +279,7 @@ def memory_here() -> int:
 
 def _gpu(plan: Plan) -> dict[str, Any] | None:
     """Return what a remover's networks take of a GPU, if it has any: by memory mode, and in the mode of the plan."""
-    remover = registry.make(plan.remover, plan.request.settings({p.model.name: p for p in plan.checkpoints}))
+    remover = planned_remover(plan)
     demand = demand_of(remover, plan.request, plan.clip)
     if demand.network is None:
         return None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from vremove_cli.job.estimate import memory_of
+from vremove_cli.job.estimate import memory_of, planned_remover
 from vremove_cli.job.gpu_memory import demand_of
 from vremove_cli.job.plan import Plan
 from vremove_cli.job.task_graph import Task
@@ -70,17 +70,6 @@ def needs_of(plan: Plan, task: Task) -> Needs:
         VremoveError: The plan's remover or device is not known here.
     """
     return _needs(plan, task.kind, joins=joins(task))
-
-
-def phases(plan: Plan) -> tuple[Phase, ...]:
-    """Return the phases of a plan, in the order in which they can be done.
-
-    Raises:
-        VremoveError: The plan's remover or device is not known here.
-    """
-    together = PhaseCount()
-    together.add(plan)
-    return together.phases()
 
 
 class PhaseCount:
@@ -150,6 +139,5 @@ def _gpu_memory(plan: Plan, kind: str) -> int:
     """Return the bytes of GPU memory of a kind of task: the remover's as computed, the tracker's by its table."""
     if kind != "fill":
         return 0 if plan.tracker.checkpoint is None else plan.tracker.checkpoint.model.memory * _MEGABYTE
-    made = registry.make(plan.remover, plan.request.settings({c.model.name: c for c in plan.checkpoints}))
-    computed = demand_of(made, plan.request, plan.clip).bytes_in(plan.memory, plan.arithmetic)
+    computed = demand_of(planned_remover(plan), plan.request, plan.clip).bytes_in(plan.memory, plan.arithmetic)
     return computed or max(c.model.memory for c in plan.checkpoints) * _MEGABYTE

@@ -150,22 +150,20 @@ class _Worker:
         if any(t.kind == "fill" for t in self.tasks.left):
             registry.spec_of(plan.remover)  # before hours of work: the remover may not be installed here
         check_machine(plan, self.tasks.left)
-        for task in self.tasks.left if wanted.task else ():
-            if not list(self.tasks):
-                raise UsageError(f"task {task.id} needs {', '.join(task.needs)} first", "run those tasks before")
+        blocked = next(iter(self.tasks.left), None) if wanted.task and not list(self.tasks) else None
+        if blocked is not None:
+            raise UsageError(f"task {blocked.id} needs {', '.join(blocked.needs)} first", "run those tasks before")
 
     def __enter__(self) -> "_Worker":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            with pending.lease:  # after an error its result is not recorded
-                if kind is None:
-                    self._record(pending.task, pending.result.result(), pending.started)
-                elif not issubclass(kind, (Interrupted, KeyboardInterrupt)):  # then the task is given back at once
-                    with suppress(Exception):
-                        pending.result.result()
+        if kind is None:
+            self._settle()
+        elif self._pending is not None:
+            with self._pending.lease, suppress(Exception):  # after an error its result is not recorded
+                if not issubclass(kind, (Interrupted, KeyboardInterrupt)):  # then the task is given back at once
+                    self._pending.result.result()
         self.tally.left = len(self.tasks)
 
     def check_masks_once(self) -> None:
